@@ -1,0 +1,127 @@
+// Package link is the conversation between the emperor and its router: two
+// processes of the same binary that share one inherited socketpair.
+//
+// The one idea: the emperor owns every fact (options, listening sockets, which
+// vassal lives where and in which state) and tells the router; the router
+// acknowledges what has taken effect and reports what only it can see (requests
+// under way, connections that wait for a sleeping vassal). A message that must
+// have taken effect before the next step carries a sequence number and is
+// answered by an Ack with the same number; everything else is fire and forget.
+//
+// Frames are a length-prefixed JSON object; file descriptors ride along as
+// SCM_RIGHTS (see Conn). Neither package emperor nor router imports the other:
+// this package is all they have in common.
+package link
+
+// State is what the router needs to know of a vassal's life: may bytes be sent
+// to it now, later, or not at all.
+type State string
+
+const (
+	// Ready: connect and send.
+	Ready State = "ready"
+	// Starting: connections are held until Ready, for as long as the limits allow.
+	Starting State = "starting"
+	// Asleep: like Starting, and the first connection must be reported (Wake).
+	Asleep State = "asleep"
+	// Failed: nothing runs and the emperor waits before it tries again; requests
+	// are held as for Starting while Retry is near, otherwise refused with 503.
+	Failed State = "failed"
+	// Stopped: an operator's order; requests are refused with 503.
+	Stopped State = "stopped"
+)
+
+// Address is one socket a vassal listens on, as the router connects to it.
+type Address struct {
+	// Address is a unix path, "@abstract" or "host:port". It is exactly the text
+	// a rule would name.
+	Address string `json:"address"`
+	// Protocol is "uwsgi", "http", "fastcgi" or "scgi".
+	Protocol string `json:"protocol"`
+}
+
+// Vassal is one row of the vassal table: everything the router knows of a site.
+type Vassal struct {
+	Name       string    `json:"name"`
+	Addresses  []Address `json:"addresses"`
+	State      State     `json:"state"`
+	Generation uint64    `json:"generation"`
+	// Reason says in words why the state is what it is; it is for log lines.
+	Reason string `json:"reason,omitempty"`
+	// Retry is how many milliseconds from now the emperor will try again (Failed).
+	Retry int64 `json:"retry,omitempty"`
+	// Removed takes the row out of the table.
+	Removed bool `json:"removed,omitempty"`
+}
+
+// Option is one directive of the main file, expanded, with where it was written.
+type Option struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+}
+
+// Listener describes one listening socket of the front. Its descriptor is the
+// entry of the message's descriptors with the same index as the Listener.
+type Listener struct {
+	// Option is the option that asked for it ("http", later "https", …).
+	Option string `json:"option"`
+	// Address is the text of the option's value; it names the listener.
+	Address string `json:"address"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+}
+
+// Configuration is the whole front: the router compiles all of it, then swaps,
+// or answers with the error and keeps what it had.
+type Configuration struct {
+	Options   []Option   `json:"options"`
+	Listeners []Listener `json:"listeners"`
+}
+
+// Table is the vassal table: whole once per connection, numbered changes after.
+type Table struct {
+	Number  uint64   `json:"number"`
+	Full    bool     `json:"full,omitempty"`
+	Vassals []Vassal `json:"vassals"`
+}
+
+// Kind says which field of a Message is meant.
+type Kind string
+
+const (
+	// From the emperor.
+	Configure Kind = "configure" // Configuration + descriptors; acknowledged
+	Tabulate  Kind = "table"     // Table; acknowledged
+	Hold      Kind = "hold"      // Vassal: send it no new request; acknowledged
+	Release   Kind = "release"   // Vassal: requests may go again
+	Drained   Kind = "drained"   // Vassal, Generation: acknowledged when no request to an older generation is under way
+	Forget    Kind = "forget"    // Sequence of a Drained that is no longer waited for
+	Quit      Kind = "quit"      // stop accepting, answer what is under way, exit
+
+	// From the router.
+	Ack     Kind = "ack"     // Sequence, Error
+	Wake    Kind = "wake"    // Vassal: somebody waits for it
+	Counted Kind = "counted" // Counters
+)
+
+// Counters are the router's totals since it started.
+type Counters struct {
+	Requests    uint64            `json:"requests"`
+	Connections int64             `json:"connections"`
+	InFlight    int64             `json:"in_flight"`
+	Vassals     map[string]uint64 `json:"vassals,omitempty"` // answered requests per vassal
+}
+
+// Message is one frame.
+type Message struct {
+	Kind          Kind           `json:"kind"`
+	Sequence      uint64         `json:"sequence,omitempty"`
+	Error         string         `json:"error,omitempty"`
+	Vassal        string         `json:"vassal,omitempty"`
+	Generation    uint64         `json:"generation,omitempty"`
+	Configuration *Configuration `json:"configuration,omitempty"`
+	Table         *Table         `json:"table,omitempty"`
+	Counters      *Counters      `json:"counters,omitempty"`
+}
