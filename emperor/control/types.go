@@ -1,0 +1,100 @@
+package control
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Emperor is what the server asks of the program. All methods may be called from
+// many goroutines at once and must not hold one another up.
+type Emperor interface {
+	// Status is the whole state now. It must be cheap: it may be asked each second.
+	Status() Status
+	// Vassal is one vassal's state with its last log lines; ok is false if there is
+	// none of that name (exactly: near and partial names are settled before).
+	Vassal(name string) (s VassalStatus, ok bool)
+	// Order carries out o and returns when it is done or has failed, with the reason
+	// a person can act on. When ctx ends the caller has gone away; the order stands.
+	Order(ctx context.Context, name string, o Order) error
+	// Logs yields the kept lines of a vassal, oldest first, and with follow each new
+	// one until ctx ends. It ends when the vassal is removed.
+	Logs(ctx context.Context, name string, follow bool) iter.Seq[LogLine]
+}
+
+// Order is something an operator may want of one vassal.
+type Order string
+
+// The orders. Start, Stop and Restart are literal; Reload makes a new generation
+// take over from the old one.
+const (
+	Start   Order = "start"
+	Stop    Order = "stop"
+	Reload  Order = "reload"
+	Restart Order = "restart"
+)
+
+// Status is the state of a running emperor.
+type Status struct {
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Since   time.Time `json:"since"`
+	// Config is the main file, as it was named.
+	Config string `json:"config,omitempty"`
+	// Problems are the mistakes for which the last edit of the main file was not
+	// applied, each as "file:line: text"; empty when what runs is what is written.
+	Problems []string `json:"problems,omitempty"`
+	// Router is nil where no front was asked for.
+	Router *RouterStatus `json:"router,omitempty"`
+	// Vassals are sorted by Name and come without Log.
+	Vassals []VassalStatus `json:"vassals"`
+}
+
+// RouterStatus is the front as the emperor sees it.
+type RouterStatus struct {
+	State     string    `json:"state"`
+	Since     time.Time `json:"since"`
+	Reason    string    `json:"reason,omitempty"`
+	PID       int       `json:"pid,omitempty"`
+	Restarts  int       `json:"restarts"`
+	Listeners []string  `json:"listeners,omitempty"`
+}
+
+// VassalStatus is the state of one vassal.
+type VassalStatus struct {
+	Name string `json:"name"`
+	File string `json:"file"`
+	// Kind is "uwsgi" or "command"; KindReason is what in the file says so.
+	Kind       string `json:"kind"`
+	KindReason string `json:"kind_reason,omitempty"`
+	// State is one of DESIGN's: asleep, starting, ready, loyal, reloading, stopping,
+	// stopped, failed. Reason says why in words, Since from when on.
+	State      string    `json:"state"`
+	Since      time.Time `json:"since"`
+	Reason     string    `json:"reason,omitempty"`
+	Generation uint64    `json:"generation"`
+	PIDs       []int     `json:"pids,omitempty"`
+	// Restarts counts the times it came back without being asked to.
+	Restarts int `json:"restarts"`
+	// Retry is when the emperor tries again; zero if it does not wait.
+	Retry   time.Time `json:"retry,omitzero"`
+	Sockets []string  `json:"sockets,omitempty"`
+	// Overlap tells whether two generations may run side by side, and what in the
+	// file says no.
+	Overlap       bool   `json:"overlap"`
+	OverlapReason string `json:"overlap_reason,omitempty"`
+	// Problems are the mistakes of the file's last edit, each as "file:line: text".
+	// What runs may then be an older generation.
+	Problems []string `json:"problems,omitempty"`
+	// Log are the last lines, oldest first.
+	Log []LogLine `json:"log,omitempty"`
+}
+
+// LogLine is one line a vassal wrote or the emperor wrote about it.
+type LogLine struct {
+	Time time.Time `json:"time"`
+	// Stream is "stdout", "stderr" or "emperor".
+	Stream     string `json:"stream"`
+	Generation uint64 `json:"generation,omitempty"`
+	Text       string `json:"text"`
+}

@@ -1,0 +1,96 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Pattern is one value of the option "emperor".
+type Pattern struct {
+	// Value is a directory, a glob, dir://DIRECTORY or glob://GLOB. A relative one
+	// counts from Options.Dir. Without a scheme it is what it looks like: a
+	// directory if there is one of that name or if it holds no wildcard, else a
+	// glob; a glob that matches one thing, a directory, when the Monitor is made,
+	// stands for that directory (as in uWSGI).
+	Value string
+	// Pos is where the line stands, for messages; it may be nil.
+	Pos fmt.Stringer
+}
+
+// Options is what a Monitor is made of. The zero value of every field but Patterns
+// is usable.
+type Options struct {
+	Patterns []Pattern
+	// Dir is what relative patterns count from; "" is the working directory.
+	Dir string
+	// NoFollow takes a symlink's own stamp instead of its target's
+	// (emperor-nofollow): touching a shared target then reloads nobody.
+	NoFollow bool
+	// Extensions are further endings of vassal files (emperor-extra-extension),
+	// beside .ini .xml .yml .yaml .js .json. They are compared as they stand,
+	// case-sensitive, so ".conf" and not "conf".
+	Extensions []string
+	// Frequency is the time between two scans that nothing hurried (emperor-freq):
+	// the way changes are found where the kernel reports none. 0 means 3 s; less
+	// than 100 ms is raised to that (uWSGI's 0 burns a processor).
+	Frequency time.Duration
+	// Debounce is how long a file must have been left alone before it is reported,
+	// and how long the first event waits for more. 0 means 50 ms.
+	Debounce time.Duration
+	// Log gets one line per condition, not per scan; nil means silence.
+	Log *slog.Logger
+}
+
+// Item is one vassal file.
+type Item struct {
+	// Path is absolute and clean; symlinks in it are not resolved. It identifies
+	// the vassal: two files are two vassals.
+	Path string
+	// Name is the file's name without its extension, or DIR/NAME where that would
+	// be another item's name too (see names.go). It is unique in its Snapshot and
+	// stays with the Path for as long as the item is there.
+	Name string
+	// Stamp changes when the file changed. Compare with ==.
+	Stamp Stamp
+}
+
+// Snapshot is everything that is wanted at one moment. It is immutable.
+type Snapshot struct {
+	// Number counts the snapshots of a Monitor from 1.
+	Number uint64
+	// Items are sorted by Path.
+	Items []Item
+	// Owners holds, for each owner given to Watch, the Fingerprint of its files as
+	// this scan found them. An owner's value that differs from the Fingerprint
+	// taken before its files were read means: read them again.
+	Owners map[string]Fingerprint
+}
+
+// Monitor watches for vassal files. Make it with New, then call Run once.
+type Monitor struct{}
+
+// New checks the patterns and makes a Monitor; it starts nothing and holds nothing
+// open. The error names each bad pattern with its position.
+func New(o Options) (*Monitor, error) { return &Monitor{}, nil }
+
+// Run scans until ctx ends, and returns when everything it started has ended. It
+// returns nil: nothing that a file system does is a reason to stop.
+func (m *Monitor) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+// Snapshots is where the wanted state comes out. The first Snapshot always comes,
+// also if it is empty; later ones only when something changed. The channel holds
+// one, the latest; it is never closed.
+func (m *Monitor) Snapshots() <-chan Snapshot { return nil }
+
+// Watch sets the further files that count as part of owner: what a vassal's file or
+// the main file includes, files that do not exist yet among them. It replaces what
+// the owner had; no files end it. An owner is any text the caller likes, for a
+// vassal its Item.Path. The files' state appears in Snapshot.Owners. Paths must be
+// absolute. Watch may be called from any goroutine, also before Run.
+func (m *Monitor) Watch(owner string, files []string) {}
+
+// Reconfigure replaces the options, as a re-read main file wants it. On error
+// nothing has changed. Items that both configurations have keep their names.
+func (m *Monitor) Reconfigure(o Options) error { return nil }
