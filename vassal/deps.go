@@ -1,0 +1,94 @@
+package vassal
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/internal/proc"
+)
+
+// Front is what a vassal asks of the router. The emperor implements it over the
+// link; without a router everything is answered at once. All methods may be
+// called from any goroutine. An error (the router is being restarted, too old,
+// gone) never stops a vassal: it goes on without the router's word.
+type Front interface {
+	// Publish tells the router a changed row of the vassal table and returns when
+	// the router has acknowledged it.
+	Publish(ctx context.Context, row link.Vassal) error
+	// Hold makes the router keep new requests for the vassal back; it returns
+	// when the router has acknowledged.
+	Hold(ctx context.Context, vassal string) error
+	// Release lets them go.
+	Release(vassal string)
+	// Drained returns nil when no request to a generation older than that is under way.
+	Drained(ctx context.Context, vassal string, generation uint64) error
+}
+
+// Slots bounds how many vassals start at the same time.
+type Slots interface {
+	// Acquire waits for a slot. The vassal calls release once, at the latest two
+	// seconds after it got the slot.
+	Acquire(ctx context.Context) (release func(), err error)
+}
+
+// Clock is time, so that a test can be its master.
+type Clock interface {
+	Now() time.Time
+	// AfterFunc calls f in its own goroutine after d; stop says whether it prevented that.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+// Deps is everything a vassal needs from the world. Log and Starter must be
+// given; the zero value of every other field is usable.
+type Deps struct {
+	Log     *slog.Logger
+	Starter *proc.Starter
+	// Front is the router; nil when there is none.
+	Front Front
+	// Sockets is shared by all vassals of one emperor, so that two of them cannot
+	// hold one address and a renamed file takes over its socket. nil: its own.
+	Sockets *Sockets
+	Clock   Clock
+	// Changed is called with each new Status, in order, from the goroutine that
+	// owns the vassal: it must return quickly and must not call the vassal.
+	Changed  func(Status)
+	Slots    Slots
+	Defaults Defaults
+}
+
+// Defaults are the emperor's settings for all its vassals. Zero fields have the
+// values of DefaultDefaults.
+type Defaults struct {
+	// Environment is what vassals inherit; nil: this process's. Variables between
+	// the emperor and its own manager (PORT, NOTIFY_SOCKET, LISTEN_*, …) are
+	// dropped from it here.
+	Environment []string
+	// UWSGI is the program for uWSGI vassals that do not say binary-path: a path,
+	// or a name looked up on PATH.
+	UWSGI string
+	// Boot is how long a generation may take until it is ready.
+	Boot time.Duration
+	// Stop is how long a process may take from the request to end until it is killed.
+	Stop time.Duration
+	// Mercy is how long an old generation may finish what it has (reload-mercy).
+	Mercy time.Duration
+	// Throttle and MaxThrottle bound the wait after a crash (see nextDelay).
+	Throttle, MaxThrottle time.Duration
+	// SocketGroup: sockets without chmod-socket and chown-socket get this group
+	// and mode 0660, so that an unprivileged router can connect. 0: left alone.
+	SocketGroup int
+}
+
+// DefaultDefaults are the documented defaults.
+func DefaultDefaults() Defaults {
+	return Defaults{
+		UWSGI:       "uwsgi",
+		Boot:        60 * time.Second,
+		Stop:        10 * time.Second,
+		Mercy:       10 * time.Minute,
+		Throttle:    time.Second,
+		MaxThrottle: 180 * time.Second,
+	}
+}

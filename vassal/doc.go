@@ -1,0 +1,29 @@
+// Package vassal is one site and everything it needs to stay up: what its file
+// says (Spec), the listening sockets held for it (Sockets), the processes that
+// answer on them (generations), and the state machine that decides which of
+// them should live.
+//
+// The one idea: a change never touches what runs. A changed file makes a new
+// generation beside the old one; only when the new one has proved that it
+// answers are new requests given to it, and only when the old one has finished
+// what it had is it told to go. If the new one does not come up, nothing
+// happened but a message.
+//
+// How it is cut:
+//
+//   - ReadSpec turns a file into a Spec. It is a pure function: it reads files,
+//     but never runs a program, resolves a name or opens a socket.
+//   - Sockets holds listening sockets, so that a restart or crash never refuses
+//     a connection: the kernel queues it until the next generation accepts.
+//   - machine.go is the explicit table (State, Event) → move. One goroutine, the
+//     one in Run, owns the state; everybody else sends it events and reads the
+//     published Status.
+//   - a body is what a generation consists of: uwsgi.go runs an unmodified
+//     uWSGI, command.go any other program. Bodies know nothing of states.
+//   - Front is the router, as far as a vassal needs it.
+//
+// Ownership: a Vassal ends every process, closes every descriptor and waits for
+// every goroutine it started before Run returns. It does not watch files, read
+// the main file, decide the order of starts, or talk to a service manager: that
+// is the emperor's business.
+package vassal

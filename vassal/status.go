@@ -1,0 +1,63 @@
+package vassal
+
+import (
+	"time"
+
+	"emperor/internal/link"
+)
+
+// Status is what can be known of a vassal from outside: an immutable snapshot,
+// replaced whole at each change.
+type Status struct {
+	Name string
+	File string
+	Kind Kind
+	// State and Since: where the vassal is in its life, and since when.
+	State State
+	Since time.Time
+	// Reason says in words why the state is what it is ("exit status 1, 0.2 s after its start").
+	Reason string
+	// Problem is what is wrong although the state may be fine: a file that could
+	// not be read, a new generation that did not come up. Empty when the last
+	// change of the file took effect.
+	Problem string
+	// Generation is the number of the one that gets new requests, 0 when none does.
+	Generation uint64
+	// PIDs are the processes of that generation that were started by us (a uWSGI
+	// master, the copies of a command), not their children.
+	PIDs []int
+	// Starting is the generation on its way up, 0 when there is none.
+	Starting uint64
+	// Draining are older generations that finish what they have.
+	Draining []uint64
+	// Restarts counts starts that nobody asked for, after a crash.
+	Restarts uint64
+	// Loyal: it has completed a request since it started. Only shown.
+	Loyal bool
+	// RetryAt is when the next start is tried (State Failed).
+	RetryAt time.Time
+	// Addresses are where it is reached.
+	Addresses []link.Address
+	// Overlap says whether two generations may run at once, and OverlapReason why not.
+	Overlap       bool
+	OverlapReason string
+	// Lines are the last lines it wrote, oldest first.
+	Lines []Line
+}
+
+// Settled says whether the vassal has reached a state in which it stays unless
+// something happens: it answers, it failed, or it is stopped.
+func (s Status) Settled() bool {
+	switch s.State {
+	case Ready, Failed, Stopped, Gone:
+		return true
+	}
+	return false
+}
+
+// Line is one line of output.
+type Line struct {
+	Time       time.Time
+	Generation uint64
+	Text       string // without the end of line, cut at MaxLine bytes
+}
