@@ -1,12 +1,56 @@
 // Package testvassal turns a test binary into a real child with scripted
-// behaviour, so that process tests need no other program.
+// behaviour, so that tests of processes, descriptors and signals need no other
+// program and no compiler.
+//
+// The one idea: TestMain calls MaybeRun first. In an ordinary test run it
+// returns. When a test started the binary again with the words that Command
+// gives, it plays the script these words spell, and exits. It is also what the
+// exec shim of internal/proc needs in a test binary.
+//
+//	func TestMain(m *testing.M) { testvassal.MaybeRun(); os.Exit(m.Run()) }
+//
+//	path, args, env := testvassal.Command(t, "serve", "fd=3", "ready-after=50ms", "crash-after=3")
+//
+// Words are played from left to right; see the table in script.go. Nothing here
+// is for use outside tests.
 package testvassal
 
-import "testing"
+import (
+	"os"
+	"testing"
 
-// MaybeRun returns unless the test binary was re-executed as a scripted child
-// or as the exec shim; then it never returns. First line of TestMain.
-func MaybeRun() {}
+	"emperor/internal/proc"
+)
 
-// Command gives program, arguments (with argv[0]) and environment of a scripted child.
-func Command(t testing.TB, words ...string) (path string, args, env []string) { return "", nil, nil }
+// word is what the second argument of a scripted child is.
+const word = "__testvassal"
+
+// MaybeRun returns unless the test binary was started as a scripted child or as
+// the exec shim of internal/proc; then it never returns. It must be the first
+// line of TestMain.
+func MaybeRun() {
+	proc.Shim()
+	if len(os.Args) >= 2 && os.Args[1] == word {
+		os.Exit(play(os.Args[2:]))
+	}
+}
+
+// Command gives what proc.Command and exec.Cmd need for a scripted child: the
+// program, its arguments with argv[0] first, and a small environment (PATH, HOME,
+// TMPDIR and LANG of ours). Misspelt words end the test at once.
+func Command(t testing.TB, words ...string) (path string, args, env []string) {
+	t.Helper()
+	if _, err := parse(words); err != nil {
+		t.Fatalf("testvassal: %v", err)
+	}
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatalf("testvassal: %v", err)
+	}
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "LANG"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return path, append([]string{"testvassal", word}, words...), env
+}

@@ -1,0 +1,210 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// entry is one process as /proc shows it.
+type entry struct {
+	pid, parent, session int
+	start                uint64 // clock ticks since boot; with pid, an identity
+	name                 string // at most 15 bytes, chosen by the process
+	dead                 bool   // a zombie: nothing of it runs
+	kernel               bool   // a kernel thread
+	mark                 string // value of MarkVariable; empty: none, or not readable by us
+}
+
+// readEntry reads the line of one process. buffer is reused if given.
+func readEntry(pid int, buffer []byte) (entry, error) {
+	text, err := readProc(pid, "stat", buffer)
+	if err != nil {
+		return entry{}, err
+	}
+	return parseStat(text)
+}
+
+// readProc reads /proc/PID/NAME whole, without an os.File: a scan reads
+// thousands of them.
+func readProc(pid int, name string, buffer []byte) ([]byte, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	if cap(buffer) == 0 {
+		buffer = make([]byte, 1024)
+	}
+	buffer = buffer[:cap(buffer)]
+	for n := 0; ; {
+		m, err := unix.Read(fd, buffer[n:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case m == 0:
+			return buffer[:n], nil
+		default:
+			if n += m; n == len(buffer) {
+				buffer = append(buffer, make([]byte, len(buffer))...)
+			}
+		}
+	}
+}
+
+// Fields of /proc/PID/stat as proc(5) numbers them, from 1.
+const (
+	statState   = 3
+	statParent  = 4
+	statSession = 6
+	statFlags   = 9
+	statThreads = 20
+	statStart   = 22
+
+	kernelThread = 0x00200000 // PF_KTHREAD, include/linux/sched.h
+)
+
+// parseStat reads a line of /proc/PID/stat. The name is in parentheses and may
+// contain anything, also ") S 1 1 1 (": the fields begin after the last ')'.
+func parseStat(text []byte) (entry, error) {
+	open, closing := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 1 || closing < open {
+		return entry{}, fmt.Errorf("process table: unexpected line %q", text)
+	}
+	fields := strings.Fields(string(text[closing+1:]))
+	if len(fields) <= statStart-statState {
+		return entry{}, fmt.Errorf("process table: %d fields after the name, want at least %d", len(fields), statStart-statState+1)
+	}
+	var errs []error
+	number := func(field int) uint64 {
+		n, err := strconv.ParseUint(fields[field-statState], 10, 64)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("process table: field %d: %w", field, err))
+		}
+		return n
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(text[:open])))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("process table: %w", err))
+	}
+	state := fields[0]
+	e := entry{
+		pid:     pid,
+		name:    string(text[open+1 : closing]),
+		parent:  int(number(statParent)),
+		session: int(number(statSession)),
+		start:   number(statStart),
+		kernel:  number(statFlags)&kernelThread != 0,
+		// A process whose first thread has ended shows as a zombie while its other
+		// threads run on.
+		dead: state == "X" || state == "x" || state == "Z" && number(statThreads) <= 1,
+	}
+	return e, errors.Join(errs...)
+}
+
+// parseMark finds the mark in the text of /proc/PID/environ. Of several the
+// first counts, as for getenv.
+func parseMark(environ []byte) string {
+	prefix := []byte(MarkVariable + "=")
+	for len(environ) > 0 {
+		var kv []byte
+		kv, environ, _ = bytes.Cut(environ, []byte{0})
+		if value, ok := bytes.CutPrefix(kv, prefix); ok {
+			return string(value)
+		}
+	}
+	return ""
+}
+
+// splitMark is the reverse of Command.mark. A vassal's name may contain "/".
+func splitMark(text string) (mark, name string, generation uint64, ok bool) {
+	mark, rest, ok1 := strings.Cut(text, "/")
+	slash := strings.LastIndexByte(rest, '/')
+	if !ok1 || slash < 0 {
+		return "", "", 0, false
+	}
+	generation, err := strconv.ParseUint(rest[slash+1:], 10, 64)
+	return mark, rest[:slash], generation, err == nil
+}
+
+// table is the processes of one moment, by number.
+type table map[int]entry
+
+// readTable reads every process, with its mark if asked for.
+func readTable(marks bool) (table, error) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	defer proc.Close()
+	names, err := proc.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	pids := make([]int, 0, len(names))
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return readEntries(pids, marks), nil
+}
+
+// readEntries reads those processes; one that has ended meanwhile is left out.
+func readEntries(pids []int, marks bool) table {
+	t := make(table, len(pids))
+	line, environ := make([]byte, 1024), make([]byte, 16<<10)
+	for _, pid := range pids {
+		e, err := readEntry(pid, line)
+		if err != nil {
+			continue
+		}
+		if marks && !e.dead && !e.kernel {
+			if text, err := readProc(pid, "environ", environ); err == nil {
+				e.mark = parseMark(text)
+				if cap(text) > cap(environ) {
+					environ = text
+				}
+			}
+		}
+		t[pid] = e
+	}
+	return t
+}
+
+// withDescendants adds to members everything that descends from them, and takes
+// out what is dead, us, and PID 1.
+func (t table) withDescendants(members map[int]bool) []entry {
+	offspring := make(map[int][]int, len(t))
+	for pid, e := range t {
+		offspring[e.parent] = append(offspring[e.parent], pid)
+	}
+	pending := make([]int, 0, len(members))
+	for pid := range members {
+		pending = append(pending, pid)
+	}
+	for len(pending) > 0 {
+		pid := pending[len(pending)-1]
+		pending = pending[:len(pending)-1]
+		for _, child := range offspring[pid] {
+			if !members[child] {
+				members[child] = true
+				pending = append(pending, child)
+			}
+		}
+	}
+	self := os.Getpid()
+	var found []entry
+	for pid := range members {
+		if e, ok := t[pid]; ok && !e.dead && !e.kernel && pid != self && pid != 1 {
+			found = append(found, e)
+		}
+	}
+	return found
+}
