@@ -4,6 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,34 +68,155 @@ type Snapshot struct {
 	// Items are sorted by Path.
 	Items []Item
 	// Owners holds, for each owner given to Watch, the Fingerprint of its files as
-	// this scan found them. An owner's value that differs from the Fingerprint
-	// taken before its files were read means: read them again.
+	// this scan found them. A value that differs from the Fingerprint taken before
+	// the files were read means: read them again. An owner is missing while one of
+	// its files is being written; that says nothing.
 	Owners map[string]Fingerprint
 }
 
+// What a Monitor does where Options say nothing.
+const (
+	defaultFrequency = 3 * time.Second // uWSGI's emperor-freq
+	lowestFrequency  = 100 * time.Millisecond
+	defaultDebounce  = 50 * time.Millisecond
+)
+
+// settings are checked Options. They are immutable.
+type settings struct {
+	sources    []source
+	noFollow   bool
+	extensions []string
+	frequency  time.Duration
+	debounce   time.Duration
+}
+
+func newSettings(o Options) (*settings, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("emperor: the working directory is not known: %w", err)
+	}
+	set := &settings{
+		noFollow:   o.NoFollow,
+		extensions: slices.DeleteFunc(slices.Clone(o.Extensions), func(e string) bool { return e == "" }),
+		frequency:  o.Frequency,
+		debounce:   o.Debounce,
+	}
+	if set.frequency <= 0 {
+		set.frequency = defaultFrequency
+	}
+	set.frequency = max(set.frequency, lowestFrequency)
+	if set.debounce <= 0 {
+		set.debounce = defaultDebounce
+	}
+	if set.sources, err = newSources(o.Patterns, dir, set.extensions); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
 // Monitor watches for vassal files. Make it with New, then call Run once.
-type Monitor struct{}
+type Monitor struct {
+	log       *slog.Logger
+	snapshots chan Snapshot
+	poke      chan struct{} // holds one: the settings or owners changed
+
+	settings  atomic.Pointer[settings]
+
+	mu     sync.Mutex
+	owners map[string][]string // mu guards the map; the lists never change
+}
 
 // New checks the patterns and makes a Monitor; it starts nothing and holds nothing
 // open. The error names each bad pattern with its position.
-func New(o Options) (*Monitor, error) { return &Monitor{}, nil }
+func New(o Options) (*Monitor, error) {
+	set, err := newSettings(o)
+	if err != nil {
+		return nil, err
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	m := &Monitor{
+		log:       log,
+		snapshots: make(chan Snapshot, 1),
+		poke:      make(chan struct{}, 1),
+		owners:    map[string][]string{},
+	}
+	m.settings.Store(set)
+	return m, nil
+}
 
 // Run scans until ctx ends, and returns when everything it started has ended. It
 // returns nil: nothing that a file system does is a reason to stop.
-func (m *Monitor) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (m *Monitor) Run(ctx context.Context) error {
+	newLoop(m).run(ctx)
+	return nil
+}
 
 // Snapshots is where the wanted state comes out. The first Snapshot always comes,
 // also if it is empty; later ones only when something changed. The channel holds
 // one, the latest; it is never closed.
-func (m *Monitor) Snapshots() <-chan Snapshot { return nil }
+func (m *Monitor) Snapshots() <-chan Snapshot { return m.snapshots }
 
 // Watch sets the further files that count as part of owner: what a vassal's file or
 // the main file includes, files that do not exist yet among them. It replaces what
 // the owner had; no files end it. An owner is any text the caller likes, for a
-// vassal its Item.Path. The files' state appears in Snapshot.Owners. Paths must be
-// absolute. Watch may be called from any goroutine, also before Run.
-func (m *Monitor) Watch(owner string, files []string) {}
+// vassal its Item.Path (whose own file need not be among the files: its Stamp is in
+// the Item). Paths must be absolute. Watch may be called from any goroutine, also
+// before Run.
+//
+// The files' state appears in Snapshot.Owners of a later snapshot.
+func (m *Monitor) Watch(owner string, files []string) {
+	clean := make([]string, len(files))
+	for i, file := range files {
+		clean[i] = filepath.Clean(file)
+	}
+	m.mu.Lock()
+	same := slices.Equal(m.owners[owner], clean)
+	if len(files) == 0 {
+		delete(m.owners, owner)
+	} else if !same {
+		m.owners[owner] = clean
+	}
+	m.mu.Unlock()
+	if !same {
+		m.hurry()
+	}
+}
 
-// Reconfigure replaces the options, as a re-read main file wants it. On error
-// nothing has changed. Items that both configurations have keep their names.
-func (m *Monitor) Reconfigure(o Options) error { return nil }
+// Reconfigure replaces the options but for Log, as a re-read main file wants it. On
+// error nothing has changed. Items that both configurations have keep their names.
+func (m *Monitor) Reconfigure(o Options) error {
+	set, err := newSettings(o)
+	if err != nil {
+		return err
+	}
+	m.settings.Store(set)
+	m.hurry()
+	return nil
+}
+
+func (m *Monitor) hurry() {
+	select {
+	case m.poke <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// wantedOwners is what the next scan goes by.
+func (m *Monitor) wantedOwners() map[string][]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.owners)
+}
+
+// publish hands out s; a snapshot that nobody has taken yet gives way to it. Only
+// the loop calls it, so the second step cannot block.
+func (m *Monitor) publish(s Snapshot) {
+	select {
+	case <-m.snapshots:
+	default:
+	}
+	m.snapshots <- s
+}

@@ -1,0 +1,165 @@
+package monitor
+
+import (
+	"path/filepath"
+	"syscall"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watcher keeps the kernel's watches equal to the places of the last scan. It is
+// used by the Monitor's goroutine only. Only directories are watched, by their path
+// without symlinks: a watched file falls silent when it is replaced, and a watched
+// symlink to a directory does when it is flipped.
+type watcher struct {
+	// notify is nil while the process can have none (128 instances per user).
+	notify *fsnotify.Watcher
+	have   map[string]watched
+}
+
+// watched is one directory under watch. The inode tells it from another one that
+// has its path later.
+type watched struct {
+	device, number uint64
+	network        string // the kind of network file system it is on, or ""
+}
+
+// open makes the fsnotify watcher unless there is one.
+func (w *watcher) open() error {
+	if w.notify != nil {
+		return nil
+	}
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return err
+	}
+	w.notify = notify
+	w.have = map[string]watched{}
+	return nil
+}
+
+// close ends all watches and returns when fsnotify's goroutine has ended.
+func (w *watcher) close() {
+	if w.notify == nil {
+		return
+	}
+	w.notify.Close()
+	for range w.notify.Events { // closed by that goroutine, as its last act
+	}
+	w.notify, w.have = nil, nil
+}
+
+// events and errors are nil channels while there is no watcher.
+func (w *watcher) events() <-chan fsnotify.Event {
+	if w.notify == nil {
+		return nil
+	}
+	return w.notify.Events
+}
+
+func (w *watcher) errors() <-chan error {
+	if w.notify == nil {
+		return nil
+	}
+	return w.notify.Errors
+}
+
+// sync watches what is in want and nothing else. added tells that a directory came
+// under watch just now: what changed in it before was not seen, so scan again.
+// refused is called for each directory that cannot be watched, or not reliably.
+func (w *watcher) sync(want places, refused func(dir, why string)) (added bool) {
+	if err := w.open(); err != nil {
+		refused("", err.Error())
+		return false
+	}
+	for dir := range w.have {
+		if want[dir] == nil {
+			w.drop(dir)
+		}
+	}
+	for dir := range want {
+		var st syscall.Stat_t
+		if err := stat(dir, &st); err != nil {
+			w.drop(dir) // gone since the scan; the next one will know
+			continue
+		}
+		known, ok := w.have[dir]
+		if ok && (known.device != uint64(st.Dev) || known.number != uint64(st.Ino)) {
+			w.drop(dir)
+			ok = false
+		}
+		if !ok {
+			if err := w.notify.Add(dir); err != nil {
+				refused(dir, watchError(err))
+				continue
+			}
+			known = watched{uint64(st.Dev), uint64(st.Ino), networkFileSystem(dir)}
+			w.have[dir] = known
+			added = true
+		}
+		if known.network != "" {
+			refused(dir, known.network+" does not tell what other machines change")
+		}
+	}
+	return added
+}
+
+// drop ends the watch of dir. It is also called when the kernel ended it, because
+// dir was removed, renamed or unmounted: its inode number may be used again at once,
+// so the next sync could not tell.
+func (w *watcher) drop(dir string) {
+	if _, ok := w.have[dir]; ok {
+		delete(w.have, dir)
+		_ = w.notify.Remove(dir) // an error says that it is gone already
+	}
+}
+
+// owns splits the name in an event into directory and file; self means that the
+// directory itself is meant.
+func (w *watcher) owns(event string) (dir, name string, self bool) {
+	if _, ok := w.have[event]; ok {
+		return event, "", true
+	}
+	return filepath.Dir(event), filepath.Base(event), false
+}
+
+// watchError says what inotify's two limits are called; their errno misleads.
+func watchError(err error) string {
+	switch err {
+	case syscall.ENOSPC:
+		return "the limit of watches is reached, see sysctl fs.inotify.max_user_watches"
+	case syscall.EMFILE:
+		return "the limit of watchers is reached, see sysctl fs.inotify.max_user_instances"
+	}
+	return err.Error()
+}
+
+// networkFileSystems are those on which inotify sees only what this machine does:
+// statfs(2)'s f_type.
+var networkFileSystems = map[uint32]string{
+	0x6969:     "NFS",
+	0x517b:     "SMB",
+	0xfe534d42: "SMB2",
+	0xff534d42: "CIFS",
+	0x564c:     "NCP",
+	0x65735546: "FUSE",
+	0x01021997: "9P",
+	0x00c36400: "Ceph",
+	0x5346414f: "AFS",
+	0x6b414653: "AFS",
+	0x0bd00bd0: "Lustre",
+	0x01161970: "GFS2",
+	0x7461636f: "OCFS2",
+	0x47504653: "GPFS",
+	0x786f4256: "a VirtualBox shared folder",
+	0xbacbacbc: "a VMware shared folder",
+}
+
+// networkFileSystem names the kind of network file system that holds dir, or "".
+func networkFileSystem(dir string) string {
+	var st syscall.Statfs_t
+	if ignoringEINTR(func() error { return syscall.Statfs(dir, &st) }) != nil {
+		return ""
+	}
+	return networkFileSystems[uint32(st.Type)]
+}
