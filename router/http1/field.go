@@ -1,5 +1,7 @@
 package http1
 
+import "bytes"
+
 // Field is one header field. Both slices point into the buffer that was parsed
 // and live as long as its bytes stay where they are.
 type Field struct {
@@ -199,4 +201,168 @@ func equalFold(b []byte, lower string) bool {
 		}
 	}
 	return true
+}
+
+// parse reads the field line that starts at i and returns where the next line
+// starts. bareLF accepts a line end without CR.
+func (f *Field) parse(b []byte, i int, bareLF bool) (next int, fault *Error) {
+	start := i
+	var class uint8
+	for {
+		if i == len(b) {
+			return 0, incomplete
+		}
+		c := classes[b[i]]
+		if c&nameByte == 0 {
+			break
+		}
+		class |= c
+		i++
+	}
+	if b[i] != ':' || i == start {
+		return 0, nameFault(b, start, i)
+	}
+	f.Name = b[start:i:i]
+	f.Kind = KindOf(f.Name)
+	f.Flags = 0
+	if class&underscoreByte != 0 {
+		f.Flags = Underscore
+	}
+
+	i++
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
+		i++
+	}
+	start = i
+	i = endOfValue(b, i)
+	if i == len(b) {
+		return 0, incomplete
+	}
+	switch {
+	case b[i] == '\n' && bareLF:
+		next = i + 1
+	case b[i] != '\r':
+		return 0, valueFault(b[i])
+	case i+1 == len(b):
+		return 0, incomplete
+	case b[i+1] != '\n':
+		return 0, errBareCR
+	default:
+		next = i + 2
+	}
+	for i > start && (b[i-1] == ' ' || b[i-1] == '\t') {
+		i--
+	}
+	f.Value = b[start:i:i]
+	return next, nil
+}
+
+// nameFault says why the line from start on has no proper name; i is the byte
+// that ended it.
+func nameFault(b []byte, start, i int) *Error {
+	switch c := b[i]; {
+	case c == ' ' || c == '\t':
+		if i == start {
+			return errFold
+		}
+		if rest := bytes.TrimLeft(b[i:], " \t"); len(rest) > 0 && rest[0] == ':' {
+			return errBlank
+		}
+		return errName
+	case c == ':' || classes[c]&valueByte != 0:
+		return errName
+	case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
+		return errName // no colon
+	default:
+		return valueFault(c)
+	}
+}
+
+// valueFault names the control byte that does not belong into a head.
+func valueFault(c byte) *Error {
+	switch c {
+	case '\n':
+		return errBareLF
+	case '\r':
+		return errBareCR
+	case 0:
+		return errNUL
+	}
+	return errControl
+}
+
+// maxOptions bounds the names that Connection may list besides the usual ones,
+// because each field is compared with all of them.
+const maxOptions = 16
+
+// connection collects what the Connection fields say.
+type connection struct {
+	close, keepAlive, upgrade bool
+	names                     [][]byte // fields that are hop-by-hop because listed
+}
+
+// add reads one Connection value. It reports false when too many names are
+// listed.
+func (c *connection) add(list []byte) bool {
+	for len(list) > 0 {
+		var item []byte
+		if comma := bytes.IndexByte(list, ','); comma >= 0 {
+			item, list = list[:comma], list[comma+1:]
+		} else {
+			item, list = list, nil
+		}
+		item = trimBlanks(item)
+		switch len(item) {
+		case 0:
+			continue
+		case 5:
+			if equalFold(item, "close") {
+				c.close = true
+				continue
+			}
+		case 7:
+			if equalFold(item, "upgrade") {
+				c.upgrade = true
+				continue
+			}
+		case 10:
+			if equalFold(item, "keep-alive") {
+				c.keepAlive = true
+				continue
+			}
+		}
+		// Hop-by-hop anyway, or not for a client to take away.
+		if Kinds(requestHop | 1<<Host | 1<<ContentLength).Has(KindOf(item)) {
+			continue
+		}
+		if len(c.names) == maxOptions {
+			return false
+		}
+		c.names = append(c.names, item)
+	}
+	return true
+}
+
+// mark flags the listed fields.
+func (c *connection) mark(fields []Field) {
+	if len(c.names) == 0 {
+		return
+	}
+	for i := range fields {
+		for _, name := range c.names {
+			if len(name) == len(fields[i].Name) && bytes.EqualFold(name, fields[i].Name) {
+				fields[i].Flags |= HopByHop
+			}
+		}
+	}
+}
+
+func trimBlanks(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
 }

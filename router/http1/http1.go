@@ -76,3 +76,48 @@ func (l *Limits) fields() int {
 	}
 	return defaultFields
 }
+
+// refuse makes an Error for a package variable.
+func refuse(status int, reason string) *Error { return &Error{status, reason} }
+
+// Faults of requests.
+var (
+	errTargetLong    = refuse(414, "request target is too long")
+	errHeadBig       = refuse(431, "request head is too big")
+	errManyFields    = refuse(431, "request has too many header fields")
+	errStart         = refuse(400, "not an HTTP request: the first byte can't begin a method")
+	errMethod        = refuse(400, "malformed method: want token characters and one space")
+	errTarget        = refuse(400, "malformed request target: space, control byte or '#'")
+	errTargetForm    = refuse(400, "request target must be a path, an http(s) URL, or '*' with OPTIONS")
+	errAuthority     = refuse(400, "request target has a malformed host")
+	errHTTP09        = refuse(400, "request line without HTTP version")
+	errProtocol      = refuse(400, "malformed HTTP version, want HTTP/1.0 or HTTP/1.1")
+	errVersion       = refuse(505, "HTTP version is not supported, want 1.0 or 1.1")
+	errConnect       = refuse(405, "CONNECT is not supported")
+	errLineEnd       = refuse(400, "request line must end in CRLF")
+	errNoHost        = refuse(400, "HTTP/1.1 request without Host")
+	errHosts         = refuse(400, "more than one Host")
+	errHost          = refuse(400, "malformed Host")
+	errLength        = refuse(400, "Content-Length is not a number of at most 18 digits")
+	errLengths       = refuse(400, "Content-Lengths differ")
+	errLengthChunked = refuse(400, "both Content-Length and Transfer-Encoding")
+	errCoding10      = refuse(400, "Transfer-Encoding in HTTP/1.0")
+	errCodings       = refuse(400, "more than one Transfer-Encoding")
+	errCoding        = refuse(501, "Transfer-Encoding other than chunked")
+	errOptions       = refuse(400, "Connection lists too many names")
+)
+
+// Faults of fields; responses map them to 502.
+var (
+	errFold    = refuse(400, "folded header line")
+	errName    = refuse(400, "malformed header name, or header line without colon")
+	errBlank   = refuse(400, "blank between header name and colon")
+	errBareLF  = refuse(400, "bare LF in head")
+	errBareCR  = refuse(400, "bare CR in head")
+	errNUL     = refuse(400, "NUL in head")
+	errControl = refuse(400, "control byte in head")
+)
+
+// incomplete is how parsers say that bytes are missing; it never leaves the
+// package.
+var incomplete = &Error{}
