@@ -36,6 +36,7 @@ func TestParseSettings(t *testing.T) {
 		{[]string{"-rounds", "0"}, "1 or more"},
 		{[]string{"-connections", "0"}, "1 or more"},
 		{[]string{"-deploys", "0"}, "1 or more"},
+		{[]string{"-only", "uwsgi", "-cases", "http"}, "nothing to measure"},
 		{[]string{"fast"}, `unexpected argument "fast"`},
 	} {
 		if _, err := parseSettings(test.args, io.Discard); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -46,7 +47,7 @@ func TestParseSettings(t *testing.T) {
 
 func TestMissingToolsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := findTools(settings{only: []string{frontEmperor}, emperor: "bin/no-such-emperor"})
+	_, err := findTools(settings{only: []string{frontEmperor}, cases: caseNames(), emperor: "bin/no-such-emperor"})
 	if err == nil {
 		t.Fatal("no error")
 	}

@@ -137,6 +137,9 @@ func parseSettings(args []string, out io.Writer) (settings, error) {
 	case s.deploys < 1:
 		return s, fmt.Errorf("-deploys %d: want 1 or more", s.deploys)
 	}
+	if !s.measuresAny() && !s.wants(sectionMemory) && !s.wants(sectionDeploy) {
+		return s, fmt.Errorf("-only %s -cases %s: nothing to measure (uWSGI's router has the case uwsgi only)", only, cases)
+	}
 	return s, nil
 }
 
@@ -155,8 +158,13 @@ func choose(option, list string, known []string) ([]string, error) {
 
 func (s settings) wants(section string) bool { return slices.Contains(s.only, section) }
 
-func (s settings) wantsAnyFront() bool {
-	return s.wants(frontEmperor) || s.wants(frontNginx) || s.wants(frontUWSGI)
+// measures tells whether a front is wanted in at least one of the cases wanted.
+func (s settings) measures(front string) bool {
+	return slices.ContainsFunc(benchCases, func(c benchCase) bool { return c.wanted(s, front) })
+}
+
+func (s settings) measuresAny() bool {
+	return s.measures(frontEmperor) || s.measures(frontNginx) || s.measures(frontUWSGI)
 }
 
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
@@ -179,7 +187,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 
 	result := &report{Machine: describeMachine(), Settings: describeSettings(s)}
 	fmt.Fprintln(out, result.Machine)
-	if s.wantsAnyFront() {
+	if s.measuresAny() {
 		if result.Throughput, err = measureThroughput(ctx, s, tools, filepath.Join(dir, "throughput"), out); err != nil {
 			return err
 		}
@@ -229,16 +237,16 @@ func findTools(s settings) (t tools, err error) {
 		}
 		*into = path
 	}
-	if s.wantsAnyFront() {
+	if s.measuresAny() {
 		find(&t.wrk, "wrk", "it makes the load (Debian: apt-get install wrk)")
 	}
-	if s.wants(frontNginx) {
+	if s.measures(frontNginx) {
 		find(&t.nginx, "nginx", "install it (Debian: apt-get install nginx-core) or leave it out with -only")
 	}
-	if s.wants(frontUWSGI) {
+	if s.measures(frontUWSGI) {
 		find(&t.uwsgi, "uwsgi", "install it (Debian: apt-get install uwsgi-core) or leave it out with -only")
 	}
-	if s.wants(frontEmperor) || s.wants(sectionMemory) || s.wants(sectionDeploy) {
+	if s.measures(frontEmperor) || s.wants(sectionMemory) || s.wants(sectionDeploy) {
 		find(&t.emperor, s.emperor, "build it with make build, say where it is with -emperor, or leave it out with -only")
 	}
 	return t, errors.Join(missing...)

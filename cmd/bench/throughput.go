@@ -57,7 +57,7 @@ func measureThroughput(ctx context.Context, s settings, t tools, dir string, out
 
 	var contenders []*contender
 	for _, f := range fronts {
-		if !s.wants(f.name) {
+		if !s.measures(f.name) {
 			continue
 		}
 		process, address, err := startFront(f, t, filepath.Join(dir, f.name), backendDir)
