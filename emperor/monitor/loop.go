@@ -41,6 +41,7 @@ type loop struct {
 func newLoop(m *Monitor) *loop {
 	return &loop{
 		Monitor: m,
+		watcher: watcher{make: fsnotify.NewWatcher},
 		files:   map[string]*settled{},
 		names:   map[string]string{},
 		further: map[string]*settled{},
@@ -102,8 +103,8 @@ func (l *loop) turn() {
 	begun := time.Now()
 	set, owners := l.settings.Load(), l.wantedOwners()
 	s := l.look(set, owners)
-	again := l.settle(s, owners)
 	l.say(s.notices)
+	again := l.settle(s, owners)
 	l.ended = time.Now()
 	l.took = l.ended.Sub(begun)
 	l.due = l.ended.Add(set.frequency)

@@ -120,7 +120,7 @@ type Monitor struct {
 	snapshots chan Snapshot
 	poke      chan struct{} // holds one: the settings or owners changed
 
-	settings  atomic.Pointer[settings]
+	settings atomic.Pointer[settings]
 
 	mu     sync.Mutex
 	owners map[string][]string // mu guards the map; the lists never change

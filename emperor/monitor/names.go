@@ -93,23 +93,20 @@ func assignNames(items []Item, extra []string) {
 }
 
 // nameOf is the name of path in one degree of detail: shop, eu/shop, eu/shop.ini,
-// sites/eu/shop.ini … and in the end the path, which is like no other.
+// sites/eu/shop, sites/eu/shop.ini … and in the end the path, which is like no other.
 func nameOf(path string, detail int, extra []string) string {
-	file := filepath.Base(path)
-	// An extra extension written without its dot ("conf") leaves the dot behind.
-	stem := strings.TrimSuffix(strings.TrimSuffix(file, extension(file, extra)), ".")
-	if stem == "" {
-		stem = file
+	name := filepath.Base(path)
+	if withExtension := detail > 0 && detail%2 == 0; !withExtension {
+		// An extra extension written without its dot ("conf") leaves the dot behind.
+		stem := strings.TrimSuffix(strings.TrimSuffix(name, extension(name, extra)), ".")
+		if stem != "" {
+			name = stem
+		}
 	}
-	steps := splitPath(filepath.Dir(path))
-	lastSteps := func(n int) string { return strings.Join(steps[len(steps)-n:], "/") }
-	switch {
-	case detail == 0:
-		return stem
-	case detail == 1 && len(steps) > 0:
-		return lastSteps(1) + "/" + stem
-	case detail > 1 && detail-1 <= len(steps):
-		return lastSteps(detail-1) + "/" + file
+	directories := splitPath(filepath.Dir(path))
+	count := (detail + 1) / 2
+	if count > len(directories) {
+		return path
 	}
-	return path
+	return strings.Join(append(directories[len(directories)-count:], name), "/")
 }

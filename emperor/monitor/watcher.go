@@ -12,6 +12,8 @@ import (
 // without symlinks: a watched file falls silent when it is replaced, and a watched
 // symlink to a directory does when it is flipped.
 type watcher struct {
+	// make is fsnotify.NewWatcher, but for tests of what happens when it fails.
+	make func() (*fsnotify.Watcher, error)
 	// notify is nil while the process can have none (128 instances per user).
 	notify *fsnotify.Watcher
 	have   map[string]watched
@@ -29,7 +31,7 @@ func (w *watcher) open() error {
 	if w.notify != nil {
 		return nil
 	}
-	notify, err := fsnotify.NewWatcher()
+	notify, err := w.make()
 	if err != nil {
 		return err
 	}
