@@ -41,5 +41,71 @@ type Request struct {
 // The main file may run programs (exec://) and fetch URLs, each for at most ten
 // seconds. Load may be called from any goroutine.
 func Load(r Request) (*Config, Problems) {
-	return &Config{File: r.File, UsedPlaceholders: map[string]bool{}, set: r.Set}, nil
+	l := newLoader(r)
+	if kind := foreignFormat(r.File); kind != "" && r.Vassal {
+		l.noteFile(l.resolve(r.File))
+		return &Config{File: r.File, Foreign: kind, Files: l.files, UsedPlaceholders: l.used, set: l.set}, nil
+	}
+	l.readEnvironment()
+	if r.Vassal {
+		l.readVassal()
+	} else {
+		l.readMain()
+	}
+	l.closeBlock()
+	l.expand()
+	values := l.apply()
+	l.checkKeys()
+	file, _ := splitSection(r.File)
+	return &Config{
+		File: file, Values: values, Files: l.files,
+		UsedPlaceholders: l.used, Unread: l.unread, set: l.set,
+	}, l.problems
+}
+
+// readMain reads the command line; bare words come after all options, as in
+// uWSGI, and Request.File after them.
+func (l *loader) readMain() {
+	files := l.readCommandLine(l.req.Args)
+	if l.req.File != "" {
+		files = append(files, l.req.File)
+	}
+	for _, file := range files {
+		l.loadByExtension(file, Pos{}, true)
+	}
+}
+
+// readVassal follows the argument list with which an emperor starts a vassal
+// (reference: --inherit before, --include before, --set, the file, --inherit,
+// --include). Inherited files are applied after everything else, in this order.
+func (l *loader) readVassal() {
+	l.inheritFiles(l.req.InheritBefore)
+	l.includeFiles(l.req.IncludeBefore)
+	for _, v := range l.req.SetBefore {
+		v.Value = l.req.ExpandMagic(v.Value)
+		l.noteReferences(v.Value)
+		l.block, l.running = nil, false
+		l.append(&entry{key: v.Key, value: v.Value, has: v.HasValue, pos: v.Pos, quiet: true,
+			unknown: v.Unknown, extended: v.Extended})
+	}
+	if l.req.File != "" {
+		l.add(&entry{key: "ini", value: l.req.File, has: true, pos: Pos{File: l.req.File}})
+	}
+	for _, file := range l.readCommandLine(l.req.Args) {
+		l.loadByExtension(file, Pos{}, true)
+	}
+	l.inheritFiles(l.req.InheritAfter)
+	l.includeFiles(l.req.IncludeAfter)
+}
+
+func (l *loader) includeFiles(files []string) {
+	for _, file := range files {
+		l.add(&entry{key: "include", value: file, has: true})
+	}
+}
+
+func (l *loader) inheritFiles(files []string) {
+	for _, file := range files {
+		l.add(&entry{key: "inherit", value: file, has: true})
+	}
 }

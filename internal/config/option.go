@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 )
 
 // Type says what an option's value looks like. It decides how the value is
@@ -121,19 +122,19 @@ func (o Option) argument() ArgumentKind {
 // Set is the declarations of several packages joined, with the directives of the
 // language itself (Language). It is immutable and safe for concurrent use.
 type Set struct {
-	options []Option          // sorted by name
-	names   map[string]int    // name or alias → index into options
-	shorts  map[byte]string   // letter → the name getopt_long would report
-	lower   map[string]string // for suggestions: "_" for "-" and other case
+	options []Option        // sorted by name
+	names   map[string]int  // name or alias → index into options
+	shorts  map[byte]string // letter → name
 }
 
-// NewSet joins groups of declarations. The first declaration of a name wins when
-// a later one is equal to it or only an Ignored stand-in for it (or the other
-// way round); anything else declared twice is an error that names both.
+// NewSet joins groups of declarations. The same option may be declared by several
+// packages if they agree on its form; it then has a meaning in all their places.
+// An Ignored stand-in gives way to the option itself, whichever comes first, and
+// nothing changes a directive of Language. Anything else declared twice is an
+// error that names both.
 func NewSet(groups ...[]Option) (*Set, error) {
 	s := &Set{names: map[string]int{}, shorts: map[byte]string{}}
-	groups = append([][]Option{Language}, groups...)
-	for _, group := range groups {
+	for _, group := range append([][]Option{Language}, groups...) {
 		for _, o := range group {
 			if err := s.add(o); err != nil {
 				return nil, err
@@ -149,16 +150,17 @@ func (s *Set) add(o Option) error {
 		return fmt.Errorf("option without a name (%q)", o.Help)
 	}
 	if at, ok := s.names[o.Name]; ok {
-		old := s.options[at]
+		old := &s.options[at]
 		switch {
-		case equalOptions(old, o):
+		case at < len(Language) || o.Ignored != "":
 			return nil
-		case o.Ignored != "":
+		case old.Ignored != "":
+			s.forget(o.Name, at)
+		case sameForm(*old, o):
+			old.Where = old.where() | o.where()
 			return nil
-		case old.Ignored != "" && old.Name == o.Name:
-			s.remove(at)
 		default:
-			return fmt.Errorf("option %q is declared twice: as %s and as an alias or other form of %q", o.Name, o.Type, old.Name)
+			return fmt.Errorf("option %q (%s) is declared twice and differently: the other is %q (%s)", o.Name, o.Type, old.Name, old.Type)
 		}
 	}
 	at := len(s.options)
@@ -166,60 +168,87 @@ func (s *Set) add(o Option) error {
 	s.names[o.Name] = at
 	for _, alias := range o.Aliases {
 		if other, ok := s.names[alias]; ok && other != at {
-			if s.options[other].Ignored == "" && o.Ignored == "" {
-				return fmt.Errorf("%q is an alias of option %q and belongs to %q too", alias, o.Name, s.options[other].Name)
-			}
-			if o.Ignored != "" {
+			switch {
+			case other < len(Language) || o.Ignored != "":
 				continue
+			case s.options[other].Ignored != "":
+				s.forget(alias, other)
+			default:
+				return fmt.Errorf("%q is an alias of option %q and belongs to %q too", alias, o.Name, s.options[other].Name)
 			}
 		}
 		s.names[alias] = at
 	}
-	if o.Short != 0 {
-		if other, ok := s.shorts[o.Short]; ok && other != o.Name && o.Ignored == "" {
-			if at, known := s.names[other]; known && s.options[at].Ignored == "" {
-				return fmt.Errorf("-%c is short for option %q and for %q", o.Short, other, o.Name)
-			}
-		}
-		if _, ok := s.shorts[o.Short]; !ok || o.Ignored == "" {
-			s.shorts[o.Short] = o.Name
+	return s.addShort(o)
+}
+
+func (s *Set) addShort(o Option) error {
+	other, taken := s.shorts[o.Short]
+	switch {
+	case o.Short == 0, taken && o.Ignored != "":
+		return nil
+	case taken && other != o.Name:
+		if at, known := s.names[other]; known && s.options[at].Ignored == "" {
+			return fmt.Errorf("-%c is short for option %q and for %q", o.Short, other, o.Name)
 		}
 	}
+	s.shorts[o.Short] = o.Name
 	return nil
 }
 
-// remove takes an Ignored stand-in out, because the option itself came later.
-func (s *Set) remove(at int) {
-	for name, index := range s.names {
+// forget takes a name away from an Ignored stand-in; losing its own name, the
+// stand-in goes altogether.
+func (s *Set) forget(name string, at int) {
+	if s.options[at].Name != name {
+		delete(s.names, name)
+		s.options[at].Aliases = slices.DeleteFunc(slices.Clone(s.options[at].Aliases), func(a string) bool { return a == name })
+		return
+	}
+	for spelling, index := range s.names {
 		if index == at {
-			delete(s.names, name)
+			delete(s.names, spelling)
 		}
 	}
 	s.options[at].Name = ""
 }
 
+// sort orders the options and renumbers the names.
 func (s *Set) sort() {
-	s.options = slices.DeleteFunc(s.options, func(o Option) bool { return o.Name == "" })
-	sort.Slice(s.options, func(i, j int) bool { return s.options[i].Name < s.options[j].Name })
-	aliases := s.names
-	s.names = make(map[string]int, len(aliases))
-	for i, o := range s.options {
-		for _, alias := range o.Aliases {
-			s.names[alias] = i
+	byIndex := make(map[int][]string, len(s.names))
+	for name, at := range s.names {
+		byIndex[at] = append(byIndex[at], name)
+	}
+	type numbered struct {
+		Option
+		at int
+	}
+	var list []numbered
+	for at, o := range s.options {
+		if o.Name != "" {
+			list = append(list, numbered{o, at})
 		}
 	}
-	for i, o := range s.options { // names last: they beat a stand-in's alias
-		s.names[o.Name] = i
+	slices.SortFunc(list, func(a, b numbered) int { return strings.Compare(a.Name, b.Name) })
+	s.options = s.options[:0:0]
+	for i, n := range list {
+		s.options = append(s.options, n.Option)
+		for _, name := range byIndex[n.at] {
+			s.names[name] = i
+		}
 	}
 }
 
-func equalOptions(a, b Option) bool {
-	if !slices.Equal(a.Aliases, b.Aliases) {
-		return false
+func (o Option) where() Where {
+	if o.Where == 0 {
+		return Both
 	}
-	a.Aliases, b.Aliases = nil, nil
-	return a.Name == b.Name && a.Short == b.Short && a.Type == b.Type && a.Min == b.Min && a.Max == b.Max &&
-		a.Argument == b.Argument && a.Repeat == b.Repeat && a.Default == b.Default && a.Ignored == b.Ignored
+	return o.Where
+}
+
+// sameForm reports whether two declarations read and write alike.
+func sameForm(a, b Option) bool {
+	return slices.Equal(a.Aliases, b.Aliases) && a.Short == b.Short && a.Type == b.Type &&
+		a.argument() == b.argument() && a.Repeat == b.Repeat && a.Min == b.Min && a.Max == b.Max && a.Default == b.Default
 }
 
 // Lookup finds an option by its name or one of its aliases.

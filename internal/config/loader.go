@@ -1,0 +1,167 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Bounds that no honest configuration reaches. They turn what would be a hang or
+// an exhausted memory in uWSGI into a message.
+const (
+	maxEntries     = 100_000 // lines after include and for
+	maxFilesRead   = 1000
+	maxDepth       = 32 // files within files
+	maxSourceBytes = 16 << 20
+	maxValueBytes  = 1 << 20 // one value after expansion
+	maxReplaced    = 10_000  // placeholders replaced in one value
+)
+
+// entry is one key=value on the one list that every source appends to.
+type entry struct {
+	key, value string
+	has        bool
+	pos        Pos
+	frame      *frame // the file it was read from, nil for command line and environment
+	// applied entries have had their effect while reading; as in uWSGI the passes
+	// over the list leave their values alone.
+	applied           bool
+	unknown, extended bool // see Value
+	quiet             bool // an unknown key here is no mistake (vassal-set, environment)
+	literal           bool // added after the passes: nothing in it is replaced
+}
+
+// frame is a file being read, for cycles and for ":section".
+type frame struct {
+	file    string // as given, without section
+	path    string // absolute, or the source's URL
+	section string
+	parent  *frame
+}
+
+// loader is the state of one Load.
+type loader struct {
+	req Request
+	set *Set
+	dir string
+	env map[string]string
+
+	entries  []*entry
+	first    map[string]*entry // first entry of each key: what %(key) means
+	problems Problems
+	full     bool // maxEntries was reported
+
+	block   *block // the open if-… or for…
+	running bool   // inside the execution of a block's line
+	frame   *frame // the file being read
+
+	magic                     magicTable
+	lastINI                   string
+	injectBefore, injectAfter []string
+	files                     []string
+	filesRead                 int
+	readSource                func(l *loader, source string, pos Pos, key string) ([]byte, bool)
+
+	strict               *Pos
+	blacklist, whitelist *listed
+	custom               map[string]customOption
+	used                 map[string]bool
+	unread               []Value
+	defined              []string // see definedNames
+	late                 bool     // the passes are over: what is added now gets none
+}
+
+func newLoader(r Request) *loader {
+	l := &loader{req: r, set: r.Set, dir: r.Dir, used: map[string]bool{},
+		custom: map[string]customOption{}, first: map[string]*entry{}, readSource: readSource}
+	if l.set == nil {
+		l.set, _ = NewSet()
+	}
+	if l.dir == "" {
+		l.dir, _ = os.Getwd()
+	}
+	l.env = environment(r.Env)
+	l.magic = newMagicTable(r, l.dir)
+	return l
+}
+
+// fail reports an error in the main file as well as in a vassal's.
+func (l *loader) fail(pos Pos, key, format string, args ...any) {
+	l.problems = append(l.problems, Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// warn reports something that forbids nothing.
+func (l *loader) warn(pos Pos, key, format string, args ...any) {
+	l.problems = append(l.problems, Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// mistake reports what we refuse and a real uWSGI gets along with: an error in
+// the main file, a Tolerated warning in a vassal's.
+func (l *loader) mistake(pos Pos, key, format string, args ...any) {
+	p := Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...)}
+	p.Warning, p.Tolerated = l.req.Vassal, l.req.Vassal
+	l.problems = append(l.problems, p)
+}
+
+// add takes one line from any source: it passes the black- and whitelist, then
+// an open block, then takes its place on the list. (add_exported_option of
+// core/config.c.)
+func (l *loader) add(e *entry) {
+	if e.frame == nil {
+		e.frame = l.frame
+	}
+	if e.has {
+		l.noteReferences(e.value)
+	}
+	if !l.allowed(e) {
+		return
+	}
+	if l.running || !l.throughBlock(e) {
+		l.append(e)
+	}
+}
+
+// append puts the entry on the list and carries it out at once if its key is a
+// directive that acts while reading.
+func (l *loader) append(e *entry) {
+	if len(l.entries) >= maxEntries {
+		if !l.full {
+			l.full = true
+			l.fail(e.pos, e.key, "more than %d lines after includes and loops; the rest is not read", maxEntries)
+		}
+		return
+	}
+	e.literal = l.late
+	l.entries = append(l.entries, e)
+	if _, ok := l.first[e.key]; !ok && !l.isLate(e) {
+		l.first[e.key] = e
+	}
+	if act, ok := immediate[e.key]; ok {
+		e.applied = true
+		act(l, e)
+	}
+}
+
+// isLate reports whether the entry only asks for a value that comes later
+// (Request.Late).
+func (l *loader) isLate(e *entry) bool {
+	marker, ok := l.req.Late[e.key]
+	return ok && e.value == marker
+}
+
+// noteFile records a file for Config.Files.
+func (l *loader) noteFile(path string) {
+	if !slices.Contains(l.files, path) {
+		l.files = append(l.files, path)
+	}
+}
+
+// resolve makes a path absolute without cleaning it: ".." after a symbolic link
+// is the kernel's to interpret.
+func (l *loader) resolve(name string) string {
+	if strings.HasPrefix(name, "/") {
+		return name
+	}
+	return strings.TrimSuffix(l.dir, "/") + "/" + strings.TrimPrefix(name, "./")
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"emperor/internal/uini"
+)
+
+// magicTable is what "%" and a letter stand for. The entries that describe a file
+// keep the values of the file filled in last, as in uWSGI.
+type magicTable struct {
+	values   map[byte]string
+	volatile string
+	dir      string
+	upper    bool // the upper-case entries have been filled
+}
+
+// fileMagic are the variables that describe the file being read; their
+// upper-case forms describe the first file of a typed option.
+const fileMagic = "opsnedcxij"
+
+func newMagicTable(r Request, dir string) magicTable {
+	now := time.Now()
+	t := magicTable{dir: dir, values: map[byte]string{}, volatile: "tT"}
+	for _, c := range []byte(fileMagic + strings.ToUpper(fileMagic) + "0123456789") {
+		t.values[c] = ""
+	}
+	uid, gid := strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid())
+	for c, value := range map[byte]string{
+		'v': dir, 'h': hostname(), 'b': r.EmperorPath, 'V': r.Version,
+		't': strconv.FormatInt(now.Unix(), 10), 'T': strconv.FormatInt(now.UnixMicro(), 10),
+		'k': strconv.Itoa(onlineCPUs()),
+		'u': uid, 'U': userName(uid), 'g': gid, 'G': groupName(gid),
+		'[': "\x1b",
+	} {
+		t.values[c] = value
+	}
+	if r.EmperorPath == "" {
+		t.volatile += "b" // nobody told us: a uWSGI will know better
+	}
+	if r.Version == "" {
+		t.values['V'] = "2.0.21"
+		t.volatile += "V"
+	}
+	return t
+}
+
+// fill makes the table describe a file. Sources that are not paths only change
+// %o and %x.
+func (t *magicTable) fill(name, section string) {
+	v := t.values
+	v['o'], v['x'] = name, section
+	if scheme(name) != "" || name == "-" {
+		return
+	}
+	full := t.fullPath(name)
+	slash := strings.LastIndexByte(full, '/') + 1
+	base := full[slash:]
+	stem, extension := base, ""
+	if dot := strings.LastIndexByte(base, '.'); dot >= 0 {
+		stem, extension = base[:dot], base[dot+1:]
+	}
+	components := strings.Split(strings.Trim(full[:slash], "/"), "/")
+	v['p'], v['s'], v['n'], v['e'], v['d'] = full, base, stem, extension, full[:slash]
+	v['c'] = components[len(components)-1]
+	for i := range 10 {
+		v[byte('0'+i)] = ""
+		if i < len(components) {
+			v[byte('0'+i)] = components[i]
+		}
+	}
+	v['i'] = ""
+	if info, err := os.Lstat(full); err == nil {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			v['i'] = strconv.FormatUint(stat.Ino, 10)
+		}
+	}
+	v['j'] = pathHash(full)
+}
+
+// fillUpper copies the file's values to the upper-case variables, once.
+func (t *magicTable) fillUpper() {
+	if t.upper {
+		return
+	}
+	t.upper = true
+	for _, c := range []byte(fileMagic) {
+		t.values[c-'a'+'A'] = t.values[c]
+	}
+}
+
+// fullPath is %p: the real path, but a file that is itself a symbolic link keeps
+// its own name, so that copies by symlink differ in %n.
+func (t *magicTable) fullPath(name string) string {
+	path := name
+	if !strings.HasPrefix(path, "/") {
+		path = strings.TrimSuffix(t.dir, "/") + "/" + path
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// pathHash is %j: uWSGI's djb33x over the path, its four bytes little-endian.
+func pathHash(path string) string {
+	h := uint32(5381)
+	for i := range len(path) {
+		h = h*33 ^ uint32(path[i])
+	}
+	return fmt.Sprintf("%02X%02X%02X%02X", byte(h), byte(h>>8), byte(h>>16), byte(h>>24))
+}
+
+// ExpandMagic replaces the magic variables in text by what they are for the
+// request's file. It serves vassal-set values, whose "%%n" in the main file is
+// "%n" here; Load does it for SetBefore by itself.
+func (r Request) ExpandMagic(text string) string {
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	dir := r.Dir
+	if dir == "" {
+		dir, _ = os.Getwd()
+	}
+	t := newMagicTable(r, dir)
+	t.fill(splitSection(r.File))
+	t.fillUpper()
+	return uini.Substitute(text, uini.Magic{Values: t.values})
+}
+
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
+}
+
+// onlineCPUs is sysconf(_SC_NPROCESSORS_ONLN), which ignores our own affinity.
+func onlineCPUs() int {
+	text, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	count := 0
+	for part := range strings.SplitSeq(strings.TrimSpace(string(text)), ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(low)
+		if err != nil {
+			return runtime.NumCPU()
+		}
+		b := a
+		if isRange {
+			if b, err = strconv.Atoi(high); err != nil {
+				return runtime.NumCPU()
+			}
+		}
+		count += b - a + 1
+	}
+	return count
+}
+
+func userName(uid string) string {
+	if u, err := user.LookupId(uid); err == nil {
+		return u.Username
+	}
+	return uid
+}
+
+func groupName(gid string) string {
+	if g, err := user.LookupGroupId(gid); err == nil {
+		return g.Name
+	}
+	return gid
+}
