@@ -1,6 +1,7 @@
 package testvassal
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"emperor/internal/proc"
 )
 
 // A script is a list of words, each NAME or NAME=VALUE, played from left to
@@ -38,6 +41,7 @@ var words = map[string]struct {
 	"file":        {"write own process number to that file, complete or not at all", true, writePID},
 	"daemon":      {"leave a daemon behind (double fork, setsid) that plays these words, separated by commas", true, startDaemon},
 	"child":       {"start a child that plays these words, separated by commas", true, startChild},
+	"emperor":     {"be an emperor: IDENTITY;MODE;WORDS starts a child of a proc.Starter that plays these words, separated by semicolons; MODE is bound (it dies with the emperor) or free", true, beEmperor},
 	"clean-env":   {"start over without any environment, playing the remaining words", false, nil},
 	"notify":      {"send that text to NOTIFY_SOCKET, as notify=READY=1", true, notify},
 	"exit":        {"exit with that status", true, exit},
@@ -214,6 +218,26 @@ func startDaemon(_ *player, v string) error {
 	}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return c.Run()
+}
+
+// beEmperor starts a child as the real emperor does, under a mark that names
+// this process. The child's name is "site", its generation 1.
+func beEmperor(_ *player, v string) error {
+	fields := strings.Split(v, ";")
+	if len(fields) < 3 {
+		return fmt.Errorf("want IDENTITY;MODE;WORDS, got %q", v)
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	starter := proc.NewStarter(proc.NewMark(fields[0])) // lives until the process ends
+	_, err = starter.Start(context.Background(), &proc.Command{
+		Name: "site", Generation: 1, Umask: -1,
+		Path: path, Args: append([]string{"testvassal", word}, fields[2:]...), Env: os.Environ(),
+		ParentDeathSignal: fields[1] == "bound",
+	})
+	return err
 }
 
 func init() {

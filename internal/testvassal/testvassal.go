@@ -47,6 +47,8 @@ func Command(t testing.TB, words ...string) (path string, args, env []string) {
 	if err != nil {
 		t.Fatalf("testvassal: %v", err)
 	}
+	// A race detector waits a second at every exit, for reports of other threads.
+	env = append(env, "GORACE=atexit_sleep_ms=0")
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "LANG"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
