@@ -9,7 +9,8 @@
 // rotates, so that a minute in which the machine is busy with something else
 // does not fall on one front alone. A figure is the median of the rounds; a
 // ratio is the median of the ratios within each round. How busy the machine
-// was with other programs is measured too, and said.
+// was with other programs is measured too: a measurement that they disturbed
+// is taken again as long as -patience allows, and what is left is said.
 //
 // CPU per request is the processor time of all of a front's processes divided
 // by the requests answered. On a machine where front, backend and wrk share the
@@ -47,6 +48,7 @@ type settings struct {
 	json        string // file for the results, "" for none
 	deploys     int
 	settle      time.Duration // idle time before memory is read
+	patience    time.Duration // to spend on repeating disturbed measurements
 	keep        bool
 }
 
@@ -113,6 +115,7 @@ func parseSettings(args []string, out io.Writer) (settings, error) {
 	flags.StringVar(&s.json, "json", "", "also write the results to `file`, as JSON")
 	flags.IntVar(&s.deploys, "deploys", 10, "how many edits of a vassal to time")
 	flags.DurationVar(&s.settle, "settle", 10*time.Second, "idle `time` between the 10,000 requests and reading the memory")
+	flags.DurationVar(&s.patience, "patience", time.Minute, "`time` to spend in all on repeating measurements that other programs disturbed")
 	flags.BoolVar(&s.keep, "keep", false, "keep the temporary folder with configurations and logs")
 	if err := flags.Parse(args); err != nil {
 		return s, err
