@@ -1,5 +1,10 @@
 package rule
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Step is what became of one rule when a request was explained.
 type Step struct {
 	Rule    *Rule
@@ -9,19 +14,207 @@ type Step struct {
 
 // Explain matches as Match does and tells of every rule, in order, up to the one
 // that decided, what it saw and what it did. The Decision is the one of Match.
-func (t *Table) Explain(q *Query) ([]Step, *Decision) { return nil, &Decision{} }
+func (t *Table) Explain(q *Query) ([]Step, *Decision) {
+	d := &Decision{}
+	var steps []Step
+	rules := t.request.rules
+	for i := 0; i < len(rules); i++ {
+		r := &rules[i]
+		if _, ok := r.action.(*labelAction); ok {
+			continue
+		}
+		if !r.test.holds(q, d) {
+			steps = append(steps, Step{Rule: r, Text: whyNot(r.test, q)})
+			continue
+		}
+		text := whyMatched(r.test, d)
+		switch r.action.apply(r, q, d) {
+		case stop:
+			return append(steps, Step{r, true, text + "; " + d.String()}), d
+		case jump:
+			steps = append(steps, Step{r, true, text + "; on to " + r.Action()[len("goto:"):] + " (" + rules[d.target].Pos().String() + ")"})
+			i = d.target - 1
+		default:
+			steps = append(steps, Step{r, true, text + "; " + r.Action()})
+		}
+	}
+	return steps, d
+}
+
+// whyNot says in words why a test does not hold.
+func whyNot(t test, q *Query) string {
+	switch t := t.(type) {
+	case *hostTest:
+		switch {
+		case len(q.Host) == 0:
+			return "no match: the request names no host"
+		case t.colon && len(q.HostPort) == 0:
+			return fmt.Sprintf("no match for host %q, which has no port", q.Host)
+		case t.colon:
+			return fmt.Sprintf("no match for host %q", q.HostPort)
+		}
+		return fmt.Sprintf("no match for host %q", q.Host)
+	case *subjectTest:
+		return fmt.Sprintf("no match for %s %q", t.subject.name, t.subject.of(q))
+	}
+	return t.String() + " does not hold"
+}
+
+// whyMatched says in words what a test that holds has found.
+func whyMatched(t test, d *Decision) string {
+	var text string
+	switch t := t.(type) {
+	case always:
+		return "always"
+	case *hostTest:
+		text = fmt.Sprintf("matches host %q", d.subject)
+	case *subjectTest:
+		text = fmt.Sprintf("matches %s %q", t.subject.name, d.subject)
+	default:
+		text = t.String() + " holds"
+	}
+	for n := 1; 2*n+1 < len(d.groups); n++ {
+		if d.groups[2*n] >= 0 {
+			text += fmt.Sprintf(", $%d = %q", n, d.subject[d.groups[2*n]:d.groups[2*n+1]])
+		}
+	}
+	return text
+}
+
+// String says in words what was decided.
+func (d *Decision) String() string {
+	switch d.Kind {
+	case Uwsgi:
+		return fmt.Sprintf("uwsgi to %s, modifiers %d,%d", d.Address, d.Modifier1, d.Modifier2)
+	case HTTP:
+		text := fmt.Sprintf("HTTP to %s", d.Address)
+		if d.Host != nil {
+			text += fmt.Sprintf(", as host %s", d.Host)
+		}
+		if d.URI != nil {
+			text += fmt.Sprintf(", for %s", d.URI)
+		}
+		return text
+	case Vassal:
+		return fmt.Sprintf("to vassal %s", d.Name)
+	case Redirect:
+		return fmt.Sprintf("answer %d to %s", d.Code, d.Location)
+	case Status:
+		return fmt.Sprintf("answer %d %s", d.Code, d.Reason)
+	case Close:
+		return "close the connection without an answer"
+	case Unsafe:
+		return "refused: " + d.Why
+	}
+	if d.HasModifiers {
+		return fmt.Sprintf("the default, with modifiers %d,%d", d.Modifier1, d.Modifier2)
+	}
+	return "the default"
+}
 
 // Catching returns a directive that would catch requests for host, which no rule
 // matched: text for a log line. The address is modelled on the rules there are.
 // It returns "" for text that is no host name.
-func (t *Table) Catching(host string) string { return "" }
+func (t *Table) Catching(host string) string {
+	if len(host) == 0 || len(host) > 253 {
+		return ""
+	}
+	for i := 0; i < len(host); i++ {
+		if !isLabelByte(host[i]) && host[i] != '.' {
+			return ""
+		}
+	}
+	name, _, _ := strings.Cut(host, ".")
+	if name == "" {
+		return ""
+	}
+	pattern := `^` + strings.ReplaceAll(host, ".", `\.`) + `$`
+	for i := range t.request.rules {
+		r := &t.request.rules[i]
+		if a, ok := r.action.(*uwsgiAction); ok {
+			if address, ok := withName(&a.address, name); ok {
+				return fmt.Sprintf("route-host = %s uwsgi:%s,%d,%d", pattern, address, a.modifier1, a.modifier2)
+			}
+		}
+	}
+	return fmt.Sprintf("route-host = %s vassal:%s", pattern, name)
+}
 
 // AddressOf returns the address that the rules would use for a vassal called
 // name: that of the first rule whose address has one place for a capture. It is
 // what to tell somebody whose vassal has no socket.
-func (t *Table) AddressOf(name string) (address string, r *Rule, ok bool) { return "", nil, false }
+func (t *Table) AddressOf(name string) (address string, r *Rule, ok bool) {
+	if !isPathName([]byte(name)) {
+		return "", nil, false
+	}
+	for i := range t.request.rules {
+		r := &t.request.rules[i]
+		if kind, address := r.target(); kind == Uwsgi || kind == HTTP {
+			if text, ok := withName(address, name); ok {
+				return text, r, true
+			}
+		}
+	}
+	return "", nil, false
+}
+
+// withName puts name in the only place of a path.
+func withName(t *template, name string) (string, bool) {
+	text, places := "", 0
+	for _, p := range t.list() {
+		switch {
+		case p.isLiteral():
+			text += p.literal
+		case p.place != pathName || p.group < 0:
+			return "", false
+		default:
+			text += name
+			places++
+		}
+	}
+	return text, places == 1
+}
 
 // Capitals tells that address, the socket of some vassal, is one that a
 // route-host rule means but never opens, because hosts, and so captures, are
 // lower case: it returns the rule and the address it opens instead.
-func (t *Table) Capitals(address string) (opens string, r *Rule, ok bool) { return "", nil, false }
+func (t *Table) Capitals(address string) (opens string, r *Rule, ok bool) {
+	if address == strings.ToLower(address) {
+		return "", nil, false
+	}
+	for i := range t.request.rules {
+		r := &t.request.rules[i]
+		if _, isHost := r.test.(*hostTest); !isHost {
+			continue
+		}
+		_, target := r.target()
+		if target == nil {
+			continue
+		}
+		if target.isLiteral() {
+			if target.literal == address {
+				return "", nil, false // this rule does open it
+			}
+			continue
+		}
+		if name, fits := nameIn(target, address); fits && name != strings.ToLower(name) {
+			opens, _ = withName(target, strings.ToLower(name))
+			return opens, r, true
+		}
+	}
+	return "", nil, false
+}
+
+// nameIn is the reverse of withName.
+func nameIn(t *template, address string) (name string, ok bool) {
+	parts := t.list()
+	if _, one := withName(t, ""); !one {
+		return "", false
+	}
+	head, tail := parts[0].literal, parts[len(parts)-1].literal
+	if len(address) <= len(head)+len(tail) || !strings.HasPrefix(address, head) || !strings.HasSuffix(address, tail) {
+		return "", false
+	}
+	name = address[len(head) : len(address)-len(tail)]
+	return name, isPathName([]byte(name))
+}

@@ -58,6 +58,8 @@ const (
 type Var struct {
 	Name  string
 	Value []byte
+
+	trusted bool // the rule spells the whole value
 }
 
 // Note is a line that a "log:" action wants in the log. Control bytes are
@@ -91,17 +93,68 @@ type Decision struct {
 	Vars []Var
 	// Notes are lines for the log, in order.
 	Notes []Note
+
+	buf     []byte   // holds what templates made
+	subject []byte   // the text that the current rule's pattern matched
+	groups  []int    // offsets of its groups in subject, see pattern.match
+	cursors []cursor // of the walk through the index
+	target  int      // of a jump
+	gap     bool     // the last expand met an optional group that took no part
+
+	refused     []byte // the text that the last expand refused,
+	refusedPart *part  // and where it should have gone
+}
+
+// reset makes d empty and keeps its memory.
+func (d *Decision) reset() {
+	*d = Decision{
+		Vars: d.Vars[:0], Notes: d.Notes[:0],
+		buf: d.buf[:0], groups: d.groups[:0], cursors: d.cursors[:0],
+	}
+}
+
+// fill fills in a template; the result lives in d.
+func (d *Decision) fill(t *template, q *Query) (text []byte, ok bool) {
+	at := len(d.buf)
+	d.buf, ok = t.expand(d.buf, q, d)
+	return d.buf[at:len(d.buf):len(d.buf)], ok
+}
+
+// keep returns text as bytes that live in d.
+func (d *Decision) keep(text string) []byte {
+	at := len(d.buf)
+	d.buf = append(d.buf, text...)
+	return d.buf[at:len(d.buf):len(d.buf)]
+}
+
+// refuse ends routing because of the last template that did not fill.
+func (d *Decision) refuse() flow {
+	d.Kind, d.Why = Unsafe, d.refusal()
+	return stop
 }
 
 // Match decides what to do with the request that q describes and fills in d.
 // It allocates nothing, once d has grown to its working size, unless a pattern
-// needs package regexp and its captures are used.
+// needs package regexp and its captures are used, or the outcome is Unsafe.
 func (t *Table) Match(q *Query, d *Decision) {
-	*d = Decision{}
-}
-
-// Network says how an address of a Decision is dialled: "unix" for a path
-// (absolute, relative or "@abstract"), "tcp" for "host:port".
-func Network(address []byte) string {
-	return "unix"
+	d.reset()
+	c := &t.request
+	d.cursors = c.index.start(d.cursors, q)
+	for at := 0; ; {
+		i := c.index.next(d.cursors, at)
+		if i < 0 {
+			return
+		}
+		at = i + 1
+		r := &c.rules[i]
+		if !r.test.holds(q, d) {
+			continue
+		}
+		switch r.action.apply(r, q, d) {
+		case stop:
+			return
+		case jump:
+			at = d.target
+		}
+	}
 }

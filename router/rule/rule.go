@@ -1,23 +1,42 @@
 package rule
 
-// Rule is one compiled directive.
+// Rule is one compiled directive: when its test holds, its action runs.
 type Rule struct {
-	pos        Pos
-	key, value string
+	source *Source
+	test   test
+	action action
 }
 
-type chain struct{ rules []Rule }
-
 // Pos returns where the rule was written.
-func (r *Rule) Pos() Pos { return r.pos }
+func (r *Rule) Pos() Pos { return Pos{r.source.File, r.source.Line} }
 
 // String returns the directive as it was written: "route-host = ^… uwsgi:…".
-func (r *Rule) String() string { return r.key + " = " + r.value }
+func (r *Rule) String() string { return r.source.Key + " = " + r.source.Value }
 
 // Action returns what the rule does, in a normal form: "uwsgi:/run/$1.sock,0,0".
-func (r *Rule) Action() string { return "" }
+func (r *Rule) Action() string { return r.action.String() }
 
 // Target returns where the rule sends a request: the kind (Uwsgi, HTTP, Vassal;
 // None for every other rule) and the address or vassal name as written. literal
 // says that it is the same for every request, so that a caller may prepare it.
-func (r *Rule) Target() (kind Kind, target string, literal bool) { return None, "", false }
+func (r *Rule) Target() (kind Kind, target string, literal bool) {
+	kind, t := r.target()
+	if t == nil {
+		return None, "", false
+	}
+	return kind, t.String(), t.isLiteral()
+}
+
+func (r *Rule) target() (Kind, *template) {
+	switch a := r.action.(type) {
+	case *uwsgiAction:
+		if !a.address.isLiteral() || a.address.literal != "" {
+			return Uwsgi, &a.address
+		}
+	case *httpAction:
+		return HTTP, &a.address
+	case *vassalAction:
+		return Vassal, &a.name
+	}
+	return None, nil
+}

@@ -44,21 +44,25 @@ type Table struct {
 	warnings []error
 }
 
-// Compile reads directives in the order in which they apply. It reports every
-// mistake at once, each a *[Problem]; with any mistake the Table is nil.
-// No directives make a Table that leaves every request to the default.
-//
-// The strings of sources are kept, not copied.
-func Compile(sources []Source) (*Table, []error) {
-	return &Table{}, nil
+// chain is a list of rules that run at one point of a request's life. There is
+// one so far: before an upstream is chosen.
+type chain struct {
+	rules []Rule
+	index index
 }
-
-// Keys returns the names of the directives that Compile accepts, sorted.
-func Keys() []string { return nil }
 
 // Warnings returns remarks about rules that are valid but probably not what was
 // meant, each a *[Problem].
 func (t *Table) Warnings() []error { return t.warnings }
 
+// Len returns the number of rules, labels included.
+func (t *Table) Len() int { return len(t.request.rules) }
+
 // Rules returns the rules in the order in which they apply, labels included.
-func (t *Table) Rules() []*Rule { return nil }
+func (t *Table) Rules() []*Rule {
+	rules := make([]*Rule, len(t.request.rules))
+	for i := range rules {
+		rules[i] = &t.request.rules[i]
+	}
+	return rules
+}

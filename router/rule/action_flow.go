@@ -1,0 +1,112 @@
+package rule
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// lastAction ends routing; the default applies: last:, continue:.
+type lastAction struct{}
+
+func parseLast(arguments string, s *scope) (action, error) { return &lastAction{}, nil }
+
+func (a *lastAction) apply(r *Rule, q *Query, d *Decision) flow {
+	d.Rule = r
+	return stop
+}
+
+func (a *lastAction) String() string { return "last:" }
+
+// gotoAction goes on at a label, or at a rule counted from 0: goto:LABEL. The
+// jump is checked when all rules are known, see resolveJumps.
+type gotoAction struct {
+	label  string
+	target int
+}
+
+func parseGoto(arguments string, s *scope) (action, error) {
+	if arguments == "" || strings.ContainsAny(arguments, "$") {
+		return nil, fmt.Errorf("%q: want the name of a label, without captures or variables", arguments)
+	}
+	return &gotoAction{label: arguments}, nil
+}
+
+func (a *gotoAction) apply(r *Rule, q *Query, d *Decision) flow {
+	d.target = a.target
+	return jump
+}
+
+func (a *gotoAction) String() string { return "goto:" + a.label }
+
+// resolve finds the target of a jump from rule at; labels come first, as in uWSGI.
+func (a *gotoAction) resolve(at int, rules int, labels map[string]int) error {
+	target, ok := labels[a.label]
+	if !ok {
+		number, err := strconv.Atoi(a.label)
+		if err != nil || number < 0 || number >= rules {
+			return fmt.Errorf("action goto: there is no label %q, want route-label = %s below", a.label, a.label)
+		}
+		target = number
+	}
+	if target <= at {
+		return fmt.Errorf("action goto: %q is not below this rule, want a jump forward", a.label)
+	}
+	a.target = target
+	return nil
+}
+
+// labelAction is a jump target: route-label = NAME.
+type labelAction struct{ name string }
+
+func (a *labelAction) apply(r *Rule, q *Query, d *Decision) flow { return next }
+
+func (a *labelAction) String() string { return "label " + a.name }
+
+// logAction writes a line to the log: log:TEXT.
+type logAction struct{ text template }
+
+func parseLog(arguments string, s *scope) (action, error) {
+	text, err := parseTemplate(arguments, logLine, s)
+	return &logAction{text}, err
+}
+
+func (a *logAction) apply(r *Rule, q *Query, d *Decision) flow {
+	text, _ := d.fill(&a.text, q)
+	d.Notes = append(d.Notes, Note{Rule: r, Text: text})
+	return next
+}
+
+func (a *logAction) String() string { return "log:" + a.text.String() }
+
+// addVarAction adds a request variable: addvar:NAME=VALUE. The subjects of later
+// rules do not change by it, as in uWSGI; ${NAME} does.
+type addVarAction struct {
+	name  string
+	value template
+}
+
+func parseAddVar(arguments string, s *scope) (action, error) {
+	name, text, found := strings.Cut(arguments, "=")
+	if !found || !isVariableName(name) {
+		return nil, fmt.Errorf("%q: want NAME=VALUE", arguments)
+	}
+	where := anywhere
+	if strings.HasPrefix(name, "HTTP_") || name == "CONTENT_TYPE" || name == "CONTENT_LENGTH" {
+		where = fieldValue // it becomes a header field for an HTTP upstream
+	}
+	value, err := parseTemplate(text, where, s)
+	return &addVarAction{name, value}, err
+}
+
+func (a *addVarAction) apply(r *Rule, q *Query, d *Decision) flow {
+	value, ok := d.fill(&a.value, q)
+	if !ok {
+		d.Rule = r
+		return d.refuse()
+	}
+	d.Vars = append(d.Vars, Var{Name: a.name, Value: value, trusted: a.value.isLiteral()})
+	return next
+}
+
+func (a *addVarAction) String() string { return "addvar:" + a.name + "=" + a.value.String() }

@@ -1,0 +1,320 @@
+package rule
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// A place is where in its result the text of a group or variable lands. It
+// decides what the text may contain: text comes from the client, and must not
+// become a directory, another host or another header.
+type place uint8
+
+const (
+	// anywhere: a request variable of a uwsgi packet, which carries any bytes.
+	anywhere place = iota
+	// logLine: control bytes are escaped.
+	logLine
+	// fieldValue: becomes a header field; control bytes are refused.
+	fieldValue
+	// pathName: part of one file or vassal name: not empty, no slash, no colon, no
+	// control byte, not "." or "..". Since nothing put in has a slash, the result
+	// stays in the directory that the rule spells.
+	pathName
+	// hostLabel: part of a host in an address: letters, digits, "-" and "_". No dot,
+	// so that a client can not choose an IP address or a foreign domain.
+	hostLabel
+	// portNumber: digits.
+	portNumber
+	// hostField: part of a Host field: what a host and port are made of.
+	hostField
+	// authority: the same in a URL, where a text that begins with a slash may also
+	// end the host and begin the path: https://${HTTP_HOST}${REQUEST_URI}.
+	authority
+	// authorityEnd: what follows a host that the rule spells: nothing, or a path.
+	// Anything else would make another host: https://example.com$1 with .evil.com.
+	authorityEnd
+	// urlText: path or query of a URL; other bytes are percent-encoded.
+	urlText
+)
+
+// String says what may stand in a place, for the log line about what may not.
+func (p place) String() string {
+	switch p {
+	case fieldValue:
+		return "a header field (no control characters)"
+	case pathName:
+		return "a file name (no slash, colon or control character, not empty, not . or ..)"
+	case hostLabel:
+		return "a host name's label (letters, digits, - and _)"
+	case portNumber:
+		return "a port number (digits)"
+	case hostField, authority:
+		return "a host (letters, digits and .-_:[])"
+	case authorityEnd:
+		return "a URL's path (it must begin with a slash)"
+	}
+	return "text"
+}
+
+// put appends text, as far as the place admits it. Text that a rule wrote itself
+// (trusted) may be a whole address.
+func (p *part) put(dst, text []byte, trusted bool) (result []byte, ok bool) {
+	switch p.place {
+	case logLine:
+		return appendEscaped(dst, text), true
+	case urlText:
+		return appendURL(dst, text, p.raw), true
+	case pathName:
+		ok = trusted || isPathName(text)
+	case hostLabel:
+		ok = trusted || consistsOf(text, isLabelByte)
+	case portNumber:
+		ok = consistsOf(text, isDigit) && len(text) <= 5
+	case hostField, authority:
+		ok = consistsOf(text, isAuthorityByte)
+	case authorityEnd:
+		ok = len(text) == 0
+	case fieldValue:
+		ok = !hasControl(text)
+	default:
+		ok = true
+	}
+	if !ok {
+		return dst, false
+	}
+	return append(dst, text...), true
+}
+
+// refusal says in words why the last expand failed. It is only called for a
+// request that is refused, so it may allocate.
+func (d *Decision) refusal() string {
+	text := d.refused
+	if len(text) > 100 {
+		text = text[:100]
+	}
+	return fmt.Sprintf("%s is %q, which can not be part of %s", d.refusedPart, text, d.refusedPart.place)
+}
+
+func isPathName(text []byte) bool {
+	if len(text) == 0 || string(text) == "." || string(text) == ".." {
+		return false
+	}
+	for _, c := range text {
+		if c < ' ' || c == 0x7f || c == '/' || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+func consistsOf(text []byte, admitted func(byte) bool) bool {
+	for _, c := range text {
+		if !admitted(c) {
+			return false
+		}
+	}
+	return len(text) > 0
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isLabelByte(c byte) bool {
+	return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '-' || c == '_'
+}
+
+func isAuthorityByte(c byte) bool {
+	return isLabelByte(c) || c == '.' || c == ':' || c == '[' || c == ']'
+}
+
+func hasControl(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+// appendURL appends text percent-encoded for the path or query of a URL. A raw
+// text came from a URL: its valid escapes and its "?" and "#" stay. A decoded one
+// gets back the escapes that it lost.
+func appendURL(dst, text []byte, raw bool) []byte {
+	for i, c := range text {
+		plain := isLabelByte(c) || strings.IndexByte("./~!$&'()*+,;=:@", c) >= 0 && c != 0
+		switch {
+		case raw && (c == '?' || c == '#'):
+			plain = true
+		case raw && c == '%':
+			plain = i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2])
+		}
+		if plain {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return dst
+}
+
+func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
+
+// appendEscaped appends text with control bytes written as \xNN, so that it can
+// not begin a new line in the log or move a terminal's cursor.
+func appendEscaped(dst, text []byte) []byte {
+	for _, c := range text {
+		if c < ' ' || c == 0x7f {
+			dst = append(dst, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+		} else {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// Network says how an address of a Decision is dialled: "unix" for a path
+// (absolute, relative or "@abstract"), "tcp" for "host:port".
+func Network(address []byte) string {
+	if len(address) > 0 && (address[0] == '/' || address[0] == '@' || address[0] == '.') {
+		return "unix"
+	}
+	for _, c := range address {
+		if c == ':' {
+			return "tcp"
+		}
+	}
+	return "unix"
+}
+
+// parseAddress parses the address of an upstream and confines what goes into it.
+func parseAddress(text string, s *scope) (template, error) {
+	t, err := parseTemplate(text, pathName, s)
+	if err != nil {
+		return t, err
+	}
+	colons := 0
+	for _, p := range t.list() {
+		colons += strings.Count(p.literal, ":")
+	}
+	if t.isLiteral() {
+		colons = strings.Count(t.literal, ":")
+	}
+	if head := t.head(); colons == 0 || head != "" && strings.IndexByte("/@.", head[0]) >= 0 {
+		return t, nil // a path
+	}
+	if t.isLiteral() {
+		port := t.literal[strings.LastIndexByte(t.literal, ':')+1:]
+		if !isPort(port) {
+			return t, fmt.Errorf("address %s: want a unix path or host:port with a port from 1 to 65535", t.literal)
+		}
+		return t, nil
+	}
+	for i := range *t.parts {
+		p := &(*t.parts)[i]
+		if p.isLiteral() {
+			colons -= strings.Count(p.literal, ":")
+			continue
+		}
+		p.place = hostLabel
+		if colons == 0 {
+			p.place = portNumber
+		}
+	}
+	if last := (*t.parts)[len(*t.parts)-1]; last.isLiteral() && last.literal[strings.LastIndexByte(last.literal, ':')+1:] == "" {
+		return t, fmt.Errorf("address %s: the port is missing, want host:port", text)
+	}
+	return t, nil
+}
+
+func isPort(text string) bool {
+	n := 0
+	for i := 0; i < len(text); i++ {
+		if !isDigit(text[i]) || n > 65535 {
+			return false
+		}
+		n = n*10 + int(text[i]-'0')
+	}
+	return n >= 1 && n <= 65535
+}
+
+// isWhole reports whether no name between the slashes of a path is empty, "." or
+// "..": an optional group that took no part may have left it so.
+func isWhole(path []byte) bool {
+	if len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
+	for {
+		name, rest, more := bytes.Cut(path, []byte("/"))
+		if len(name) == 0 || string(name) == "." || string(name) == ".." {
+			return false
+		}
+		if !more {
+			return true
+		}
+		path = rest
+	}
+}
+
+// parseLocation parses a URL. What goes between "//" and the next slash must be a
+// host; everything else is percent-encoded, the rule's own text where it must be.
+func parseLocation(text string, s *scope) (template, error) {
+	t, err := parseTemplate(text, urlText, s)
+	if err != nil {
+		return t, err
+	}
+	if t.isLiteral() {
+		t.literal = encodeURL(t.literal)
+		return t, nil
+	}
+	before := "" // the literal text so far
+	parts := *t.parts
+	for i := range parts {
+		p := &parts[i]
+		if p.isLiteral() {
+			p.literal = encodeURL(p.literal)
+			before += p.literal
+			continue
+		}
+		if !endsInAuthority(before) {
+			continue
+		}
+		p.place = authority
+		afterHost := i > 0 && parts[i-1].isLiteral() && isLabelByte(before[len(before)-1])
+		beforePath := i+1 == len(parts) || !parts[i+1].isLiteral() || strings.IndexByte("/?#:", parts[i+1].literal[0]) >= 0
+		if afterHost && beforePath {
+			p.place = authorityEnd
+		}
+	}
+	return t, nil
+}
+
+// endsAuthority reports whether text, put after the beginning of a URL, ends its
+// host and begins its path.
+func (p *part) endsAuthority(before, text []byte) bool {
+	if p.place != authority && p.place != authorityEnd || len(text) == 0 || before[len(before)-1] == '/' {
+		return false
+	}
+	return text[0] == '/' || p.raw && (text[0] == '?' || text[0] == '#')
+}
+
+// endsInAuthority reports whether what follows this beginning of a URL is its host.
+func endsInAuthority(before string) bool {
+	scheme, after, found := strings.Cut(before, "//")
+	return found && (scheme == "" || strings.HasSuffix(scheme, ":")) && !strings.ContainsAny(after, "/?#") && !strings.ContainsAny(scheme, "/?#")
+}
+
+// encodeURL escapes what can not stand in a header field or URL at all.
+func encodeURL(text string) string {
+	var result []byte
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"<>\`, c) >= 0 {
+			result = append(result, '%', hexDigits[c>>4], hexDigits[c&15])
+		} else {
+			result = append(result, c)
+		}
+	}
+	return string(result)
+}

@@ -1,0 +1,268 @@
+package rule
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A template is the argument of an action with places for captures and request
+// variables. It is taken apart once, when the rule is read, and filled in one
+// pass: what is put in is never looked at again for more places.
+//
+//	$0 … $9    the whole match, group 1 … 9 of the rule's own pattern (one digit:
+//	           $10 is group 1 and a 0); empty if the group took no part
+//	${name}    the named group (?<name>…) or (?P<name>…) of the rule's pattern, else
+//	${NAME}    the request variable NAME, those that rules added included
+//	$$, $x     as they stand, as in uWSGI; so $$1 is no group
+type template struct {
+	literal string  // the whole text when parts is nil
+	parts   *[]part // a pointer, because most templates of a large list have none
+}
+
+// part is a literal, a group or a variable.
+type part struct {
+	literal  string // when group < 0 and variable == ""
+	group    int
+	variable string
+	name     string // the group's name as the template spelled it, or ""
+	place    place  // where the text goes, and so what it may contain
+	raw      bool   // the text is as the client sent it: %XX is an escape already
+}
+
+// scope is what a template may refer to: the groups of the rule's pattern.
+type scope struct {
+	groups  int
+	names   []string
+	raw     bool              // the pattern's subject is still percent-encoded
+	warning func(text string) // takes a remark about the rule
+}
+
+func (s *scope) group(name string) (int, bool) {
+	for i, n := range s.names {
+		if n == name && name != "" {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// isRawVariable reports whether a variable is as the client sent it, and so
+// percent-encoded where it needs to be.
+func isRawVariable(name string) bool { return name != "PATH_INFO" && name != "REMOTE_USER" }
+
+// parseTemplate takes a text apart. Every place gets the given kind.
+func parseTemplate(text string, where place, s *scope) (template, error) {
+	if strings.IndexByte(text, '$') < 0 {
+		return template{literal: text}, nil
+	}
+	var parts []part
+	var literal strings.Builder
+	refers := false
+	add := func(p part) {
+		if literal.Len() > 0 {
+			parts = append(parts, part{literal: literal.String(), group: -1})
+			literal.Reset()
+		}
+		parts = append(parts, p)
+		refers = true
+	}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c != '$' || i+1 == len(text) {
+			literal.WriteByte(c)
+			continue
+		}
+		next := text[i+1]
+		switch {
+		case next >= '0' && next <= '9':
+			i++
+			if n := int(next - '0'); n <= s.groups && s.groups >= 0 {
+				add(part{group: n, place: where, raw: s.raw})
+			} else if s.groups < 0 {
+				s.warning(fmt.Sprintf("$%d is always empty: there is no pattern", n))
+			} else {
+				s.warning(fmt.Sprintf("$%d is always empty: the pattern has %s", n, countGroups(s.groups)))
+			}
+		case next == '{':
+			end := strings.IndexByte(text[i:], '}')
+			if end < 0 {
+				return template{}, fmt.Errorf("%s: the ${ has no }, want ${NAME}", text)
+			}
+			name := text[i+2 : i+end]
+			i += end
+			if n, ok := s.group(name); ok {
+				add(part{group: n, name: name, place: where, raw: s.raw})
+				continue
+			}
+			if !isVariableName(name) {
+				return template{}, fmt.Errorf("${%s}: want the name of a group or of a request variable such as ${REMOTE_ADDR}", name)
+			}
+			add(part{group: -1, variable: name, place: where, raw: isRawVariable(name)})
+		case next == '$':
+			literal.WriteString("$$")
+			i++
+		default:
+			literal.WriteByte(c)
+		}
+	}
+	if !refers {
+		return template{literal: literal.String()}, nil
+	}
+	if literal.Len() > 0 {
+		parts = append(parts, part{literal: literal.String(), group: -1})
+	}
+	return template{parts: &parts}, nil
+}
+
+func countGroups(n int) string {
+	switch n {
+	case 0:
+		return "no group"
+	case 1:
+		return "1 group"
+	}
+	return strconv.Itoa(n) + " groups"
+}
+
+func isVariableName(name string) bool {
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		if c != '_' && c != '-' && c != '.' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// isLiteral reports whether the template is the same for every request.
+func (t *template) isLiteral() bool { return t.parts == nil }
+
+// usesGroups reports whether a capture goes into the template.
+func (t *template) usesGroups() bool {
+	for _, p := range t.list() {
+		if p.group >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *template) list() []part {
+	if t.parts == nil {
+		return nil
+	}
+	return *t.parts
+}
+
+func (p *part) isLiteral() bool { return p.group < 0 && p.variable == "" }
+
+// String spells one part as a rule would.
+func (p *part) String() string {
+	switch {
+	case p.variable != "":
+		return "${" + p.variable + "}"
+	case p.name != "":
+		return "${" + p.name + "}"
+	case p.group >= 0:
+		return "$" + strconv.Itoa(p.group)
+	}
+	return p.literal
+}
+
+// String spells the template as a rule would.
+func (t *template) String() string {
+	if t.parts == nil {
+		return t.literal
+	}
+	var text strings.Builder
+	for i := range *t.parts {
+		text.WriteString((*t.parts)[i].String())
+	}
+	return text.String()
+}
+
+// head returns the literal text that the result always begins with.
+func (t *template) head() string {
+	if t.parts == nil {
+		return t.literal
+	}
+	return (*t.parts)[0].literal
+}
+
+// expand appends the filled-in template to dst. When a text may not stand in its
+// place it returns ok == false, having recorded why in d.
+func (t *template) expand(dst []byte, q *Query, d *Decision) (result []byte, ok bool) {
+	if t.parts == nil {
+		return append(dst, t.literal...), true
+	}
+	inPath := false // of a URL: a text has ended the host
+	for i := range *t.parts {
+		p := &(*t.parts)[i]
+		if p.isLiteral() {
+			dst = append(dst, p.literal...)
+			continue
+		}
+		text, trusted := p.text(q, d)
+		if text == nil && p.group >= 0 && (p.place == pathName || p.place == authority) {
+			d.gap = true // an optional group took no part
+			continue
+		}
+		if inPath = inPath || p.endsAuthority(dst, text); inPath {
+			dst = appendURL(dst, text, p.raw)
+			continue
+		}
+		if dst, ok = p.put(dst, text, trusted); !ok {
+			d.refused, d.refusedPart = text, p
+			return dst, false
+		}
+	}
+	return dst, true
+}
+
+// text returns what the group or variable holds; nil for a group that took no
+// part. trusted says that no byte of it came from a client.
+func (p *part) text(q *Query, d *Decision) (text []byte, trusted bool) {
+	if p.variable != "" {
+		return d.variable(q, p.variable)
+	}
+	if 2*p.group+1 >= len(d.groups) || d.groups[2*p.group] < 0 {
+		return nil, false
+	}
+	return d.subject[d.groups[2*p.group]:d.groups[2*p.group+1]], false
+}
+
+// variable looks up a request variable: what rules added, then the request.
+func (d *Decision) variable(q *Query, name string) (value []byte, trusted bool) {
+	for i := len(d.Vars) - 1; i >= 0; i-- {
+		if d.Vars[i].Name == name {
+			return d.Vars[i].Value, d.Vars[i].trusted
+		}
+	}
+	return q.variable(name), false
+}
+
+func (q *Query) variable(name string) []byte {
+	switch name {
+	case "PATH_INFO":
+		return q.Path
+	case "REQUEST_URI":
+		return q.URI
+	case "QUERY_STRING":
+		return q.QueryString
+	case "REMOTE_ADDR":
+		return q.RemoteAddr
+	}
+	if q.Vars != nil {
+		if value, ok := q.Vars.Var(name); ok {
+			return value
+		}
+	}
+	if name == "HTTP_HOST" {
+		if len(q.HostPort) > 0 {
+			return q.HostPort
+		}
+		return q.Host
+	}
+	return nil
+}
