@@ -104,6 +104,7 @@ const (
 	Ack     Kind = "ack"     // Sequence, Error
 	Wake    Kind = "wake"    // Vassal: somebody waits for it
 	Counted Kind = "counted" // Counters
+	Leaving Kind = "leaving" // a signal reached the router: it drains, a successor may start now
 )
 
 // Counters are the router's totals since it started.

@@ -1,0 +1,114 @@
+package router
+
+import (
+	"errors"
+	"time"
+
+	"emperor/internal/link"
+)
+
+// Why a request is not sent to a site; each has an answer of its own.
+var (
+	errHeldTooLong = errors.New("not ready within the time a request may wait")
+	errHeldTooMany = errors.New("too many requests wait already")
+	errNotRunning  = errors.New("not running")
+	errRemoved     = errors.New("removed")
+	errClientGone  = errors.New("the client went away while it waited")
+)
+
+// admit returns when the request may be sent to s: the generation is pinned (end
+// must follow) and the gate is entered (leave must follow, after the last byte
+// has been sent).
+//
+// Until then nothing is sent, not even a connection made: bytes in a backlog are
+// executed later, also after the client was told 503; and a connection made now
+// might be to a socket that the next generation replaces.
+func (c *client) admit(s *site) (*generation, error) {
+	for {
+		g := s.current.Load()
+		if g.state == link.Ready && len(g.targets) > 0 {
+			if s.gate.enter() {
+				if s.begin(g) {
+					return g, nil
+				}
+				s.gate.leave()
+				continue
+			}
+			if err := c.waitForGate(s); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := c.waitForReady(s); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// waitForGate waits out a hand-over: some ten milliseconds, which do not count
+// as waiting for a site that starts.
+func (c *client) waitForGate(s *site) error {
+	s.mu.Lock()
+	changed := s.changed
+	closed := s.gate.closed()
+	s.mu.Unlock()
+	if !closed {
+		return nil
+	}
+	timer := time.NewTimer(c.settings.hold.time)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-timer.C:
+		return errHeldTooLong
+	case <-c.router.stopped:
+		return errNotRunning
+	}
+}
+
+// waitForReady waits until s is ready, in its turn counted against the limits.
+func (c *client) waitForReady(s *site) error {
+	limits := &c.settings.hold
+	t := c.router.table
+	defer t.held.Add(-1)
+	defer s.held.Add(-1)
+	// Both counts first: the deferred calls take both back.
+	together, here := t.held.Add(1), s.held.Add(1)
+	if together > limits.together || here > limits.perSite {
+		return errHeldTooMany
+	}
+	timer := time.NewTimer(limits.time)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		changed := s.changed
+		g := s.current.Load()
+		s.mu.Unlock()
+		switch {
+		case g.removed:
+			return errRemoved
+		case g.state == link.Ready && len(g.targets) > 0:
+			if c.gone() {
+				return errClientGone
+			}
+			return nil
+		case g.state == link.Stopped:
+			return errNotRunning
+		case g.state == link.Failed:
+			// Worth waiting for only if it will be tried again while we may wait.
+			if g.retryAt.IsZero() || time.Until(g.retryAt) > limits.time {
+				return errNotRunning
+			}
+		case g.state == link.Asleep:
+			t.wake(s.name)
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return errHeldTooLong
+		case <-c.router.stopped:
+			return errNotRunning
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package router
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"emperor/router/http1"
+)
+
+// body is the body of the request under way, decoded: what the vassal should
+// get. It reads from the client's connection; only one goroutine may use it.
+type body struct {
+	client    *client
+	remaining int64 // of a Content-Length
+	chunked   bool
+	decoder   http1.Chunked
+	waited    time.Duration // for the client; a slow vassal is not the client's fault
+	received  int64
+	invite    bool // the client waits for 100 Continue
+	whole     bool // everything was read
+	collected []byte
+	spool     *os.File
+	err       error // why reading ended before the end
+}
+
+// errShort: the client ended its connection in the middle of its body.
+var errShort = errors.New("the client closed its connection in the middle of the request body")
+
+// errUnread makes a body that is given up look broken to whoever still reads it.
+var errUnread = errors.New("the request body is not read any further")
+
+// expect prepares for the body that the parsed head announces.
+func (b *body) expect(c *client) {
+	r := &c.x.request
+	*b = body{
+		client: c, chunked: r.Chunked, remaining: max(r.ContentLength, 0),
+		whole:     !r.HasBody(),
+		invite:    r.Expect100,
+		collected: b.collected[:0],
+	}
+	if cap(b.collected) > collected {
+		b.collected = nil
+	}
+}
+
+// Read reads decoded bytes; io.EOF ends a whole body.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.read(p)
+	b.received += int64(n)
+	if err == io.EOF {
+		b.whole = true
+	} else if err != nil {
+		b.err = err
+	}
+	return n, err
+}
+
+func (b *body) read(p []byte) (int, error) {
+	if b.whole {
+		return 0, io.EOF
+	}
+	if b.chunked {
+		return b.readChunked(p)
+	}
+	if b.remaining == 0 {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), b.remaining)]
+	x := b.client.x
+	if x.start < x.end {
+		n := copy(p, x.in[x.start:x.end])
+		x.start += n
+		b.remaining -= int64(n)
+		return n, b.ended()
+	}
+	n, err := b.fromClient(p)
+	b.remaining -= int64(n)
+	if n > 0 {
+		return n, b.ended()
+	}
+	return 0, err
+}
+
+func (b *body) ended() error {
+	if b.remaining == 0 {
+		b.whole = true
+	}
+	return nil
+}
+
+func (b *body) readChunked(p []byte) (int, error) {
+	x := b.client.x
+	for {
+		if x.start == x.end {
+			if err := b.refill(); err != nil {
+				return 0, err
+			}
+		}
+		// Not more than fits into p: what is decoded can't be put back.
+		src := x.in[x.start:min(x.end, x.start+len(p))]
+		data, n, err := b.decoder.Next(src)
+		if err != nil {
+			return 0, err
+		}
+		x.start += n
+		copied := copy(p, data)
+		if b.decoder.Done() {
+			b.whole = true
+			if copied == 0 {
+				return 0, io.EOF
+			}
+		}
+		if copied > 0 {
+			return copied, nil
+		}
+	}
+}
+
+// refill reads more bytes into the part of the input buffer that follows the
+// head: the head must stay, the request is still being worked with.
+func (b *body) refill() error {
+	x := b.client.x
+	if len(x.in)-x.headEnd < 4<<10 {
+		// The parsed head keeps pointing into the old array.
+		grown := make([]byte, x.headEnd+inSize)
+		copy(grown, x.in[:x.headEnd])
+		x.in = grown
+	}
+	n, err := b.fromClient(x.in[x.headEnd:])
+	x.start, x.end = x.headEnd, x.headEnd+n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// fromClient reads from the connection, not slower than the least rate.
+func (b *body) fromClient(p []byte) (int, error) {
+	c := b.client
+	if b.invite {
+		b.invite = false
+		if err := c.write(continueBytes); err != nil {
+			return 0, err
+		}
+	}
+	allowed := bodyGrace + time.Duration(b.received)*time.Second/minimumBodyRate - b.waited
+	c.limit.Set(max(min(allowed, c.settings.responseTimeout), 0))
+	before := time.Now()
+	n, err := c.read(p)
+	b.waited += time.Since(before)
+	c.limit.Clear()
+	if n == 0 && (err == nil || err == io.EOF) {
+		err = errShort
+	}
+	return n, err
+}
+
+var continueBytes = []byte(http1.Continue)
+
+// collect takes in the start of the body, so that a slow sender keeps no vassal
+// waiting; most bodies are whole after it.
+func (b *body) collect() error {
+	for !b.whole && len(b.collected) < collected {
+		if cap(b.collected) == 0 {
+			size := int64(collected)
+			if !b.chunked {
+				size = min(size, b.remaining)
+			}
+			b.collected = make([]byte, 0, max(size, 4<<10))
+		}
+		if len(b.collected) == cap(b.collected) {
+			b.collected = append(b.collected, 0)[:len(b.collected)]
+		}
+		n, err := b.Read(b.collected[len(b.collected):min(cap(b.collected), collected)])
+		b.collected = b.collected[:len(b.collected)+n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure reads the rest of a chunked body into an unlinked temporary file,
+// because a uwsgi vassal has to be told its length, and returns the length.
+func (b *body) measure() (int64, error) {
+	if b.whole {
+		return int64(len(b.collected)), nil
+	}
+	file, err := os.CreateTemp("", "emperor-body-")
+	if err != nil {
+		return 0, err
+	}
+	b.spool = file
+	if err := os.Remove(file.Name()); err != nil {
+		return 0, err
+	}
+	buffer := make([]byte, 32<<10)
+	for total := int64(len(b.collected)); ; {
+		n, err := b.Read(buffer)
+		if n > 0 {
+			total += int64(n)
+			if total > spoolLimit {
+				return 0, errTooLarge
+			}
+			if _, err := file.Write(buffer[:n]); err != nil {
+				return 0, err
+			}
+		}
+		if err == io.EOF {
+			_, err := file.Seek(0, io.SeekStart)
+			return total, err
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+var errTooLarge = errors.New("the request body is too large")
+
+// rest is what follows the collected part, nil when nothing does.
+func (b *body) rest() io.Reader {
+	switch {
+	case b.spool != nil:
+		return b.spool
+	case b.whole:
+		return nil
+	}
+	return b
+}
+
+// discard forgets the temporary file.
+func (b *body) discard() {
+	if b.spool != nil {
+		_ = b.spool.Close()
+		b.spool = nil
+	}
+}

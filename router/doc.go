@@ -1,0 +1,29 @@
+// Package router is the front: it accepts connections, reads requests, decides
+// by the rules which vassal answers, and carries the bytes both ways.
+//
+// The one idea: a request meets an immutable world. Options and rules are
+// compiled into Settings, which a request loads once; the vassal table has one
+// site per vassal, whose generation a request pins while it works with it. What
+// the emperor changes, changes for the next request, never for one under way.
+//
+// The way of the bytes, one file each:
+//
+//	listener.go   accept
+//	client.go     one connection: idle without buffers, then one request after the other
+//	exchange.go   the working set of one request, borrowed while the connection is busy
+//	decide.go     request head → rule → destination
+//	admit.go      a site that is not ready: wait, within limits
+//	forward.go    destination → upstream connection, retry
+//	body.go       the request's body, collected or streamed
+//	respond.go    the response, relayed with exact framing
+//	tunnel.go     upgraded connections
+//	answer.go     answers of our own, and the one log line that explains each
+//
+// One goroutine serves a client connection; a request that is only head and
+// small body costs no other. A second one runs while a large body or a tunnel
+// goes both ways, and the first waits for it.
+//
+// The router runs as a child of the emperor (Main), which sends it everything
+// over internal/link, or alone (Standalone). It starts no process, opens no file
+// named by a request, and nothing the network sends may make it exit.
+package router

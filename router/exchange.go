@@ -1,0 +1,118 @@
+package router
+
+import (
+	"sync"
+
+	"emperor/router/http1"
+	"emperor/router/rule"
+	"emperor/router/upstream"
+	"emperor/router/uwsgi"
+)
+
+// exchange is the working set of one request at a time: buffers, parsed heads,
+// the decision, an upstream connection. A connection borrows one when bytes
+// arrive and gives it back when it is idle, so that ten thousand idle
+// connections hold none.
+type exchange struct {
+	in       []byte // from the client: in[start:end] is not consumed yet
+	start    int
+	end      int
+	headEnd  int    // where the head of the request under way ends in in
+	out      []byte // to the vassal: packet or head, and the collected body
+	back     []byte // from the vassal: back[first:last] is not consumed yet
+	first    int
+	last     int
+	answer   []byte // to the client: head and what goes with it
+	path     []byte // PATH_INFO
+	hostPort []byte
+	scratch  []byte
+
+	request  http1.Request
+	response http1.Response
+	chunks   http1.Chunked // of the response
+	decision rule.Decision
+	query    rule.Query
+	writer   uwsgi.Writer
+	body     body
+	own      *upstream.Conn // for vassals that take one request per connection
+}
+
+const (
+	inSize   = 16 << 10
+	backSize = 32 << 10
+
+	// Buffers that a request made larger than this go to the collector with it.
+	keptSize = 128 << 10
+
+	keptExchanges = 512
+)
+
+func newExchange(p *upstream.Poller) *exchange {
+	return &exchange{
+		in:     make([]byte, inSize),
+		out:    make([]byte, 0, 8<<10),
+		back:   make([]byte, backSize),
+		answer: make([]byte, 0, 4<<10),
+		path:   make([]byte, 0, 256),
+		own:    p.NewConn(),
+	}
+}
+
+// forget drops what refers to the request that was.
+func (x *exchange) forget() {
+	x.start, x.end = 0, 0
+	x.request.Reset()
+	x.response.Reset()
+	if cap(x.out) > keptSize {
+		x.out = make([]byte, 0, 8<<10)
+	}
+	if len(x.in) > keptSize {
+		x.in = make([]byte, inSize)
+	}
+}
+
+// exchanges keeps what is not borrowed. (Not a sync.Pool: an exchange has an
+// upstream connection registered elsewhere, which has to be released.)
+type exchanges struct {
+	poller *upstream.Poller
+
+	mu     sync.Mutex
+	kept   []*exchange // guarded by mu
+	closed bool        // guarded by mu
+}
+
+func (e *exchanges) borrow() *exchange {
+	e.mu.Lock()
+	if n := len(e.kept); n > 0 {
+		x := e.kept[n-1]
+		e.kept = e.kept[:n-1]
+		e.mu.Unlock()
+		return x
+	}
+	e.mu.Unlock()
+	return newExchange(e.poller)
+}
+
+func (e *exchanges) giveBack(x *exchange) {
+	x.forget()
+	e.mu.Lock()
+	if !e.closed && len(e.kept) < keptExchanges {
+		e.kept = append(e.kept, x)
+		x = nil
+	}
+	e.mu.Unlock()
+	if x != nil {
+		x.own.Release()
+	}
+}
+
+// close releases what is kept and everything that is given back later.
+func (e *exchanges) close() {
+	e.mu.Lock()
+	kept := e.kept
+	e.kept, e.closed = nil, true
+	e.mu.Unlock()
+	for _, x := range kept {
+		x.own.Release()
+	}
+}

@@ -1,0 +1,79 @@
+package router
+
+import (
+	"emperor/router/http1"
+)
+
+// What the client says about its own connection in X-Forwarded-* fields is
+// believed only if it is a proxy we trust: then -Proto and -Port stay, and its
+// address is appended to -For. From anybody else they are replaced.
+
+var forwardedKinds = http1.KindsOf(http1.XForwardedFor, http1.XForwardedProto, http1.XForwardedPort,
+	http1.XForwardedHost, http1.XForwardedSSL, http1.Forwarded)
+
+// forwardedValue says what becomes of field f. keep false leaves it out.
+func (c *client) forwardedValue(f *http1.Field, trusted bool) (value []byte, keep bool) {
+	switch {
+	case trusted && f.Kind != http1.XForwardedFor:
+		return f.Value, true
+	case trusted:
+		// Several such fields make one list, and we are appended once, at its end.
+		x := c.x
+		if f != x.lastForwardedFor() {
+			return f.Value, true
+		}
+		x.scratch = append(append(append(x.scratch[:0], f.Value...), ", "...), c.remoteAddr...)
+		return x.scratch, true
+	}
+	switch f.Kind {
+	case http1.XForwardedFor:
+		return c.remoteAddr, f == c.x.lastForwardedFor()
+	case http1.XForwardedProto:
+		return []byte(c.scheme()), f == c.x.lastOf(http1.XForwardedProto)
+	case http1.XForwardedPort:
+		return []byte(c.listener.port), f == c.x.lastOf(http1.XForwardedPort)
+	}
+	return nil, false
+}
+
+func (c *client) scheme() string { return "http" }
+
+func (x *exchange) lastForwardedFor() *http1.Field { return x.lastOf(http1.XForwardedFor) }
+
+func (x *exchange) lastOf(kind http1.Kind) *http1.Field {
+	fields := x.request.Fields
+	for i := len(fields) - 1; i >= 0; i-- {
+		if fields[i].Kind == kind {
+			return &fields[i]
+		}
+	}
+	return nil
+}
+
+// appendForwarded appends the X-Forwarded-* lines for a vassal that speaks HTTP
+// and so sees nothing of the client but what we tell it.
+func (c *client) appendForwarded(dst []byte, trusted bool) []byte {
+	x := c.x
+	dst = append(dst, "X-Forwarded-For: "...)
+	if trusted {
+		for i := range x.request.Fields {
+			if f := &x.request.Fields[i]; f.Kind == http1.XForwardedFor && len(f.Value) > 0 {
+				dst = append(append(dst, f.Value...), ", "...)
+			}
+		}
+	}
+	dst = append(append(dst, c.remoteAddr...), "\r\n"...)
+	if proto := x.lastOf(http1.XForwardedProto); trusted && proto != nil {
+		dst = append(append(append(dst, "X-Forwarded-Proto: "...), proto.Value...), "\r\n"...)
+	} else {
+		dst = append(append(append(dst, "X-Forwarded-Proto: "...), c.scheme()...), "\r\n"...)
+	}
+	if trusted {
+		for _, kind := range [...]http1.Kind{http1.XForwardedPort, http1.XForwardedHost, http1.XForwardedSSL, http1.Forwarded} {
+			if f := x.lastOf(kind); f != nil {
+				dst = append(append(append(append(dst, f.Name...), ": "...), f.Value...), "\r\n"...)
+			}
+		}
+	}
+	return dst
+}

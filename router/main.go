@@ -1,0 +1,275 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+)
+
+// drainLimit is how long a router that was told to go may work on requests that
+// are under way when nobody waits for it any more. The emperor ends it earlier
+// when it ends itself.
+const drainLimit = 10 * time.Minute
+
+// Main is the router process: it speaks with the emperor on the inherited
+// descriptor fd, until it is told to quit, the emperor is gone, or ctx ends (a
+// signal); then it drains. It returns when no connection is left.
+func Main(ctx context.Context, fd int, log *slog.Logger) error {
+	conn, err := link.Open(fd)
+	if err != nil {
+		return err
+	}
+	r, err := New(log)
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	defer r.Close()
+	child := &child{router: r, peer: link.NewPeer(conn), quit: make(chan struct{}), drains: map[uint64]chan struct{}{}}
+	r.table.wake = child.wake
+	return child.run(ctx)
+}
+
+// child is the router's end of the conversation with the emperor.
+type child struct {
+	router *Router
+	peer   *link.Peer
+
+	once sync.Once
+	quit chan struct{} // closed by the emperor's Quit
+
+	mu     sync.Mutex
+	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained → its cancel
+	waking sync.Map                 // names reported by Wake since their last row
+
+	working sync.WaitGroup // Drained and Hold that are being waited for
+}
+
+func (c *child) run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	var conversation sync.WaitGroup
+	conversation.Go(func() { ended <- c.peer.Run(c.handle) })
+	counting, stopCounting := context.WithCancel(context.Background())
+	conversation.Go(func() { c.count(counting) })
+
+	limit := drainLimit
+	var err error
+	select {
+	case err = <-ended:
+		// The emperor is gone: its vassals end now too, so there is little to wait for.
+		limit = 5 * time.Second
+	case <-c.quit:
+	case <-ctx.Done():
+		// A signal that reached us alone. The emperor learns it and can start our
+		// successor on the same sockets while we finish.
+		_ = c.peer.Send(link.Message{Kind: link.Leaving})
+	}
+	draining, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	go func() { // ends with draining
+		select {
+		case <-ended:
+			cancel()
+		case <-draining.Done():
+		}
+	}()
+	c.router.Drain(draining)
+	stopCounting()
+	_ = c.peer.Close()
+	c.mu.Lock()
+	for sequence, cancel := range c.drains {
+		close(cancel)
+		delete(c.drains, sequence)
+	}
+	c.mu.Unlock()
+	conversation.Wait()
+	c.working.Wait()
+	return err
+}
+
+// handle acts on one message. What has to be waited for runs beside, so that a
+// Release is not stuck behind a Drained.
+func (c *child) handle(m *link.Message, descriptors []int) {
+	switch m.Kind {
+	case link.Configure:
+		if m.Configuration == nil || len(descriptors) != len(m.Configuration.Listeners) {
+			closeAll(descriptors)
+			c.acknowledge(m, errors.New("router: a configuration without its descriptors"))
+			return
+		}
+		c.acknowledge(m, c.router.Configure(m.Configuration, descriptors))
+		return
+	case link.Tabulate:
+		for i := range m.Table.Vassals {
+			c.waking.Delete(m.Table.Vassals[i].Name)
+		}
+		c.acknowledge(m, c.router.Table(m.Table))
+	case link.Hold:
+		c.working.Go(func() {
+			c.router.Hold(m.Vassal)
+			c.acknowledge(m, nil)
+		})
+	case link.Release:
+		c.router.Release(m.Vassal)
+	case link.Drained:
+		cancel := make(chan struct{})
+		c.mu.Lock()
+		c.drains[m.Sequence] = cancel
+		c.mu.Unlock()
+		c.working.Go(func() {
+			c.router.Drained(m.Vassal, m.Generation, cancel)
+			c.mu.Lock()
+			delete(c.drains, m.Sequence)
+			c.mu.Unlock()
+			c.acknowledge(m, nil)
+		})
+	case link.Forget:
+		c.mu.Lock()
+		if cancel := c.drains[m.Sequence]; cancel != nil {
+			close(cancel)
+			delete(c.drains, m.Sequence)
+		}
+		c.mu.Unlock()
+	case link.Quit:
+		c.once.Do(func() { close(c.quit) })
+	default:
+		c.router.log.Error("unknown message from the emperor", slog.String("kind", string(m.Kind)))
+	}
+	closeAll(descriptors)
+}
+
+func (c *child) acknowledge(m *link.Message, err error) {
+	if err := c.peer.Acknowledge(m.Sequence, err); err != nil && !errors.Is(err, net.ErrClosed) {
+		c.router.log.Error("cannot answer the emperor", slog.Any("err", err))
+	}
+}
+
+// wake reports once that somebody waits for a sleeping vassal.
+func (c *child) wake(vassal string) {
+	if _, said := c.waking.LoadOrStore(vassal, true); !said {
+		_ = c.peer.Send(link.Message{Kind: link.Wake, Vassal: vassal})
+	}
+}
+
+// count reports the counters when they changed, once a second.
+func (c *child) count(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	var last link.Counters
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := c.router.Count()
+		if now.Requests == last.Requests && now.Connections == last.Connections && now.InFlight == last.InFlight {
+			continue
+		}
+		last = now
+		if c.peer.Send(link.Message{Kind: link.Counted, Counters: &now}) != nil {
+			return
+		}
+	}
+}
+
+func closeAll(descriptors []int) {
+	for _, fd := range descriptors {
+		_ = unix.Close(fd)
+	}
+}
+
+// ReadConfiguration takes from the main file what the router is to be sent: its
+// options as they are, and the listeners that are wanted. Everything is compiled
+// here too, so that every mistake is found before the router is asked.
+func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
+	var out link.Configuration
+	names := make([]string, 0, len(Options))
+	for i := range Options {
+		names = append(names, Options[i].Name)
+	}
+	for _, v := range c.All(names...) {
+		text := v.Value
+		if !v.HasValue {
+			text = "1" // "http-keepalive" alone means on
+		}
+		out.Options = append(out.Options, link.Option{Key: v.Key, Value: text, File: v.Pos.File, Line: v.Pos.Line})
+	}
+	for _, v := range c.All(ListenerOptions...) {
+		out.Listeners = append(out.Listeners, link.Listener{Option: v.Key, Address: v.Value, File: v.Pos.File, Line: v.Pos.Line})
+	}
+	_, problems := compile(c)
+	return out, problems
+}
+
+// Standalone runs a router without an emperor: it opens its listeners itself and
+// only connects to paths. It returns when ctx ended and the last request is
+// answered.
+func Standalone(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	configuration, problems := ReadConfiguration(c)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	descriptors := make([]int, 0, len(configuration.Listeners))
+	for _, l := range configuration.Listeners {
+		fd, err := listen(l.Address)
+		if err != nil {
+			closeAll(descriptors)
+			return fmt.Errorf("%s:%d: %s = %s: %w", l.File, l.Line, l.Option, l.Address, err)
+		}
+		descriptors = append(descriptors, fd)
+	}
+	r, err := New(log)
+	if err != nil {
+		closeAll(descriptors)
+		return err
+	}
+	defer r.Close()
+	if err := r.Configure(&configuration, descriptors); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	draining, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	r.Drain(draining)
+	return nil
+}
+
+// listen opens a listening socket and returns its descriptor.
+func listen(address string) (int, error) {
+	network := "tcp"
+	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
+		network = "unix"
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = l.Close() }()
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	file, err := l.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = file.Close() }()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	controlErr := raw.Control(func(f uintptr) { fd, err = unix.FcntlInt(f, unix.F_DUPFD_CLOEXEC, 0) })
+	return fd, errors.Join(controlErr, err)
+}

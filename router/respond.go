@@ -1,0 +1,301 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"emperor/router/http1"
+	"emperor/router/upstream"
+)
+
+// errGarbage: what the vassal sent is no HTTP response.
+var errGarbage = errors.New("not an HTTP response")
+
+// errEmpty: the vassal closed the connection without a byte.
+var errEmpty = fmt.Errorf("the connection was closed without a response: %w", io.ErrUnexpectedEOF)
+
+// errTruncated: the response ended before its announced end.
+var errTruncated = errors.New("the response ended before its announced end")
+
+const chunkRoom = http1.ChunkHeaderSize
+
+var lastChunk = []byte(http1.LastChunk)
+
+// frameChunk makes a chunk of the n bytes that stand in buffer behind chunkRoom
+// bytes and before at least two, without moving them.
+func frameChunk(buffer []byte, n int) []byte {
+	start := http1.PutChunkHeader(buffer[:chunkRoom], n)
+	end := chunkRoom + n
+	buffer[end], buffer[end+1] = '\r', '\n'
+	return buffer[start : end+2]
+}
+
+// relay reads the response and gives it to the client with exact framing. body
+// is the sender of a request body that is still under way, nil when none is.
+func (c *client) relay(conn *upstream.Conn, body *sender) outcome {
+	x := c.x
+	x.first, x.last = 0, 0
+	for {
+		o, final := c.relayHead(conn, body)
+		if final {
+			return o
+		}
+	}
+}
+
+// relayHead reads one head, interim or final; with a final one the whole
+// response is relayed and final is true.
+func (c *client) relayHead(conn *upstream.Conn, body *sender) (o outcome, final bool) {
+	x := c.x
+	head, err := c.readResponseHead(conn)
+	if err != nil {
+		return outcome{err: err, sent: true}, true
+	}
+	r := &x.response
+	x.first += head
+	if r.Status < 200 && r.Status != 101 {
+		// 100 is between the vassal and us: the client was answered when its body
+		// was wanted. Other interim answers (103) are the client's, if it knows them.
+		if r.Status != 100 && x.request.Minor > 0 {
+			x.answer = (&http1.ResponseHead{ContentLength: -1}).Append(x.answer[:0], r)
+			if err := c.write(x.answer); err != nil {
+				return outcome{err: err, sent: true, answered: true}, true
+			}
+		}
+		return outcome{}, false
+	}
+	if body != nil && !body.finished() {
+		// A response before the end of the request body: it is delivered, but the
+		// connection has an unknown number of body bytes to go and ends with it.
+		c.closeAfter()
+	}
+	if r.Framing == http1.Tunnel {
+		return c.relayTunnel(conn), true
+	}
+	return c.relayResponse(conn), true
+}
+
+func (s *sender) finished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done
+}
+
+// readResponseHead fills x.back until it starts (at x.first) with a whole head
+// and returns its length.
+func (c *client) readResponseHead(conn *upstream.Conn) (int, error) {
+	x := c.x
+	head := isHead(x.request.Method)
+	for {
+		if x.first < x.last {
+			n, err := x.response.Parse(x.back[x.first:x.last], head, &responseLimits)
+			if err != nil {
+				return 0, fmt.Errorf("%w: %w", errGarbage, err)
+			}
+			if n > 0 {
+				return n, nil
+			}
+		}
+		if x.last == len(x.back) {
+			if x.first == 0 {
+				return 0, fmt.Errorf("%w: its head is larger than %d bytes", errGarbage, len(x.back))
+			}
+			copy(x.back, x.back[x.first:x.last])
+			x.first, x.last = 0, x.last-x.first
+		}
+		if x.last == 0 {
+			if err := conn.AwaitReadable(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := conn.Read(x.back[x.last:])
+		x.last += n
+		if err != nil {
+			if err == io.EOF {
+				if x.first == x.last {
+					return 0, errEmpty
+				}
+				return 0, fmt.Errorf("%w: it ends in the middle of its head", errGarbage)
+			}
+			return 0, err
+		}
+	}
+}
+
+// responseLimits leave room in x.back for what a read brings beside the head.
+var responseLimits = http1.Limits{Head: backSize, Fields: 500}
+
+// relayResponse relays a response whose head is parsed and whose body, as far as
+// it came with the head, is x.back[x.first:x.last].
+func (c *client) relayResponse(conn *upstream.Conn) outcome {
+	x := c.x
+	r := &x.response
+	head := http1.ResponseHead{ContentLength: -1}
+	chunk := false
+	switch r.Framing {
+	case http1.NoBody:
+		head.ContentLength = r.ContentLength
+	case http1.Length:
+		head.ContentLength = r.ContentLength
+	case http1.InChunks, http1.UntilClose:
+		// HTTP/1.0 has no chunks: the end of the connection ends the body.
+		chunk = x.request.Minor > 0 && c.settings.chunked
+		head.Chunked = chunk
+		if !chunk {
+			c.closeAfter()
+		}
+	}
+	head.Close = c.closeAfterThis
+	x.answer = head.Append(x.answer[:0], r)
+
+	var err error
+	switch r.Framing {
+	case http1.NoBody:
+		err = c.write(x.answer)
+	case http1.Length:
+		err = c.relayLength(conn, r.ContentLength)
+	case http1.InChunks:
+		err = c.relayChunks(conn, chunk)
+	case http1.UntilClose:
+		err = c.relayUntilClose(conn, chunk)
+	}
+	if err != nil {
+		c.closeAfter()
+	}
+	return outcome{err: err, sent: true, answered: true}
+}
+
+// fill reads more of the response into x.back, which is consumed.
+func (c *client) fill(conn *upstream.Conn, room int) error {
+	x := c.x
+	conn.Deadline.Set(c.settings.responseTimeout)
+	n, err := conn.Read(x.back[room : len(x.back)-2])
+	x.first, x.last = room, room+n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// relayLength relays exactly length bytes, the first of them together with the
+// head.
+func (c *client) relayLength(conn *upstream.Conn, length int64) error {
+	x := c.x
+	piece := x.back[x.first:min(int64(x.last), int64(x.first)+length)]
+	if err := c.writeWithHead(piece); err != nil {
+		return err
+	}
+	x.first += len(piece)
+	for length -= int64(len(piece)); length > 0; length -= int64(len(piece)) {
+		if err := c.fill(conn, 0); err != nil {
+			return truncated(err)
+		}
+		piece = x.back[:min(int64(x.last), length)]
+		x.first = len(piece)
+		if err := c.write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func truncated(err error) error {
+	if err == io.EOF {
+		return errTruncated
+	}
+	return err
+}
+
+// writeWithHead sends the head and the first piece of the body in one go.
+func (c *client) writeWithHead(piece []byte) error {
+	x := c.x
+	if len(piece) <= 8<<10 {
+		x.answer = append(x.answer, piece...)
+		return c.write(x.answer)
+	}
+	if err := c.write(x.answer); err != nil {
+		return err
+	}
+	return c.write(piece)
+}
+
+// relayUntilClose relays what comes until the vassal closes.
+func (c *client) relayUntilClose(conn *upstream.Conn, chunk bool) error {
+	x := c.x
+	if n := x.last - x.first; n > 0 {
+		if chunk {
+			x.answer = http1.AppendChunkHeader(x.answer, n)
+			x.answer = append(x.answer, x.back[x.first:x.last]...)
+			x.answer = append(x.answer, '\r', '\n')
+		} else {
+			x.answer = append(x.answer, x.back[x.first:x.last]...)
+		}
+	}
+	if err := c.write(x.answer); err != nil {
+		return err
+	}
+	for {
+		err := c.fill(conn, chunkRoom)
+		if err == io.EOF {
+			if chunk {
+				return c.write(lastChunk)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		piece := x.back[x.first:x.last]
+		if chunk {
+			piece = frameChunk(x.back, len(piece))
+		}
+		if err := c.write(piece); err != nil {
+			return err
+		}
+	}
+}
+
+// relayChunks decodes a chunked response and chunks it anew, in the pieces in
+// which it came: nothing is held back, and what the client gets is well-formed
+// whatever the vassal's chunks looked like.
+func (c *client) relayChunks(conn *upstream.Conn, chunk bool) error {
+	x := c.x
+	x.chunks.Reset()
+	for {
+		for x.first < x.last {
+			data, n, err := x.chunks.Next(x.back[x.first:x.last])
+			if err != nil {
+				return fmt.Errorf("%w: %w", errGarbage, err)
+			}
+			x.first += n
+			if len(data) > 0 {
+				if chunk {
+					x.answer = http1.AppendChunkHeader(x.answer, len(data))
+					x.answer = append(x.answer, data...)
+					x.answer = append(x.answer, '\r', '\n')
+				} else {
+					x.answer = append(x.answer, data...)
+				}
+			}
+			if x.chunks.Done() {
+				if chunk {
+					x.answer = append(x.answer, lastChunk...)
+				}
+				return c.write(x.answer)
+			}
+			if n == 0 {
+				break
+			}
+		}
+		if len(x.answer) > 0 {
+			if err := c.write(x.answer); err != nil {
+				return err
+			}
+			x.answer = x.answer[:0]
+		}
+		if err := c.fill(conn, 0); err != nil {
+			return truncated(err)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router/http1"
+	"emperor/router/rule"
+	"emperor/router/upstream"
+)
+
+// Settings are the front's options, compiled. They never change; a new
+// configuration is a new Settings.
+type Settings struct {
+	rules     *rule.Table
+	defaults  []target // http-to
+	modifier1 byte     // http-modifier1, when not zero
+	modifier2 byte
+
+	head            http1.Limits
+	headTimeout     time.Duration // a request head, whole
+	connectTimeout  time.Duration
+	responseTimeout time.Duration // first byte, and silence after it
+	tunnelTimeout   time.Duration // silence on an upgraded connection
+	clientIdle      time.Duration // between requests
+	upstreamIdle    time.Duration
+	drainIdle       time.Duration // how long an idle connection may speak once more when we go
+	keepAlive       bool
+	chunked         bool // responses of unknown length are sent in chunks
+	websockets      bool
+	manageExpect    int64 // 0: off, 1: answer always, more: greatest Content-Length
+	hostAsName      bool  // SERVER_NAME is the Host
+	hold            holdLimits
+
+	serverName string
+	vars       []variable // http-var
+	trusted    trust
+}
+
+type variable struct{ name, value string }
+
+const (
+	// minimumBodyRate and bodyGrace: a body slower than that, after its first
+	// seconds, only holds a vassal (DESIGN §2).
+	minimumBodyRate = 240 // bytes per second
+	bodyGrace       = 5 * time.Second
+
+	// collected is how much of a body is taken in before a vassal is connected.
+	collected = 64 << 10
+
+	// spoolLimit bounds a chunked body that has to be measured before a uwsgi
+	// vassal can be told its length.
+	spoolLimit = 1 << 30
+)
+
+// compile makes Settings of the options. All mistakes are returned, not only
+// the first.
+func compile(c *config.Config) (*Settings, config.Problems) {
+	s := &Settings{
+		head:            http1.Limits{Head: int(c.Int("http-head-size")), Fields: int(c.Int("http-head-fields"))},
+		headTimeout:     c.Seconds("http-headers-timeout"),
+		connectTimeout:  c.Seconds("http-connect-timeout"),
+		responseTimeout: c.Seconds("http-timeout"),
+		tunnelTimeout:   c.Seconds("http-websocket-timeout"),
+		clientIdle:      c.Seconds("http-keepalive-timeout"),
+		upstreamIdle:    30 * time.Second,
+		drainIdle:       5 * time.Second,
+		keepAlive:       true,
+		chunked:         c.Bool("http-auto-chunked"),
+		websockets:      c.Bool("http-websockets"),
+		hostAsName:      c.Bool("http-server-name-as-http-host"),
+		modifier1:       byte(c.Int("http-modifier1")),
+		modifier2:       byte(c.Int("http-modifier2")),
+		hold: holdLimits{
+			time:     c.Seconds("http-hold-timeout"),
+			perSite:  c.Int("http-hold-vassal"),
+			together: c.Int("http-hold"),
+		},
+	}
+	if name, err := os.Hostname(); err == nil {
+		s.serverName = name
+	}
+	// uWSGI's http-keepalive: 0 is off, 1 is on, more is also the idle time.
+	switch n := c.Int("http-keepalive"); {
+	case n == 0:
+		s.keepAlive = false
+	case n > 1:
+		s.clientIdle = time.Duration(n) * time.Second
+	}
+	if c.Has("http-manage-expect") {
+		s.manageExpect = c.Int("http-manage-expect")
+	}
+
+	var problems config.Problems
+	mistake := func(v config.Value, err error) {
+		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
+	}
+	for _, v := range c.All("http-to") {
+		to := target{text: v.Value, protocol: protocolUwsgi}
+		if err := to.address.Parse([]byte(v.Value)); err != nil {
+			if errors.Is(err, upstream.ErrName) {
+				err = errors.New("want a unix path or IP:port; host names are not resolved here")
+			}
+			mistake(v, err)
+			continue
+		}
+		s.defaults = append(s.defaults, to)
+	}
+	for _, v := range c.All("http-var") {
+		name, value, ok := strings.Cut(v.Value, "=")
+		if !ok || name == "" {
+			mistake(v, fmt.Errorf("want NAME=VALUE, got %q", v.Value))
+			continue
+		}
+		s.vars = append(s.vars, variable{name, value})
+	}
+	var err error
+	if s.trusted, err = parseTrust(c.All("http-trusted-proxies")); err != nil {
+		v, _ := c.Last("http-trusted-proxies")
+		mistake(v, err)
+	}
+	var sources []rule.Source
+	for _, v := range c.All(rule.Keys()...) {
+		sources = append(sources, rule.Source{Key: v.Key, Value: v.Value, File: v.Pos.File, Line: v.Pos.Line})
+	}
+	table, errs := rule.Compile(sources)
+	for _, err := range errs {
+		problems = append(problems, ruleProblem(err, false))
+	}
+	s.rules = table
+	if table != nil {
+		for _, err := range table.Warnings() {
+			problems = append(problems, ruleProblem(err, true))
+		}
+	}
+	return s, problems
+}
+
+func ruleProblem(err error, warning bool) config.Problem {
+	var p *rule.Problem
+	if !errors.As(err, &p) {
+		return config.Problem{Text: err.Error(), Warning: warning}
+	}
+	return config.Problem{Pos: config.Pos{File: p.Pos.File, Line: p.Pos.Line}, Key: p.Key, Text: p.Text, Warning: warning}
+}
+
+// options turns what came over the link back into a Config.
+func options(set *config.Set, sent []link.Option) *config.Config {
+	values := make([]config.Value, 0, len(sent))
+	for _, o := range sent {
+		values = append(values, config.Value{Key: o.Key, Value: o.Value, HasValue: true, Pos: config.Pos{File: o.File, Line: o.Line}})
+	}
+	return config.FromValues(set, "", values)
+}
+
+// protocol is what a vassal speaks on its socket.
+type protocol uint8
+
+const (
+	protocolUwsgi protocol = iota
+	protocolHTTP
+	protocolFastCGI
+	protocolSCGI
+)
+
+func parseProtocol(name string) (protocol, error) {
+	switch name {
+	case "", "uwsgi":
+		return protocolUwsgi, nil
+	case "http":
+		return protocolHTTP, nil
+	case "fastcgi":
+		return protocolFastCGI, nil
+	case "scgi":
+		return protocolSCGI, nil
+	}
+	return 0, fmt.Errorf("protocol %q, want uwsgi, http, fastcgi or scgi", name)
+}
+
+func (p protocol) String() string {
+	return [...]string{"uwsgi", "http", "fastcgi", "scgi"}[p]
+}
+
+// trust says whose X-Forwarded-* fields are believed.
+type trust struct {
+	unix     bool
+	prefixes []netip.Prefix
+}
+
+// defaultTrust: a platform's router, a proxy beside us. The internet is never
+// in it.
+var defaultTrust = []string{
+	"127.0.0.0/8", "::1/128",
+	"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", // private
+	"169.254.0.0/16", "fe80::/10", // link-local
+	"100.64.0.0/10", // carrier-grade NAT, used inside platforms
+}
+
+func parseTrust(values []config.Value) (trust, error) {
+	t := trust{unix: true}
+	var words []string
+	for _, v := range values {
+		words = append(words, strings.FieldsFunc(v.Value, func(r rune) bool { return r == ' ' || r == ',' })...)
+	}
+	if len(words) == 0 {
+		words = defaultTrust
+	} else if len(words) == 1 && words[0] == "none" {
+		return trust{}, nil
+	} else {
+		t.unix = false
+	}
+	for _, word := range words {
+		switch word {
+		case "unix":
+			t.unix = true
+			continue
+		case "default":
+			more, _ := parseTrust(nil)
+			t.unix, t.prefixes = true, append(t.prefixes, more.prefixes...)
+			continue
+		}
+		prefix, err := netip.ParsePrefix(word)
+		if err != nil {
+			ip, err := netip.ParseAddr(word)
+			if err != nil {
+				return t, fmt.Errorf("want addresses, networks (10.0.0.0/8), unix, default or none, got %q", word)
+			}
+			prefix = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		t.prefixes = append(t.prefixes, prefix)
+	}
+	return t, nil
+}
+
+func (t *trust) includes(ip netip.Addr) bool {
+	if !ip.IsValid() {
+		return t.unix
+	}
+	ip = ip.Unmap()
+	for _, p := range t.prefixes {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}

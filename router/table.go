@@ -1,0 +1,247 @@
+package router
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/router/upstream"
+)
+
+// table is the router's copy of the vassal table. The emperor's messages change
+// it; requests read it.
+type table struct {
+	mu        sync.RWMutex
+	byName    map[string]*site // guarded by mu
+	byAddress map[string]*site // guarded by mu; by the text of the address
+
+	held   atomic.Int64 // requests that wait for some site, now
+	limits atomic.Pointer[holdLimits]
+	wake   func(vassal string) // tells the emperor that somebody waits
+}
+
+// holdLimits bound what waits for sites that are not ready (DESIGN §2).
+type holdLimits struct {
+	time     time.Duration
+	perSite  int64
+	together int64
+}
+
+// site is one vassal as requests see it.
+type site struct {
+	name    string
+	current atomic.Pointer[generation] // never nil
+	gate    gate
+	held    atomic.Int64
+	served  atomic.Uint64
+
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu; closed when current or the gate changes
+	retired []*generation // guarded by mu; replaced, with requests under way
+	idle    chan struct{} // guarded by mu; closed when a retired generation has none left
+}
+
+// generation is one life of a site: what is true of it does not change, but for
+// the count of requests it works on.
+type generation struct {
+	number  uint64
+	state   link.State
+	reason  string
+	retryAt time.Time // Failed: when the emperor tries again; zero = unknown
+	targets []target
+	removed bool
+
+	inFlight atomic.Int64
+}
+
+// target is one socket of a generation.
+type target struct {
+	text     string
+	address  upstream.Address
+	invalid  error // why text is no address
+	protocol protocol
+}
+
+func newTable() *table {
+	t := &table{byName: map[string]*site{}, byAddress: map[string]*site{}, wake: func(string) {}}
+	t.limits.Store(&holdLimits{time: 30 * time.Second, perSite: 100, together: 1000})
+	return t
+}
+
+// vassal returns the site of that name, or nil.
+func (t *table) vassal(name []byte) *site {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byName[string(name)]
+}
+
+// at returns the site that listens on that address, or nil.
+func (t *table) at(address []byte) *site {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byAddress[string(address)]
+}
+
+// apply takes a message of the emperor's into the table. When it returns, every
+// request that starts sees the new state.
+func (t *table) apply(m *link.Table) error {
+	if m.Full {
+		listed := make(map[string]bool, len(m.Vassals))
+		for i := range m.Vassals {
+			listed[m.Vassals[i].Name] = true
+		}
+		for _, s := range t.all() {
+			if !listed[s.name] {
+				t.set(&link.Vassal{Name: s.name, Removed: true})
+			}
+		}
+	}
+	for i := range m.Vassals {
+		if err := t.set(&m.Vassals[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *table) all() []*site {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	sites := make([]*site, 0, len(t.byName))
+	for _, s := range t.byName {
+		sites = append(sites, s)
+	}
+	return sites
+}
+
+func (t *table) set(v *link.Vassal) error {
+	g := &generation{number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed}
+	if v.Retry > 0 {
+		g.retryAt = time.Now().Add(time.Duration(v.Retry) * time.Millisecond)
+	}
+	for _, a := range v.Addresses {
+		p, err := parseProtocol(a.Protocol)
+		if err != nil {
+			return fmt.Errorf("vassal %s: %w", v.Name, err)
+		}
+		to := target{text: a.Address, protocol: p}
+		to.invalid = to.address.Parse([]byte(a.Address))
+		g.targets = append(g.targets, to)
+	}
+
+	t.mu.Lock()
+	s := t.byName[v.Name]
+	if s == nil {
+		if v.Removed {
+			t.mu.Unlock()
+			return nil
+		}
+		s = &site{name: v.Name, changed: make(chan struct{}), idle: make(chan struct{})}
+		s.current.Store(&generation{state: link.Starting})
+		t.byName[v.Name] = s
+	}
+	for _, old := range s.current.Load().targets {
+		if t.byAddress[old.text] == s {
+			delete(t.byAddress, old.text)
+		}
+	}
+	if v.Removed {
+		delete(t.byName, v.Name)
+	} else {
+		for _, to := range g.targets {
+			t.byAddress[to.text] = s
+		}
+	}
+	t.mu.Unlock()
+
+	s.replace(g)
+	return nil
+}
+
+// replace makes g what new requests see and wakes those that wait.
+func (s *site) replace(g *generation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.current.Swap(g)
+	s.retired = append(s.retired, old)
+	s.announce()
+}
+
+// announce wakes whoever waits for a change; s.mu is held.
+func (s *site) announce() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// drained waits until no request to a generation older than number is under way.
+func (s *site) drained(number uint64, cancel <-chan struct{}) {
+	for {
+		s.mu.Lock()
+		busy := false
+		kept := s.retired[:0]
+		for _, g := range s.retired {
+			if g.inFlight.Load() == 0 {
+				continue
+			}
+			kept = append(kept, g)
+			busy = busy || g.number < number
+		}
+		clear(s.retired[len(kept):])
+		s.retired = kept
+		idle := s.idle
+		s.mu.Unlock()
+		if !busy {
+			return
+		}
+		select {
+		case <-idle:
+		case <-cancel:
+			return
+		}
+	}
+}
+
+// begin counts a request in; it fails if g is not what new requests should see
+// any more. (Count first, look after: drained looks after the switch, so one of
+// the two notices the other.)
+func (s *site) begin(g *generation) bool {
+	g.inFlight.Add(1)
+	if s.current.Load() == g {
+		return true
+	}
+	s.end(g)
+	return false
+}
+
+// end counts a request out.
+func (s *site) end(g *generation) {
+	if g.inFlight.Add(-1) > 0 || s.current.Load() == g {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.idle)
+	s.idle = make(chan struct{})
+}
+
+// hold keeps new requests from being sent, and returns when none is between its
+// decision to go and the last byte of its head (or after patience: a vassal with
+// a full backlog must not stop its own deploy).
+func (s *site) hold(patience time.Duration) {
+	entered := s.gate.close()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-entered:
+	case <-timer.C:
+	}
+}
+
+func (s *site) release() {
+	s.gate.open()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announce()
+}

