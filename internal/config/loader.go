@@ -160,8 +160,5 @@ func (l *loader) noteFile(path string) {
 // resolve makes a path absolute without cleaning it: ".." after a symbolic link
 // is the kernel's to interpret.
 func (l *loader) resolve(name string) string {
-	if strings.HasPrefix(name, "/") {
-		return name
-	}
-	return strings.TrimSuffix(l.dir, "/") + "/" + strings.TrimPrefix(name, "./")
+	return absolute(l.dir, strings.TrimPrefix(name, "./"))
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,7 +17,8 @@ type block struct {
 	opener, arg string
 	pos         Pos
 	frame       *frame
-	otherwise   bool // after else
+	otherwise   bool     // after else
+	globbed     []string // what for-glob found
 }
 
 // closers close any block, whichever opened it.
@@ -211,32 +211,19 @@ func (l *loader) items(b *block, kind string) []string {
 		}
 		return items
 	case "for-glob":
-		matches, err := filepath.Glob(l.resolve(b.arg))
-		if err != nil || len(matches) == 0 {
-			return []string{b.arg} // GLOB_NOCHECK: no match yields the pattern
+		if b.globbed == nil { // asked once a block, not once a line
+			matches, complete := glob(l.dir, b.arg)
+			if !complete {
+				l.fail(b.pos, b.opener, "the pattern looks at more than %d files", maxGlobbed)
+			}
+			if len(matches) == 0 {
+				matches = []string{b.arg} // GLOB_NOCHECK: no match yields the pattern
+			}
+			b.globbed = matches
 		}
-		return l.asGiven(b.arg, matches)
+		return b.globbed
 	}
 	return l.lines(b)
-}
-
-// asGiven gives glob matches the form of the pattern: relative stays relative,
-// and directories end in "/" (GLOB_MARK).
-func (l *loader) asGiven(pattern string, matches []string) []string {
-	prefix := strings.TrimSuffix(l.resolve(pattern), strings.TrimPrefix(pattern, "./"))
-	for i, path := range matches {
-		if info, err := os.Stat(path); err == nil && info.IsDir() && !strings.HasSuffix(path, "/") {
-			path += "/"
-		}
-		if !strings.HasPrefix(pattern, "/") {
-			path = strings.TrimPrefix(path, filepath.Clean(prefix)+"/")
-			if strings.HasPrefix(pattern, "./") {
-				path = "./" + path
-			}
-		}
-		matches[i] = path
-	}
-	return matches
 }
 
 // lines reads a for-readline file: as uWSGI, 1023 bytes at most at a time, empty
