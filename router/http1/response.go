@@ -86,8 +86,8 @@ func (r *Response) Parse(buf []byte, headRequest bool, limits *Limits) (n int, e
 	}
 	// As in Request.Parse: no verdict before the line or head is there.
 	if fault != errNotHTTP {
-		if len(b) == 0 {
-			return 0, nil
+		if len(b) < len(statusStart) && !full {
+			return 0, nil // judged from the start again, as the next byte may not fit
 		}
 		there := r.scan.whole(b) || !inFields && r.scan.found == firstLine
 		if fault == incomplete || !there {
