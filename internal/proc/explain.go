@@ -83,6 +83,8 @@ func explainExec(label, path string, err error) error {
 		return say("not a program: no #! line and no binary of this machine")
 	case errno == syscall.E2BIG:
 		return say("arguments and environment are too long")
+	case errno == syscall.EAGAIN:
+		return say("uid %d has too many processes already (ulimit -u)", os.Getuid())
 	case errno == syscall.ETXTBSY:
 		return say("the file is open for writing (still being copied?)")
 	}

@@ -85,13 +85,8 @@ func EndLeftovers(ctx context.Context, identity string, mercy time.Duration) ([]
 	}
 	patient, cancel := context.WithTimeout(ctx, mercy)
 	defer cancel()
-	termErr := endEach(patient, found, syscall.SIGTERM)
-	if err := ctx.Err(); err != nil {
-		return describe(found), err
-	}
-	if termErr != nil && patient.Err() == nil {
-		return describe(found), termErr
-	}
+	// Whatever goes wrong here goes wrong again below, where it is reported.
+	_ = endEach(patient, found, syscall.SIGTERM)
 	// What a TERM has orphaned may carry no mark any more: those found first are
 	// followed by their identity as well.
 	err = killAll(ctx, func(t table) []entry {

@@ -44,6 +44,7 @@ func (p *Process) SignalTree(sig syscall.Signal) error {
 // ends first, or a process may not be signalled by us, the error says which are left.
 func (p *Process) KillTree(ctx context.Context) error {
 	if err := killAll(ctx, p.tree); err != nil {
+		p.Signal(syscall.SIGKILL) // without a process table, at least the child
 		return err
 	}
 	select {
