@@ -27,10 +27,11 @@ const (
 	hostLabel
 	// portNumber: digits.
 	portNumber
-	// hostField: part of a Host field: what a host and port are made of.
+	// hostField: part of a Host field, or of the host in a URL: what hosts and ports
+	// are made of.
 	hostField
-	// authority: the same in a URL, where a text that begins with a slash may also
-	// end the host and begin the path: https://${HTTP_HOST}${REQUEST_URI}.
+	// authority: the same in a URL, but a text that begins with a slash may also end
+	// the host and begin the path: https://${HTTP_HOST}${REQUEST_URI}.
 	authority
 	// authorityEnd: what follows a host that the rule spells: nothing, or a path.
 	// Anything else would make another host: https://example.com$1 with .evil.com.
@@ -269,8 +270,9 @@ func parseLocation(text string, s *scope) (template, error) {
 		t.literal = encodeURL(t.literal)
 		return t, nil
 	}
-	before := "" // the literal text so far
 	parts := *t.parts
+	before := ""    // the literal text so far
+	client := false // what a client sent is already part of the host
 	for i := range parts {
 		p := &parts[i]
 		if p.isLiteral() {
@@ -281,14 +283,29 @@ func parseLocation(text string, s *scope) (template, error) {
 		if !endsInAuthority(before) {
 			continue
 		}
-		p.place = authority
 		afterHost := i > 0 && parts[i-1].isLiteral() && isLabelByte(before[len(before)-1])
-		beforePath := i+1 == len(parts) || !parts[i+1].isLiteral() || strings.IndexByte("/?#:", parts[i+1].literal[0]) >= 0
-		if afterHost && beforePath {
+		switch more := hostGoesOn(parts[i+1:]); {
+		case afterHost && !more:
 			p.place = authorityEnd
+		case client && more && p.variable != "REQUEST_URI" && p.variable != "PATH_INFO":
+			p.place = hostField // ending the host here would leave a client's choice
+		default:
+			p.place = authority
 		}
+		client = true
 	}
 	return t, nil
+}
+
+// hostGoesOn reports whether the rule spells more of a host in parts, which
+// follow the beginning of a host.
+func hostGoesOn(parts []part) bool {
+	for i := range parts {
+		if p := &parts[i]; p.isLiteral() {
+			return isLabelByte(p.literal[0]) || p.literal[0] == '.'
+		}
+	}
+	return false
 }
 
 // endsAuthority reports whether text, put after the beginning of a URL, ends its

@@ -183,26 +183,28 @@ func (t *Table) Capitals(address string) (opens string, r *Rule, ok bool) {
 		return "", nil, false
 	}
 	for i := range t.request.rules {
-		r := &t.request.rules[i]
-		if _, isHost := r.test.(*hostTest); !isHost {
-			continue
-		}
-		_, target := r.target()
+		rule := &t.request.rules[i]
+		_, target := rule.target()
 		if target == nil {
 			continue
 		}
-		if target.isLiteral() {
-			if target.literal == address {
-				return "", nil, false // this rule does open it
-			}
+		if target.isLiteral() && target.literal == address {
+			return "", nil, false // this rule does open it
+		}
+		if _, isHost := rule.test.(*hostTest); !isHost || ok {
 			continue
 		}
 		if name, fits := nameIn(target, address); fits && name != strings.ToLower(name) {
-			opens, _ = withName(target, strings.ToLower(name))
-			return opens, r, true
+			opens, r, ok = rewritten(target, name), rule, true
 		}
 	}
-	return "", nil, false
+	return opens, r, ok
+}
+
+// rewritten is the path that a template makes of a name in lower case.
+func rewritten(t *template, name string) string {
+	path, _ := withName(t, strings.ToLower(name))
+	return path
 }
 
 // nameIn is the reverse of withName.

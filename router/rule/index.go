@@ -41,7 +41,7 @@ const (
 type filing struct {
 	finite []string
 	suffix string
-	must   string
+	must   []string
 	colon  bool
 }
 
@@ -56,7 +56,7 @@ func (x *index) build(filings []*filing) {
 			exact += len(f.finite)
 		case f.suffix != "" && !f.colon:
 			suffixes++
-		case len(f.must) >= gramLength:
+		case f.hasGram():
 			literals++
 		}
 	}
@@ -67,7 +67,7 @@ func (x *index) build(filings []*filing) {
 		counts = make(map[uint32]int, literals)
 		for _, f := range filings {
 			if f != nil && f.finite == nil && (f.suffix == "" || f.colon) {
-				eachGram(f.must, func(g uint32) { counts[g]++ })
+				f.eachGram(func(g uint32) { counts[g]++ })
 			}
 		}
 		x.grams = make(map[uint32]int32, literals)
@@ -92,9 +92,9 @@ func (x *index) build(filings []*filing) {
 				x.shortest = len(f.suffix)
 			}
 			x.longest = max(x.longest, len(f.suffix))
-		case counts != nil && len(f.must) >= gramLength:
+		case counts != nil && f.hasGram():
 			rarest, fewest := uint32(0), 0
-			eachGram(f.must, func(g uint32) {
+			f.eachGram(func(g uint32) {
 				if fewest == 0 || counts[g] < fewest {
 					rarest, fewest = g, counts[g]
 				}
@@ -127,10 +127,21 @@ func gramAt[T string | []byte](text T, at int) uint32 {
 
 func gramHash(g uint32) uint32 { return g * 2654435761 >> 18 } // 14 bits
 
-func eachGram(text string, f func(uint32)) {
-	for i := 0; i+gramLength <= len(text); i++ {
-		f(gramAt(text, i))
+func (f *filing) eachGram(visit func(uint32)) {
+	for _, text := range f.must {
+		for i := 0; i+gramLength <= len(text); i++ {
+			visit(gramAt(text, i))
+		}
 	}
+}
+
+func (f *filing) hasGram() bool {
+	for _, text := range f.must {
+		if len(text) >= gramLength {
+			return true
+		}
+	}
+	return false
 }
 
 // start appends to cursors one for each chain that may hold a match.

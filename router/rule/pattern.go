@@ -29,7 +29,7 @@ type shape struct {
 
 	finite []string // every text that matches, when these are few; else nil
 	suffix string   // every matching text ends with it, it begins with a dot; or ""
-	must   string   // occurs in every matching text; or ""
+	must   []string // occur in every matching text, in this order
 
 	tree *syntax.Regexp // nil for a plain literal
 }
@@ -41,7 +41,7 @@ func compilePattern(text string, host bool) (pattern, *shape, error) {
 			literal = strings.ToLower(literal)
 		}
 		return &literalPattern{text: literal, start: true, end: true},
-			&shape{finite: []string{literal}, must: literal, colon: strings.IndexByte(literal, ':') >= 0}, nil
+			&shape{finite: []string{literal}, must: []string{literal}, colon: strings.IndexByte(literal, ':') >= 0}, nil
 	}
 	tree, err := parseRegex(text)
 	if err != nil {
@@ -52,7 +52,7 @@ func compilePattern(text string, host bool) (pattern, *shape, error) {
 		s.folded = foldHost(tree)
 		s.colon = spellsColon(tree)
 	}
-	s.must = requiredLiteral(tree)
+	s.must = requiredLiterals(nil, tree)
 	s.finite = finiteLanguage(tree)
 	if literal := asLiteral(tree); literal != nil {
 		if literal.end && strings.HasPrefix(literal.text, ".") {
@@ -74,7 +74,7 @@ func compilePattern(text string, host bool) (pattern, *shape, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &regexpPattern{re: re, must: []byte(s.must)}, s, nil
+	return &regexpPattern{re: re, must: s.must}, s, nil
 }
 
 // literalPattern is a text, anchored at none, one or both ends: ^www\.a\.com$.
@@ -110,8 +110,7 @@ func (p *literalPattern) match(text []byte, groups *[]int) bool {
 	return true
 }
 
-// indexString is bytes.Index for a string; the conversion does not allocate for
-// texts of the length of a host (the compiler keeps small ones on the stack).
+// indexString is bytes.Index for a string, without a conversion.
 func indexString(text []byte, sub string) int {
 	if sub == "" {
 		return 0
@@ -209,12 +208,17 @@ func inRanges(ranges []rune, r rune) bool {
 // regexpPattern is any other pattern. It allocates when groups are wanted.
 type regexpPattern struct {
 	re   *regexp.Regexp
-	must []byte // occurs in every match: a cheap first look
+	must []string // occur in every match, in this order: a cheap first look
 }
 
 func (p *regexpPattern) match(text []byte, groups *[]int) bool {
-	if len(p.must) > 0 && !bytes.Contains(text, p.must) {
-		return false
+	rest := text
+	for _, must := range p.must {
+		at := indexString(rest, must)
+		if at < 0 {
+			return false
+		}
+		rest = rest[at+len(must):]
 	}
 	if groups == nil {
 		return p.re.Match(text)
@@ -348,21 +352,20 @@ func asCapture(tree *syntax.Regexp) *capturePattern {
 	return p
 }
 
-// requiredLiteral returns the longest text that every match contains, as far as
-// it stands in the concatenation; "" if there is none.
-func requiredLiteral(tree *syntax.Regexp) (longest string) {
+// requiredLiterals appends the texts that every match contains, one after the
+// other, as far as they stand in the concatenation.
+func requiredLiterals(texts []string, tree *syntax.Regexp) []string {
 	switch tree.Op {
 	case syntax.OpLiteral:
-		text, _ := literalText(tree)
-		return text
+		if text, ok := literalText(tree); ok {
+			texts = append(texts, text)
+		}
 	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
 		for _, sub := range tree.Sub {
-			if text := requiredLiteral(sub); len(text) > len(longest) {
-				longest = text
-			}
+			texts = requiredLiterals(texts, sub)
 		}
 	}
-	return longest
+	return texts
 }
 
 // finiteLimit bounds how many keys one rule may put into the index.

@@ -204,7 +204,7 @@ func (t *template) expand(dst []byte, q *Query, d *Decision) (result []byte, ok 
 			continue
 		}
 		text, trusted := p.text(q, d)
-		if text == nil && p.group >= 0 && (p.place == pathName || p.place == authority) {
+		if text == nil && p.group >= 0 && (p.place == pathName || p.place == hostField || p.place == authority) {
 			d.gap = true // an optional group took no part
 			continue
 		}

@@ -10,12 +10,12 @@ import (
 // than its author probably thinks of.
 func warnHostPattern(s *shape, groups bool, warning func(string)) {
 	items, start, end := topLevel(s.tree)
-	if s.must != "" && len(items) > 0 {
+	if len(s.must) > 0 && len(items) > 0 {
 		if !start && !beginsAtLabel(items[0]) {
-			warning(fmt.Sprintf("the pattern has no ^ at its beginning: it also matches longer names such as evil%s", s.must))
+			warning(fmt.Sprintf("the pattern has no ^ at its beginning: it also matches longer names such as evil%s", s.must[0]))
 		}
 		if !end && !endsAtLabel(items[len(items)-1]) {
-			warning(fmt.Sprintf("the pattern has no $ at its end: it also matches longer names such as %s.evil.example", s.must))
+			warning(fmt.Sprintf("the pattern has no $ at its end: it also matches longer names such as %s.evil.example", s.must[len(s.must)-1]))
 		}
 	}
 	for i, item := range items {

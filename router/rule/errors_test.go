@@ -1,0 +1,174 @@
+package rule
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestCompileErrors(t *testing.T) {
+	tests := []struct{ rule, want string }{
+		{`route-host = ^a$`, `main.ini:1: route-host: "^a$": want PATTERN ACTION:ARGUMENTS with a space between them`},
+		{`route-host = ^a$ uwsgi:/x.sock`, `main.ini:1: route-host: action uwsgi: "/x.sock": want ADDRESS,MODIFIER1,MODIFIER2 such as uwsgi:/run/sites/app.sock,0,0`},
+		{`route-host = ^a$ uwsgi:/x.sock,0,256`, `modifier "256": want a number from 0 to 255`},
+		{`route-host = ^a$ uwsgi:/x.sock,,0`, `modifier "": want a number from 0 to 255`},
+		{`route-host = ^a$ uwsgi:127.0.0.1:http,0,0`, `want a unix path or host:port with a port from 1 to 65535`},
+		{`route-host = ^a$ uwsgi:127.0.0.1:65536,0,0`, `want a unix path or host:port with a port from 1 to 65535`},
+		{`route-host = ^(a)$ uwsgi:$1.x:,0,0`, `the port is missing`},
+		{`route-host = ^a$ http:`, `want ADDRESS[,HOST[,URI]]`},
+		{`route-host = ^a$ http:127.0.0.1:80,a b`, `want a host name`},
+		{`route-host = ^a$ http:127.0.0.1:80,,x`, `want a path that begins with /`},
+		{`route-host = ^a$ vassal:`, `want the name of a vassal`},
+		{`route-host = ^a$ vassal:../x`, `want the name of a vassal`},
+		{`route-host = ^a$ last`, `action last: want last: with a colon, and its arguments`},
+		{`route-host = ^a$ nothing`, `"nothing" is no action, want ACTION:ARGUMENTS`},
+		{`route-host = ^a b$ vassal:x`, `unknown action "b$ vassal", want one of addvar break break-with-status continue goto http last log redirect redirect-301 redirect-302 redirect-permanent return uwsgi vassal (the pattern ends at the first space: write a space in it as \x20)`},
+		{`route-run = proxyuwsgi:/x,0,0`, `action proxyuwsgi is uWSGI's and not available in the front: write uwsgi:, which never blocks a worker here`},
+		{`route-run = cache:key=x`, `action cache is uWSGI's and not available in the front: the vassal itself can still use it`},
+		{`route-run = setscheme:https`, `write addvar:UWSGI_SCHEME=`},
+		{`route-run = disconnect:`, `write break:`},
+		{`route-run = return:`, `want a status from 200 to 599`},
+		{`route-run = return:4`, `want a status from 200 to 599`},
+		{`route-run = return:299`, `status 299 has no standard text, want 299 and a text`},
+		{`route-run = break:4`, `want a status from 200 to 599`},
+		{`route-run = redirect:`, `want a URL such as https://${HTTP_HOST}${REQUEST_URI}`},
+		{`route-run = redirect:http://x/${cookie[a]}`, `${cookie[a]}: want the name of a group or of a request variable`},
+		{`route-run = redirect:http://x/${A`, `the ${ has no }`},
+		{`route-run = addvar:X`, `want NAME=VALUE`},
+		{`route-run = goto:`, `want the name of a label`},
+		{`route-run = goto:$1`, `without captures or variables`},
+		{`route-run = goto:x`, `there is no label "x", want route-label = x below`},
+		{"route-label = x\nroute-run = goto:x", `main.ini:2: route-run: action goto: "x" is not below this rule, want a jump forward`},
+		{"route-run = goto:0", `is not below this rule`},
+		{"route-label = x\nroute-label = x", `main.ini:2: route-label: the label x stands already at main.ini:1, want another name`},
+		{"route-label = a b", `want one word`},
+		{`route-if = equal vassal:x`, `"equal" is no condition`},
+		{`route-if = equal:a vassal:x`, `want two operands with a ; between them`},
+		{`route-if = equals:a;b vassal:x`, `unknown condition "equals", want one of`},
+		{`route-if = isfile:/x vassal:x`, `the front does not look at files for a request`},
+		{`route-if = regexp:a;${B} vassal:x`, `want a fixed pattern`},
+		{`route-if = equal:a;b`, `want CONDITION:ARGUMENTS ACTION:ARGUMENTS`},
+		{`route-status = 200 vassal:x`, `unknown route directive, want one of route route-host route-if`},
+		{`error-route-run = vassal:x`, `the error-route chain is not available in the front`},
+		{`response-route = x vassal:x`, `the response-route chain is not available`},
+	}
+	for _, test := range tests {
+		table, problems := Compile(sources(test.rule))
+		if len(problems) != 1 || table != nil {
+			t.Errorf("Compile(%s) = %v, %v, want one problem", test.rule, table, problems)
+			continue
+		}
+		if got := problems[0].Error(); !strings.Contains(got, test.want) || !strings.HasPrefix(got, "main.ini:") {
+			t.Errorf("Compile(%s):\n got %s\nwant %s", test.rule, got, test.want)
+		}
+	}
+}
+
+// TestAllProblems: every mistake is reported, in the order of the file.
+func TestAllProblems(t *testing.T) {
+	_, problems := Compile(sources("route-run = goto:nowhere\nroute-host = ( vassal:x\nroute-run = vassal:x\nroute-run = nonsense:"))
+	var lines []int
+	for _, err := range problems {
+		var p *Problem
+		if !errors.As(err, &p) {
+			t.Fatalf("%v is %T, want *Problem", err, err)
+		}
+		lines = append(lines, p.Pos.Line)
+	}
+	if len(lines) != 3 || lines[0] != 1 || lines[1] != 2 || lines[2] != 4 {
+		t.Errorf("problems in lines %v, want 1 2 4", lines)
+	}
+}
+
+// TestPCRE: what RE2 has not is named with its column and a way to write it.
+func TestPCRE(t *testing.T) {
+	tests := []struct{ pattern, want string }{
+		{`^(?!www)a$`, `column 2: negative look-ahead (?!…) is PCRE only; write an earlier rule that catches the exception`},
+		{`a(?=b)`, `column 2: look-ahead`},
+		{`(?<=a)b`, `column 1: look-behind`},
+		{`(?<!a)b`, `column 1: negative look-behind`},
+		{`a(?>b)`, `column 2: the atomic group`},
+		{`(?|a)`, `column 1: the branch reset`},
+		{`a(?#b)`, `column 2: the comment`},
+		{`(a)\1`, `column 4: the back-reference \1`},
+		{`(?<n>a)\k<n>`, `column 8: the back-reference \k`},
+		{`(?P<n>a)(?P=n)`, `column 9: the back-reference (?P=…)`},
+		{`(a)\g1`, `column 4: the back-reference \g`},
+		{`[\w]++`, `column 6: the possessive quantifier`},
+		{`a*+`, `column 3: the possessive quantifier`},
+		{`a?+`, `column 3: the possessive quantifier`},
+		{`a{2}+`, `column 5: the possessive quantifier`},
+		{`a\h`, `column 2: \h is PCRE only`},
+		{`a\R`, `column 2: \R is PCRE only`},
+		{`a\Kb`, `column 2: \K is PCRE only`},
+		{`\Ga`, `column 1: \G is PCRE only; write ^`},
+		{`a\Z`, `column 2: \Z is PCRE only; write $`},
+		{`\e`, `\x1b`},
+		{`\cA`, `column 1: \c`},
+		{`(?x)a`, `column 1: the flag (?x)`},
+		{`(?ix:a)`, `column 1: the flag (?x)`},
+		{`a(?R)?`, `column 2: recursion`},
+		{`(a)(?1)`, `column 4: recursion`},
+		{`a{1001}`, `column 2: a repeat count above 1000`},
+		{`\Q(?=\E(?=a)`, `column 8: look-ahead`},
+		{`[(?=](?=a)`, `column 6: look-ahead`},
+		{`[]\]](?=a)`, `column 6: look-ahead`},
+		{`[[:alpha:]](?=a)`, `column 12: look-ahead`},
+		{`*.example.com`, `column 1: missing argument to repetition operator at *, want an RE2 regular expression`},
+		{`(a`, `missing closing )`},
+		{`[a`, `missing closing ]`},
+		{`a{2}{3}`, `invalid nested repetition operator`},
+	}
+	for _, test := range tests {
+		_, problems := Compile(sources("route-host = " + test.pattern + " vassal:x"))
+		if len(problems) != 1 || !strings.Contains(problems[0].Error(), test.want) {
+			t.Errorf("pattern %s: %v, want %s", test.pattern, problems, test.want)
+		}
+	}
+}
+
+// TestRegexAccepted: what PCRE users write and RE2 has too.
+func TestRegexAccepted(t *testing.T) {
+	for _, pattern := range []string{
+		`[-\w]+`, `[\w-.]+`, `\/`, `\-`, `\_`, `(?P<n>a)`, `(?<n>a)`, `[[:alnum:]]`, `\Qa.b\E`, `a\z`, `(?i)a`, `a+?`, `a{2,3}?`, `a??`, `\x20`, `a{,3}`, `(?U)a+`,
+	} {
+		mustCompile(t, "route-host = "+pattern+" vassal:x")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	const capitals = "the pattern has capital letters: hosts are compared in lower case, and what is captured is in lower case"
+	tests := []struct{ rules, want string }{
+		{article, ""},
+		{`route-host = ^example\.com vassal:x`, "the pattern has no $ at its end: it also matches longer names such as example.com.evil.example"},
+		{`route-host = example\.com$ vassal:x`, "the pattern has no ^ at its beginning: it also matches longer names such as evilexample.com"},
+		{`route-host = \.example\.com$ vassal:x`, ""},
+		{`route-host = (^|\.)example\.com$ vassal:x`, ""},
+		{`route-host = ^www\. vassal:x`, ""},
+		{`route-host = . vassal:x`, ""},
+		{`route-host = ^www.example\.com$ vassal:x`, `a . in the pattern matches any character, write \. for a dot`},
+		{`route-host = ^(Blog|Site)\.example\.com$ vassal:$1`, capitals},
+		{`route-host = ^([A-Z]+)\.example\.com$ vassal:$1`, capitals},
+		{`route-host = ^([A-Za-z]+)\.example\.com$ vassal:$1`, ""},
+		{`route-host = (?i)^(blog)\.example\.com$ vassal:$1`, ""},
+		{`route-host = ^WWW\.example\.com$ vassal:x`, ""},
+		{`route-host = ^(a)$ vassal:x$2`, "$2 is always empty: the pattern has 1 group"},
+		{`route-run = vassal:x$1`, "$1 is always empty: there is no pattern"},
+		{"route-host = ^(\\w+)\\.x$ vassal:$1\nroute-host = ^a\\.x$ vassal:b", `never reached: "route-host = ^(\\w+)\\.x$ vassal:$1" (main.ini:1) takes a.x first`},
+		{"route-host = ^a\\.x$ log:b\nroute-host = ^a\\.x$ vassal:b", ``},
+		{"route-run = return:404\nroute-host = ^a\\.x$ vassal:b", `never reached, nor any rule below: return:404 Not Found (main.ini:1) takes every request`},
+	}
+	for _, test := range tests {
+		table := mustCompile(t, test.rules)
+		var got []string
+		for _, warning := range table.Warnings() {
+			var p *Problem
+			if errors.As(warning, &p) {
+				got = append(got, p.Text)
+			}
+		}
+		if strings.Join(got, "\n") != test.want {
+			t.Errorf("warnings of %s:\n got %s\nwant %s", test.rules, strings.Join(got, "\n"), test.want)
+		}
+	}
+}
