@@ -118,10 +118,14 @@ func (l *loader) notRead(e *entry) {
 // upper-case magic variables if it is the first.
 func (l *loader) readINI(given string, e *entry, typed bool) {
 	source, section := splitSection(given)
+	described := source // what the magic variables are about
 	if source == "" {
 		source = l.sameFile(e, section)
 		if source == "" {
 			return
+		}
+		if !l.req.Vassal {
+			described = source
 		}
 	}
 	if l.req.Vassal && (scheme(source) != "" || source == "-") {
@@ -140,7 +144,7 @@ func (l *loader) readINI(given string, e *entry, typed bool) {
 		return
 	}
 	l.lastINI = source
-	l.magic.fill(source, section)
+	l.magic.fill(described, section)
 	if typed {
 		l.magic.fillUpper()
 	}

@@ -53,12 +53,12 @@ func newMagicTable(r Request, dir string) magicTable {
 	return t
 }
 
-// fill makes the table describe a file. Sources that are not paths only change
-// %o and %x.
+// fill makes the table describe a file. Sources that are not paths, and the empty
+// name of ":section", only change %o and %x.
 func (t *magicTable) fill(name, section string) {
 	v := t.values
 	v['o'], v['x'] = name, section
-	if scheme(name) != "" || name == "-" {
+	if scheme(name) != "" || name == "-" || name == "" {
 		return
 	}
 	full := t.fullPath(name)
