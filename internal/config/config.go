@@ -181,6 +181,9 @@ func (c *Config) Mode(name string) (mode fs.FileMode, ok bool) {
 	}
 	mode, problem := parseMode(text)
 	if problem != "" {
+		if o.Default == "" {
+			return 0, false
+		}
 		mode, problem = parseMode(o.Default)
 	}
 	return mode, problem == ""

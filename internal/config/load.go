@@ -41,7 +41,11 @@ type Request struct {
 // The main file may run programs (exec://) and fetch URLs, each for at most ten
 // seconds. Load may be called from any goroutine.
 func Load(r Request) (*Config, Problems) {
-	l := newLoader(r)
+	return newLoader(r).load()
+}
+
+func (l *loader) load() (*Config, Problems) {
+	r := l.req
 	if kind := foreignFormat(r.File); kind != "" && r.Vassal {
 		l.noteFile(l.resolve(r.File))
 		return &Config{File: r.File, Foreign: kind, Files: l.files, UsedPlaceholders: l.used, set: l.set}, nil

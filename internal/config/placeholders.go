@@ -126,7 +126,7 @@ func references(value string) []string {
 // that name, and again what that value holds.
 func (l *loader) placeholderPass() func(*entry) {
 	cyclic := l.findCycles()
-	budget := 256 << 20 // bytes looked at in all, so that no set of lines takes minutes
+	budget := 256 << 20 // bytes looked at and copied in all, so that no set of lines takes minutes
 	return func(e *entry) {
 		restart := 0
 		if l.req.Vassal {
@@ -152,6 +152,7 @@ func (l *loader) placeholderPass() func(*entry) {
 				return
 			}
 			e.value = e.value[:start] + value + e.value[end:]
+			budget -= len(e.value)
 			from = restart
 		}
 	}
