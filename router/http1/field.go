@@ -208,16 +208,17 @@ func equalFold(b []byte, lower string) bool {
 func (f *Field) parse(b []byte, i int, bareLF bool) (next int, fault *Error) {
 	start := i
 	var class uint8
-	for {
-		if i == len(b) {
-			return 0, incomplete
-		}
-		c := classes[b[i]]
+	i = len(b)
+	for k, c := range b[start:] {
+		c := classes[c]
 		if c&nameByte == 0 {
+			i = start + k
 			break
 		}
 		class |= c
-		i++
+	}
+	if i == len(b) {
+		return 0, incomplete
 	}
 	if b[i] != ':' || i == start {
 		return 0, nameFault(b, start, i)

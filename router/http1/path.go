@@ -16,6 +16,9 @@ var (
 // ("*") is appended as it is.
 func AppendPath(dst, path []byte) ([]byte, error) {
 	start := len(dst)
+	if bytes.IndexByte(path, 0) >= 0 {
+		return dst, errPathNUL
+	}
 	if escape := bytes.IndexByte(path, '%'); escape < 0 {
 		dst = append(dst, path...)
 	} else {

@@ -234,6 +234,8 @@ func TestRequest(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := parsePieces(t, []byte(test.head), &Limits{})
+			compareRequest(t, []byte(test.head))
+			rewritten(t, []byte(test.head))
 			if _, meaning, ok := strings.Cut(got, " bytes: "); ok {
 				if meaning != test.want {
 					t.Errorf("%q\ngot  %s\nwant %s", test.head, meaning, test.want)

@@ -137,6 +137,7 @@ func TestResponse(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			want, headRequest := strings.CutPrefix(test.want, "HEAD ")
 			got := replyPieces(t, []byte(test.head), headRequest, &Limits{})
+			compareResponse(t, []byte(test.head), headRequest)
 			if _, meaning, ok := strings.Cut(got, " bytes: "); ok {
 				got = meaning
 			} else if strings.HasPrefix(got, want) {

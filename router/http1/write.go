@@ -4,13 +4,13 @@ import "slices"
 
 // RequestHead says how a parsed request goes to a vassal that speaks HTTP.
 type RequestHead struct {
-	Target        []byte // nil: the request's own, in origin form
+	Target        []byte // nil: the request's own, in origin form; else ValidTarget
 	ContentLength int64  // of the body that follows; -1: none announced
 	Chunked       bool   // body follows in chunked coding; ContentLength is ignored
 	Close         bool   // the connection will not be used again
 	Upgrade       []byte // ask for this protocol; nil: none
 	Skip          Kinds  // fields left out, e.g. because Extra carries them anew
-	Extra         []byte // complete lines "Name: value\r\n", after the others
+	Extra         []byte // complete lines "Name: value\r\n" with ValidValue values, after the others
 }
 
 // Append appends the head of r as HTTP/1.1 to dst: Host first, then its
@@ -51,7 +51,7 @@ type ResponseHead struct {
 	KeepAlive     bool   // Connection: keep-alive (HTTP/1.0 clients need to hear it)
 	Upgrade       []byte // Connection: upgrade with this protocol (101); nil: none
 	Skip          Kinds  // fields left out
-	Extra         []byte // complete lines "Name: value\r\n", after the others
+	Extra         []byte // complete lines "Name: value\r\n" with ValidValue values, after the others
 }
 
 // Append appends the head of r as HTTP/1.1 to dst: status and reason as the
@@ -158,3 +158,21 @@ func AppendStatus(dst []byte, status int, text string, head, close bool, extra [
 
 // Continue is the interim answer to Expect: 100-continue.
 const Continue = "HTTP/1.1 100 Continue\r\n\r\n"
+
+// ValidTarget reports whether b can stand in a request line as target. A target
+// that was made from parts (a rule's substitution, a decoded path) must be asked:
+// a blank or line end in it would forge what follows.
+func ValidTarget(b []byte) bool { return len(b) > 0 && all(b, targetByte) }
+
+// ValidValue reports whether b can stand in a head as a field value; as with
+// ValidTarget, values made from parts (Location of a redirect) must be asked.
+func ValidValue(b []byte) bool { return endOfValue(b, 0) == len(b) }
+
+func all(b []byte, class uint8) bool {
+	for _, c := range b {
+		if classes[c]&class == 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -72,3 +72,14 @@ func TestAppendStatus(t *testing.T) {
 		}
 	}
 }
+
+func TestValid(t *testing.T) {
+	for s, want := range map[string][2]bool{ // as target, as value
+		"/a?b=ä": {true, true}, "": {false, true}, "/a b": {false, true}, "/a\r\nX: y": {false, false}, "/a\n": {false, false},
+		"/a#b": {false, true}, "a\tb": {false, true}, "/\x00": {false, false}, "/aaaaaaaaaaaaaaaaaaaaaaa\x7f": {false, false},
+	} {
+		if got := [2]bool{ValidTarget([]byte(s)), ValidValue([]byte(s))}; got != want {
+			t.Errorf("%q: target, value %v, want %v", s, got, want)
+		}
+	}
+}
