@@ -5,7 +5,7 @@ package vassal
 type State uint8
 
 const (
-	New       State = iota // no file was read yet
+	Waiting   State = iota // no file was read yet
 	Starting               // a generation is on its way up, none serves
 	Ready                  // a generation serves
 	Reloading              // a generation serves, its successor is on its way up
@@ -15,5 +15,201 @@ const (
 	Failed                 // nothing runs; the next try comes when the back-off is over
 	Leaving                // the file is gone or the emperor ends: everything is being ended
 	Gone                   // nothing is left; Run returns
-	states                 // how many there are
+
+	stateCount
 )
+
+var stateNames = [stateCount]string{
+	Waiting: "waiting", Starting: "starting", Ready: "ready", Reloading: "reloading", Switching: "switching",
+	Stopping: "stopping", Stopped: "stopped", Failed: "failed", Leaving: "leaving", Gone: "gone",
+}
+
+func (s State) String() string {
+	if s < stateCount {
+		return stateNames[s]
+	}
+	return "unknown"
+}
+
+// Event is something that happened to a vassal.
+type Event uint8
+
+const (
+	// Wanted: a file was read, for the first time or changed; a new generation
+	// may start beside the one that runs.
+	Wanted Event = iota
+	// WantedAlone: the same, but the two would collide.
+	WantedAlone
+	Refused         // the file has mistakes
+	Removed         // the file is gone
+	Shutdown        // the emperor ends
+	StartOrdered    // by an operator
+	StopOrdered     //
+	ReloadOrdered   //
+	RestartOrdered  // also a reload of a vassal whose generations would collide
+	BecameReady     // the starting generation has proved that it answers
+	StartFailed     // it did not come up
+	HandedOver      // the successor has the requests
+	HandOverFailed  // it could not be given them
+	Exited          // the serving generation died after a healthy life
+	ExitedEarly     // it died soon after its start, or in a way that needs a pause
+	BackOffElapsed  //
+	EverythingEnded // no process of any generation is left
+
+	eventCount
+)
+
+var eventNames = [eventCount]string{
+	"wanted", "wanted alone", "refused", "removed", "shutdown", "start ordered", "stop ordered", "reload ordered",
+	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
+	"back-off elapsed", "everything ended",
+}
+
+func (e Event) String() string {
+	if e < eventCount {
+		return eventNames[e]
+	}
+	return "unknown"
+}
+
+// action is what a move does.
+type action uint8
+
+const (
+	nothing  action = iota
+	start           // make a generation
+	restart         // abandon the one on its way up, make another
+	exchange        // end the serving one (and abandon the one on its way up), make another when it is gone
+	serve           // the new generation serves: there was none before
+	handOver        // give requests from the serving generation to its successor
+	complete        // the successor serves, the old one drains
+	keepOld         // the successor is abandoned, the old one goes on
+	loseOld         // the serving one died; what is on its way up becomes all there is
+	again           // the serving one died; start at once
+	hold            // arm the back-off
+	stop            // end everything
+	hurry           // end everything within the stop time
+	postpone        // the event waits until the hand-over is over
+)
+
+// move is where an event leads.
+type move struct {
+	to State
+	do action
+}
+
+// moves is the whole machine. Who is missing cannot happen, and is logged as a
+// mistake in this program. What an event means beyond it (which generation, why)
+// is data beside the state.
+var moves = map[State]map[Event]move{
+	Waiting: {
+		Refused:        {Failed, nothing},
+		Wanted:         {Starting, start},
+		Removed:        {Leaving, stop},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Waiting, nothing},
+		StopOrdered:    {Stopping, stop},
+		ReloadOrdered:  {Waiting, nothing},
+		RestartOrdered: {Waiting, nothing},
+	},
+	Starting: {
+		Refused:        {Starting, nothing},
+		Wanted:         {Starting, restart},
+		Removed:        {Leaving, stop},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Starting, nothing},
+		StopOrdered:    {Stopping, stop},
+		ReloadOrdered:  {Starting, restart},
+		RestartOrdered: {Starting, restart},
+		BecameReady:    {Ready, serve},
+		StartFailed:    {Failed, hold},
+	},
+	Ready: {
+		Refused:        {Ready, nothing},
+		Wanted:         {Reloading, start},
+		WantedAlone:    {Starting, exchange},
+		Removed:        {Leaving, stop},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Ready, nothing},
+		StopOrdered:    {Stopping, stop},
+		ReloadOrdered:  {Reloading, start},
+		RestartOrdered: {Starting, exchange},
+		Exited:         {Starting, again},
+		ExitedEarly:    {Failed, hold},
+	},
+	Reloading: {
+		Refused:        {Reloading, nothing},
+		Wanted:         {Reloading, restart},
+		WantedAlone:    {Starting, exchange},
+		Removed:        {Leaving, stop},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Reloading, nothing},
+		StopOrdered:    {Stopping, stop},
+		ReloadOrdered:  {Reloading, restart},
+		RestartOrdered: {Starting, exchange},
+		BecameReady:    {Switching, handOver},
+		StartFailed:    {Ready, keepOld},
+		Exited:         {Starting, loseOld},
+		ExitedEarly:    {Starting, loseOld},
+	},
+	// A hand-over takes milliseconds, and seconds at most: nothing interrupts it.
+	Switching: {
+		Refused:        {Switching, nothing},
+		Wanted:         {Switching, postpone},
+		WantedAlone:    {Switching, postpone},
+		Removed:        {Switching, postpone},
+		Shutdown:       {Switching, postpone},
+		StartOrdered:   {Switching, nothing},
+		StopOrdered:    {Switching, postpone},
+		ReloadOrdered:  {Switching, postpone},
+		RestartOrdered: {Switching, postpone},
+		HandedOver:     {Ready, complete},
+		HandOverFailed: {Ready, keepOld},
+		Exited:         {Switching, postpone},
+		ExitedEarly:    {Switching, postpone},
+	},
+	Stopping: {
+		Refused:         {Stopping, nothing},
+		Wanted:          {Stopping, nothing},
+		Removed:         {Leaving, nothing},
+		Shutdown:        {Leaving, hurry},
+		StartOrdered:    {Starting, start},
+		StopOrdered:     {Stopping, nothing},
+		ReloadOrdered:   {Starting, start},
+		RestartOrdered:  {Starting, start},
+		EverythingEnded: {Stopped, nothing},
+	},
+	Stopped: {
+		Refused:        {Stopped, nothing},
+		Wanted:         {Stopped, nothing},
+		Removed:        {Leaving, stop},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Starting, start},
+		StopOrdered:    {Stopped, nothing},
+		ReloadOrdered:  {Starting, start},
+		RestartOrdered: {Starting, start},
+	},
+	Failed: {
+		Refused:        {Failed, nothing},
+		Wanted:         {Starting, start},
+		Removed:        {Leaving, stop},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Starting, start},
+		StopOrdered:    {Stopping, stop},
+		ReloadOrdered:  {Starting, start},
+		RestartOrdered: {Starting, start},
+		BackOffElapsed: {Starting, start},
+	},
+	Leaving: {
+		Refused:         {Leaving, nothing},
+		Wanted:          {Starting, start}, // the file came back
+		Removed:         {Leaving, nothing},
+		Shutdown:        {Leaving, hurry},
+		StartOrdered:    {Leaving, nothing},
+		StopOrdered:     {Leaving, nothing},
+		ReloadOrdered:   {Leaving, nothing},
+		RestartOrdered:  {Leaving, nothing},
+		EverythingEnded: {Gone, nothing},
+	},
+	Gone: {},
+}

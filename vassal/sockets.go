@@ -1,8 +1,131 @@
 package vassal
 
-// Sockets are the listening sockets held for vassals. One Sockets is shared by
-// all vassals of an emperor; it is safe for concurrent use.
-type Sockets struct{}
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sockets are the listening sockets held for vassals: bound once, handed to one
+// generation after the other, so that a restart or a crash never refuses a
+// connection. One Sockets is shared by all vassals of an emperor; it is safe for
+// concurrent use.
+//
+// An address belongs to one vassal. A second one that names it gets an error,
+// unless the first is leaving: then it takes the socket over as it is, with the
+// connections that wait in it (a file was renamed).
+type Sockets struct {
+	mu   sync.Mutex // guards held and everything in it
+	held map[string]*holding
+}
+
+// holding is one address and who has it.
+type holding struct {
+	owner    string
+	leaving  bool
+	where    string // file:line, for messages
+	listener *listener
+}
 
 // NewSockets makes an empty one.
-func NewSockets() *Sockets { return &Sockets{} }
+func NewSockets() *Sockets { return &Sockets{held: map[string]*holding{}} }
+
+// hold gives the owner's listener for a socket, bound now if it was not. The
+// caller must release it; the registry keeps its own hold until forget.
+func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := socket.address.in(rules.dir)
+	h := s.held[key]
+	if h != nil && h.owner != owner {
+		if !h.leaving {
+			return nil, fmt.Errorf("socket %s belongs to vassal %s (%s)", socket.Address, h.owner, h.where)
+		}
+		h.owner, h.leaving = owner, false
+	}
+	if h != nil && h.listener.path != "" && !h.listener.atPath() {
+		// Somebody removed or replaced the file: what we hold is out of reach.
+		h.listener.release()
+		delete(s.held, key)
+		h = nil
+	}
+	if h == nil {
+		l, err := listen(socket.address, rules)
+		if err != nil {
+			return nil, err
+		}
+		h = &holding{owner: owner, listener: l}
+		s.held[key] = h
+	} else {
+		if err := h.listener.own(rules); err != nil {
+			return nil, fmt.Errorf("socket %s: %w", socket.Address, err)
+		}
+		_ = unix.Listen(h.listener.fd, rules.backlog) // again: only the length of the queue changes
+	}
+	h.leaving = false
+	h.where = socket.Pos.String()
+	return h.listener.retain(), nil
+}
+
+// beside binds a fresh socket next to the one at the path of socket, for a
+// generation that must be asked on its own before it takes the path over.
+func (s *Sockets) beside(owner string, socket Socket, rules socketRules, generation uint64) (*listener, error) {
+	path := socket.address.in(rules.dir)
+	fresh := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), generation))
+	if len(fresh) > maxUnixPath {
+		fresh = filepath.Join(filepath.Dir(path), fmt.Sprintf(".%d.%d", os.Getpid()%100000, generation))
+	}
+	// Left over from an earlier emperor whose numbers were the same.
+	rules.dir = ""
+	return listen(address{text: fresh, path: fresh}, rules)
+}
+
+// exchange puts a fresh listener in the place of the one at socket's path:
+// rename(2) switches new connections in one step. Before it the file at the path
+// is compared with ours: what somebody else put there is left alone.
+func (s *Sockets) exchange(owner string, socket Socket, rules socketRules, fresh *listener) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := socket.address.in(rules.dir)
+	h := s.held[key]
+	switch {
+	case h == nil || h.owner != owner:
+		return fmt.Errorf("socket %s is not held for %s any more", socket.Address, owner)
+	case !h.listener.atPath():
+		return fmt.Errorf("the file at %s was replaced by somebody else; it was not touched", key)
+	}
+	if err := os.Rename(fresh.path, key); err != nil {
+		return fmt.Errorf("socket %s: %w", socket.Address, err)
+	}
+	fresh.path = key
+	old := h.listener
+	h.listener = fresh.retain()
+	old.release()
+	return nil
+}
+
+// keep lets go of all addresses of the owner but these.
+func (s *Sockets) keep(owner string, addresses map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, h := range s.held {
+		if h.owner == owner && !addresses[key] {
+			h.listener.release()
+			delete(s.held, key)
+		}
+	}
+}
+
+// leave marks the owner's addresses as free to be taken over.
+func (s *Sockets) leave(owner string, leaving bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		if h.owner == owner {
+			h.leaving = leaving
+		}
+	}
+}

@@ -1,6 +1,11 @@
 package vassal
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"emperor/internal/config"
@@ -11,7 +16,7 @@ import (
 type Kind int
 
 const (
-	// Unknown: the file does not say what to run.
+	// Unknown: no file was read.
 	Unknown Kind = iota
 	// UWSGI: an unmodified uWSGI reads the file.
 	UWSGI
@@ -46,6 +51,8 @@ type Socket struct {
 	Held bool
 	Why  string
 	Pos  config.Pos
+
+	address address
 }
 
 // Spec is what a vassal's file says, read, checked and immutable.
@@ -57,6 +64,8 @@ type Spec struct {
 	// KindReason says what decided: "module (app.ini:3)".
 	KindReason string
 	Sockets    []Socket
+	// Port: a command that gets a TCP port of its own at each start (port = auto).
+	Port bool
 	// Files are all files that were read: the vassal's, what it includes, what
 	// vassals-include adds. A change of any is a change of the vassal.
 	Files []string
@@ -66,13 +75,73 @@ type Spec struct {
 	OverlapReason string
 	// Mercy is how long an old generation may finish what it has; 0: the default.
 	Mercy time.Duration
+	// Boot and Stop: the file's boot-timeout and stop-timeout; 0: the default.
+	Boot, Stop time.Duration
 
-	launch launch
+	sockets socketRules
+	uwsgi   uwsgiLaunch
+	command commandLaunch
+}
+
+// uwsgiLaunch is what starting a uWSGI needs.
+type uwsgiLaunch struct {
+	binary    string // binary-path; empty: the default
+	dir       string // working directory
+	arguments []string
+	needApp   bool
+	reopenLog bool // logto: reopened, or the log stays with whoever opened it first
+	maxFD     bool // the file sets max-fd itself
+	cheap     bool // starts without workers until a connection comes
+	exec      bool // worker-exec: no worker ever reports that it accepts
+	pidFiles  []string
+	vacuum    bool // remove them at the end
+}
+
+// commandLaunch is what starting a command needs.
+type commandLaunch struct {
+	line        string // may hold %(fd) and %(port)
+	pos         config.Pos
+	dir         string
+	copies      int
+	environment []change
+	readyPath   string
+	signal      signalNumber
+	umask       int // -1: inherited
+	user        *account
+	overlap     bool   // overlap = true, or not said
+	selfBound   bool   // the command line names its own socket
+	protocol    string // what readiness is asked for in
+}
+
+// change is one env, unenv or line of an envdir, in order.
+type change struct {
+	name, value string
+	unset       bool
 }
 
 // Addresses are the sockets the router can connect to, with their protocol.
 // A vassal with port = auto has none before it runs; see Status.Addresses.
-func (s *Spec) Addresses() []link.Address { return nil }
+func (s *Spec) Addresses() []link.Address {
+	var out []link.Address
+	for _, socket := range s.Sockets {
+		switch socket.Protocol {
+		case "uwsgi", "http", "fastcgi", "scgi":
+			out = append(out, link.Address{Address: socket.address.in(s.sockets.dir), Protocol: socket.Protocol})
+		}
+	}
+	return out
+}
+
+// held are the sockets the emperor binds.
+func (s *Spec) held() []Socket {
+	var out []Socket
+	for _, socket := range s.Sockets {
+		if socket.Held {
+			out = append(out, socket)
+		}
+	}
+	return out
+}
 
 // Reading is what ReadSpec needs to know: the same inputs a uWSGI started by an
 // emperor would get on its command line.
@@ -83,9 +152,9 @@ type Reading struct {
 	// Dir, as uWSGI's monitors do); empty: File.
 	Argument string
 	// Dir is the working directory of a uWSGI vassal: that of the file for a
-	// directory monitor, the emperor's own for a glob.
+	// directory monitor, the emperor's own for a glob. Empty: that of the file.
 	Dir string
-	Env []string // environment for $(NAME); os.Environ style
+	Env []string // environment for $(NAME); os.Environ style, nil: ours
 	// Set are the main file's vassal-set, already expanded for this vassal.
 	Set []config.Value
 	// The files of vassals-include(-before) and vassals-inherit(-before), absolute.
@@ -95,11 +164,213 @@ type Reading struct {
 	ExtraExtension bool
 	// UWSGI is the path of the uwsgi binary, for magic variables.
 	UWSGI string
-	// Strict makes unknown options errors.
-	Strict bool
+	// SocketHint is the path the rules would use for this vassal, for the message
+	// when it has no socket; may be empty.
+	SocketHint string
 }
 
 // ReadSpec reads a vassal's file. The Spec is nil when there are errors among
 // the problems; warnings alone leave it usable. It never runs a program or
 // fetches a URL, and never opens or resolves an address.
-func ReadSpec(r Reading) (*Spec, config.Problems) { return nil, nil }
+func ReadSpec(r Reading) (*Spec, config.Problems) {
+	if r.Env == nil {
+		r.Env = os.Environ()
+	}
+	file, _ := splitSection(r.File)
+	if r.Dir == "" {
+		r.Dir = filepath.Dir(file)
+	}
+	if r.Argument == "" {
+		r.Argument = r.File
+	}
+	set, err := vassalOptions()
+	if err != nil { // two declarations contradict each other: a mistake in this program
+		return nil, config.Problems{{Pos: config.Pos{File: file}, Text: err.Error()}}
+	}
+	c, problems := config.Load(config.Request{
+		Set: set, File: r.Argument, Env: r.Env, Dir: r.Dir, Vassal: true,
+		IncludeBefore: r.IncludeBefore, IncludeAfter: r.IncludeAfter,
+		InheritBefore: r.InheritBefore, InheritAfter: r.InheritAfter,
+		SetBefore: r.Set, EmperorPath: r.UWSGI,
+		Late: map[string]string{"fd": "", "port": "auto"},
+	})
+	s := &reader{Reading: r, c: c, spec: &Spec{Name: r.Name, File: file}}
+	s.spec.Files = c.Files
+	if len(s.spec.Files) == 0 {
+		s.spec.Files = []string{file}
+	}
+	s.spec.Kind, s.spec.KindReason = chooseKind(c)
+	if s.spec.Kind != UWSGI {
+		// Nobody forgives what a real uWSGI would.
+		problems = problems.Strict()
+	}
+	s.read()
+	problems = append(problems, s.problems...)
+	if problems.Err() != nil {
+		return nil, problems
+	}
+	return s.spec, problems
+}
+
+// reader collects a Spec from a Config.
+type reader struct {
+	Reading
+	c        *config.Config
+	spec     *Spec
+	problems config.Problems
+}
+
+func (r *reader) wrong(v config.Value, format string, args ...any) {
+	r.problems = append(r.problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: fmt.Sprintf(format, args...)})
+}
+
+func (r *reader) warn(v config.Value, format string, args ...any) {
+	r.problems = append(r.problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: fmt.Sprintf(format, args...), Warning: true})
+}
+
+func (r *reader) read() {
+	s, c := r.spec, r.c
+	for _, name := range []string{"worker-reload-mercy", "reload-mercy"} {
+		if v, ok := c.Last(name); ok && !v.Unknown {
+			s.Mercy = c.Seconds(name)
+		}
+	}
+	s.Boot, s.Stop = c.Seconds("boot-timeout"), c.Seconds("stop-timeout")
+	dir := r.Dir
+	if s.Kind == Command {
+		dir = filepath.Dir(s.File)
+	}
+	chdir, hasChdir := c.Last("chdir")
+	if hasChdir && !chdir.Unknown {
+		if filepath.IsAbs(chdir.Value) {
+			dir = chdir.Value
+		} else {
+			dir = filepath.Join(dir, chdir.Value)
+		}
+	}
+	r.readSocketRules(dir, hasChdir && chdir.Unknown)
+	switch s.Kind {
+	case UWSGI:
+		r.readUWSGI()
+	case Command:
+		r.readCommand(dir)
+	case Static:
+		v, _ := c.Last("static")
+		r.wrong(v, "a folder of static files is not served yet: use a command, or uWSGI's static-map")
+	}
+}
+
+// socketOptions are the options that make a socket, with their protocol; "" is
+// what the option protocol says.
+var socketOptions = map[string]string{
+	"socket": "", "uwsgi-socket": "uwsgi", "http-socket": "http", "http11-socket": "http",
+	"fastcgi-socket": "fastcgi", "scgi-socket": "scgi",
+	"fastcgi-nph-socket": "fastcgi", "scgi-nph-socket": "scgi",
+	"raw-socket": "raw", "puwsgi-socket": "puwsgi",
+	"https-socket": "https", "suwsgi-socket": "suwsgi", "ssl-socket": "suwsgi",
+}
+
+// readSockets collects the sockets. jailed, when not empty, says why none can be
+// bound from outside.
+func (r *reader) readSockets(protocol string, options []string, jailed string) {
+	seen := map[string]bool{}
+	for _, v := range r.c.All(options...) {
+		s := Socket{Address: v.Value, Protocol: socketOptions[v.Key], Pos: v.Pos, Held: true}
+		if s.Protocol == "" {
+			s.Protocol = protocol
+		}
+		if v.Unknown {
+			s.Held, s.Why = false, "its text is known to uWSGI only"
+			s.address = address{text: v.Value, foreign: s.Why}
+			if r.spec.Kind == Command {
+				r.wrong(v, "the value depends on something that is never evaluated for a vassal (a program, a file's content or a URL)")
+			}
+			r.spec.Sockets = append(r.spec.Sockets, s)
+			continue
+		}
+		if s.Protocol == "https" || s.Protocol == "suwsgi" {
+			s.Address, _, _ = strings.Cut(s.Address, ",")
+			s.Held, s.Why = false, "TLS ends in uWSGI"
+		}
+		a, err := parseAddress(s.Address)
+		if err != nil {
+			if r.spec.Kind == UWSGI {
+				r.warn(v, "%v", err) // uWSGI will say what it thinks of it
+				s.Held, s.Why = false, err.Error()
+			} else {
+				r.wrong(v, "%v", err)
+			}
+		}
+		s.address = a
+		switch {
+		case !s.Held:
+		case a.foreign != "":
+			s.Held, s.Why = false, a.foreign
+		case jailed != "":
+			s.Held, s.Why = false, jailed
+		case a.path != "" && !filepath.IsAbs(a.path) && r.spec.sockets.dir == "":
+			s.Held, s.Why = false, "the directory it is relative to is known to uWSGI only"
+		}
+		if r.spec.Kind == Command && !s.Held {
+			r.wrong(v, "a command's socket is a path, ip:port, :port, [v6]:port or @abstract: %s", s.Why)
+		}
+		if seen[s.Address] {
+			r.warn(v, "%s is named twice", s.Address)
+			continue
+		}
+		seen[s.Address] = true
+		r.spec.Sockets = append(r.spec.Sockets, s)
+	}
+}
+
+// readSocketRules reads how socket files are made.
+func (r *reader) readSocketRules(dir string, dirUnknown bool) {
+	rules := socketRules{dir: dir, umask: -1, uid: -1, gid: -1, backlog: defaultBacklog}
+	if dirUnknown {
+		rules.dir = ""
+	}
+	if v, ok := r.c.Last("listen"); ok && !v.Unknown {
+		if n := r.c.Int("listen"); n > 0 {
+			rules.backlog = int(n)
+		}
+	}
+	if v, ok := r.c.Last("umask"); ok && !v.Unknown {
+		mask, err := strconv.ParseUint(v.Value, 8, 12)
+		if err != nil || mask > 0o777 {
+			r.fault(v, "want an octal mask such as 022, got %q", v.Value)
+		} else {
+			rules.umask = int(mask)
+		}
+	}
+	if v, ok := r.c.Last("chmod-socket"); ok && !v.Unknown {
+		if mode, ok := r.c.Mode("chmod-socket"); ok {
+			rules.mode, rules.hasMode = mode.Perm(), true
+		}
+	}
+	if v, ok := r.c.Last("chown-socket"); ok && !v.Unknown {
+		uid, gid, err := lookupOwner(v.Value)
+		if err != nil {
+			r.fault(v, "%v", err)
+		} else {
+			rules.uid, rules.gid = uid, gid
+		}
+	}
+	r.spec.sockets = rules
+}
+
+// fault is an error for what we carry out ourselves and a warning for what a
+// real uWSGI will judge.
+func (r *reader) fault(v config.Value, format string, args ...any) {
+	if r.spec.Kind == UWSGI {
+		r.warn(v, format, args...)
+	} else {
+		r.wrong(v, format, args...)
+	}
+}
+
+// splitSection cuts "file.ini:section". A colon within the directory is not one.
+func splitSection(file string) (path, section string) {
+	dir, base := filepath.Split(file)
+	base, section, _ = strings.Cut(base, ":")
+	return dir + base, section
+}

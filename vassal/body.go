@@ -1,0 +1,134 @@
+package vassal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/internal/proc"
+)
+
+// alive is how long a generation must live to be believed.
+const alive = time.Second
+
+// body is what a generation consists of: processes and descriptors. It knows
+// nothing of states. Its methods are called in this order, by one goroutine at a
+// time: boot; then, if that gave nil, promote at most once, retire at most once;
+// end, always, last.
+type body interface {
+	// boot starts it and returns when it is ready; an error says why it is not.
+	// What it has started by then stays until end.
+	boot(ctx context.Context) error
+	// accepting says, after boot has failed, whether it lives and may have taken
+	// requests from a socket it shares.
+	accepting() bool
+	// died is closed when it has ended, asked or not; cause says how.
+	died() <-chan struct{}
+	cause() death
+	// promote makes it the one that new connections reach, where that takes a step.
+	promote() error
+	// retire asks it to take no new work, finish what it has and end.
+	retire()
+	// quiet says whether no connection waits to be accepted by it alone.
+	quiet() bool
+	// end kills what is left of it and gives everything back.
+	end(ctx context.Context)
+
+	addresses() []link.Address // known once boot has returned
+	// alone says, once boot has returned, that it turned out that no second
+	// generation can run beside it, and why.
+	alone() string
+}
+
+// death is how a generation ended.
+type death struct {
+	text   string // "exit status 1"
+	signal syscall.Signal
+}
+
+func (d death) String() string { return d.text }
+
+func deathOf(what string, e proc.Exit) death {
+	text := e.String()
+	if what != "" {
+		text = what + ": " + text
+	}
+	return death{text: text, signal: e.Signal}
+}
+
+// surroundings is what a body needs of its vassal.
+type surroundings struct {
+	name       string
+	generation uint64
+	spec       *Spec
+	log        *slog.Logger // with the vassal's name and generation
+	starter    *proc.Starter
+	clock      Clock
+	sockets    *Sockets
+	defaults   Defaults
+	output     *output
+	// beside: another generation serves, so this one must be tried on its own.
+	beside bool
+	// selfBound says why the sockets are not held for it, when that was found out
+	// by an earlier generation; empty otherwise.
+	selfBound string
+	// loyal is called at the first completed request that can be seen.
+	loyal func()
+	// started is called with the processes it consists of, at each change.
+	started func(pids []int)
+}
+
+// listeners binds or fetches the sockets the emperor holds for the spec.
+func (s *surroundings) listeners(fresh bool) ([]*listener, error) {
+	rules := s.rules()
+	var out []*listener
+	for _, socket := range s.spec.held() {
+		var l *listener
+		var err error
+		if fresh {
+			// The old generation's socket stays at its path; make sure it is there.
+			if l, err = s.sockets.hold(s.name, socket, rules); err == nil {
+				l.release()
+				l, err = s.sockets.beside(s.name, socket, rules, s.generation)
+			}
+		} else {
+			l, err = s.sockets.hold(s.name, socket, rules)
+		}
+		if err != nil {
+			releaseAll(out)
+			return nil, fmt.Errorf("%s: %w", socket.Pos, err)
+		}
+		if !s.beside {
+			if err := l.blocking(); err != nil {
+				s.log.Warn("cannot make a socket blocking", "socket", socket.Address, "err", err)
+			}
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// rules are the spec's with the emperor's default for who may connect.
+func (s *surroundings) rules() socketRules {
+	rules := s.spec.sockets
+	if s.defaults.SocketGroup > 0 && !rules.hasMode && rules.uid < 0 && rules.gid < 0 {
+		rules.gid, rules.mode, rules.hasMode = s.defaults.SocketGroup, 0o660, true
+	}
+	return rules
+}
+
+func releaseAll(listeners []*listener) {
+	for _, l := range listeners {
+		l.release()
+	}
+}
+
+// killTree ends a process and all it has made; what cannot be ended is said.
+func killTree(ctx context.Context, log *slog.Logger, p *proc.Process) {
+	if err := p.KillTree(ctx); err != nil {
+		log.Error("processes could not be ended", "pid", p.PID(), "err", err)
+	}
+}

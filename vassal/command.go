@@ -1,0 +1,372 @@
+package vassal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/internal/proc"
+	"emperor/internal/sysd"
+)
+
+// firstFD is where handed-over sockets begin (sd_listen_fds(3)).
+const firstFD = 3
+
+// portTries is how many ports are tried when somebody else takes them first.
+const portTries = 3
+
+// commandBody is any program, in as many copies as processes says.
+type commandBody struct {
+	surroundings
+	listeners []*listener
+	fresh     bool // they were bound beside those of the old generation
+	capture   *capture
+	notify    *sysd.NotifySocket
+	port      int    // port = auto: what was promised to it
+	at        string // and where it listens
+	reason    string // see alone
+	copies    *copySet
+	senders   atomic.Pointer[copySet] // whose announcements count
+}
+
+func newCommandBody(s surroundings) *commandBody {
+	b := &commandBody{surroundings: s, reason: s.selfBound}
+	if b.reason == "" && s.spec.command.selfBound {
+		b.reason = "the command names its socket itself"
+	}
+	return b
+}
+
+func (b *commandBody) boot(ctx context.Context) error {
+	var err error
+	if b.capture, err = newCapture(b.output, b.generation); err != nil {
+		return err
+	}
+	if b.notify, err = sysd.NewNotifySocket(); err != nil {
+		// It only matters to programs that announce more than READY=1.
+		b.log.Warn("no notify socket for it", "err", err)
+		b.notify = nil
+	}
+	for try := 1; ; try++ {
+		err := b.attempt(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		switch {
+		case errors.Is(err, errPortTaken) && try < portTries:
+			b.log.Warn("another program took the port first: trying another", "port", b.port)
+		case b.reason == "" && !b.fresh && len(b.listeners) > 0 && b.copies != nil && b.complainsOfAddress():
+			b.bindsItself("it could not bind its address, because it was held for it")
+		default:
+			return err
+		}
+		b.copies.end(ctx)
+		b.copies = nil
+		b.returnSockets()
+	}
+}
+
+// bindsItself notes that the program does not take the sockets held for it, and
+// gives its addresses up. It is said once: the vassal remembers.
+func (b *commandBody) bindsItself(how string) {
+	b.reason = "the program binds its socket itself"
+	b.log.Warn("the program binds its socket itself, which works, but the old process must end before a new one can start; to change without that, let it take its socket from LISTEN_FDS or %(fd)", "how", how)
+	b.sockets.keep(b.name, nil)
+}
+
+var addressInUse = regexp.MustCompile(`(?i)EADDRINUSE|address already in use`)
+
+// complainsOfAddress: it wrote what programs write when bind(2) fails.
+func (b *commandBody) complainsOfAddress() bool {
+	b.capture.settle()
+	for _, l := range b.output.lines(b.generation) {
+		if addressInUse.MatchString(l.Text) {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt starts the copies and waits until they are ready.
+func (b *commandBody) attempt(ctx context.Context) error {
+	if err := b.takeSockets(); err != nil {
+		return err
+	}
+	b.copies = newCopySet(b)
+	for i := range b.spec.command.copies {
+		if err := b.copies.start(ctx, i); err != nil {
+			return err
+		}
+	}
+	if b.notify != nil {
+		b.senders.Store(b.copies)
+		b.notify.Receive(func(pid, _ int) bool { return b.senders.Load().contains(pid) })
+	}
+	return b.awaitReady(ctx)
+}
+
+// takeSockets gets everything it is to listen on, or makes room for it.
+func (b *commandBody) takeSockets() error {
+	switch {
+	case b.spec.Port:
+		var err error
+		b.port, err = freePort()
+		return err
+	case b.reason != "":
+		for _, socket := range b.spec.Sockets {
+			if socket.address.path == "" {
+				continue
+			}
+			path := socket.address.in(b.spec.sockets.dir)
+			if err := makeParent(path); err != nil {
+				return fmt.Errorf("%s: %w", socket.Pos, err)
+			}
+			if err := clearPath(path); err != nil {
+				return fmt.Errorf("%s: %w", socket.Pos, err)
+			}
+		}
+		return nil
+	}
+	var err error
+	b.fresh = b.beside
+	b.listeners, err = b.surroundings.listeners(b.fresh)
+	return err
+}
+
+func (b *commandBody) returnSockets() {
+	releaseAll(b.listeners)
+	b.listeners = nil
+	if b.port != 0 {
+		forgetPort(b.port)
+		b.port = 0
+	}
+}
+
+// describe is one copy for the starter.
+func (b *commandBody) describe() (*proc.Command, error) {
+	c := &b.spec.command
+	words, err := commandVector(b.fill(c.line))
+	if err != nil {
+		return nil, fmt.Errorf("%s: command: %w", c.pos, err)
+	}
+	p := &proc.Command{
+		Name: b.name, Generation: b.generation,
+		Path: words[0], Args: words, Dir: c.dir, Umask: c.umask,
+		Files:             map[int]int{1: b.capture.write, 2: b.capture.write},
+		ListenFDs:         len(b.listeners),
+		ParentDeathSignal: true,
+	}
+	for i, l := range b.listeners {
+		p.Files[firstFD+i] = l.fd
+		p.ListenNames = append(p.ListenNames, b.spec.held()[i].Protocol)
+	}
+	env := inherited(b.defaults.Environment, false)
+	if c.user != nil {
+		p.Credential = &proc.Credential{UID: c.user.uid, GID: c.user.gid, Groups: c.user.groups}
+		for name, value := range map[string]string{"USER": c.user.name, "LOGNAME": c.user.name, "HOME": c.user.home} {
+			if value != "" {
+				env = append(without(env, name), name+"="+value)
+			}
+		}
+	}
+	if b.notify != nil {
+		env = append(env, "NOTIFY_SOCKET="+b.notify.Address())
+	}
+	if b.port != 0 {
+		env = append(env, "PORT="+strconv.Itoa(b.port))
+	}
+	changes := make([]change, len(c.environment))
+	for i, e := range c.environment {
+		e.value = b.fill(e.value)
+		changes[i] = e
+	}
+	p.Env = apply(env, changes)
+	return p, nil
+}
+
+// fill puts in what is known only now.
+func (b *commandBody) fill(text string) string {
+	text = strings.ReplaceAll(text, "%(fd)", strconv.Itoa(firstFD))
+	if b.port != 0 {
+		text = strings.ReplaceAll(text, "%(port)", strconv.Itoa(b.port))
+	}
+	return text
+}
+
+// awaitReady: its own socket was answered in its protocol, all copies live a
+// second, and READY=1 has come if it announces anything at all. (Being able to
+// connect proves nothing: the kernel queues connections to a held socket; and
+// some send READY=1 before they have loaded the app.)
+func (b *commandBody) awaitReady(ctx context.Context) error {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answered := make(chan error, 1)
+	asked := &lastAnswer{}
+	go func() { answered <- b.ask(asking, asked) }() // ends with asking; awaited below
+	defer func() {
+		cancel()
+		if answered != nil {
+			<-answered
+		}
+	}()
+
+	lived, stop := after(b.clock, alive)
+	defer stop()
+	var ready <-chan struct{}
+	if b.notify != nil {
+		ready = b.notify.Ready()
+	}
+	announced := false
+	for answered != nil || lived != nil || b.mustAnnounce() && !announced {
+		select {
+		case err := <-answered:
+			answered = nil
+			if err != nil {
+				return err
+			}
+		case <-lived:
+			lived = nil
+		case <-ready:
+			ready, announced = nil, true
+		case died := <-b.copies.firstDeath:
+			return fmt.Errorf("ended before it was ready: %s", died)
+		case <-ctx.Done():
+			switch err := asked.last(); {
+			case err != nil && answered != nil:
+				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			case answered != nil:
+				return fmt.Errorf("%w: it does not answer on its socket", context.Cause(ctx))
+			case b.mustAnnounce() && !announced:
+				return fmt.Errorf("%w: it did not send READY=1 (its status: %s)", context.Cause(ctx), b.notify.Status())
+			}
+			return context.Cause(ctx)
+		}
+	}
+	b.copies.grown()
+	if b.reason == "" && !b.fresh {
+		for _, l := range b.listeners {
+			if l.path != "" && !l.atPath() {
+				b.bindsItself("it replaced the file of its socket")
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// mustAnnounce: it speaks to its notify socket, so its READY=1 is waited for.
+func (b *commandBody) mustAnnounce() bool { return b.notify != nil && b.notify.Status() != "" }
+
+// ask puts the question until it is answered or ctx ends.
+func (b *commandBody) ask(ctx context.Context, asked *lastAnswer) error {
+	network, to := b.target()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second/2) {
+		err := b.findPort(&network, &to)
+		if errors.Is(err, errPortTaken) {
+			return err
+		}
+		if err == nil {
+			if err = probe(ctx, network, to, b.spec.command.protocol, b.spec.command.readyPath); err == nil {
+				return nil
+			}
+		}
+		if ctx.Err() == nil {
+			asked.note(err)
+		}
+		if !sleep(ctx, b.clock, pause) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// target is its own socket, that nobody else answers.
+func (b *commandBody) target() (network, to string) {
+	if b.spec.Port {
+		return "tcp", ""
+	}
+	if b.fresh {
+		return "unix", b.listeners[0].path
+	}
+	return b.spec.Sockets[0].address.dialable(b.spec.sockets.dir)
+}
+
+var errPortTaken = errors.New("another program listens on the port it was given")
+
+// findPort waits for the program to listen on the port it was given, and makes
+// sure that it is this program and no other.
+func (b *commandBody) findPort(network, to *string) error {
+	if !b.spec.Port || *to != "" {
+		return nil
+	}
+	at, ours, others, err := portOwner(b.port, b.copies.contains)
+	switch {
+	case err != nil:
+		return err
+	case ours:
+		*network, *to = "tcp", at
+		b.at = at
+		return nil
+	case others:
+		return errPortTaken
+	}
+	return fmt.Errorf("it does not listen on port %d ($PORT)", b.port)
+}
+
+// accepting: only the first generation is tried on the socket that others know,
+// and no requests are sent to it before it is ready.
+func (b *commandBody) accepting() bool { return false }
+
+func (b *commandBody) died() <-chan struct{} { return b.copies.ended }
+func (b *commandBody) cause() death          { return b.copies.lastDeath() }
+
+// promote gives its fresh sockets the paths that everybody knows.
+func (b *commandBody) promote() error {
+	if !b.fresh {
+		return nil
+	}
+	for i, socket := range b.spec.held() {
+		if err := b.sockets.exchange(b.name, socket, b.rules(), b.listeners[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *commandBody) retire() { b.copies.retire() }
+
+func (b *commandBody) quiet() bool {
+	for _, l := range b.listeners {
+		if l.pending() {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *commandBody) end(ctx context.Context) {
+	if b.copies != nil {
+		b.copies.end(ctx)
+	}
+	if b.notify != nil {
+		b.notify.Close()
+	}
+	if b.capture != nil {
+		b.capture.finish()
+	}
+	b.returnSockets()
+}
+
+func (b *commandBody) addresses() []link.Address {
+	if b.spec.Port {
+		return []link.Address{{Address: b.at, Protocol: b.spec.command.protocol}}
+	}
+	return b.spec.Addresses()
+}
+
+func (b *commandBody) alone() string { return b.reason }

@@ -1,0 +1,63 @@
+package vassal
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// private are variables between the emperor and whoever runs it, or between one
+// uWSGI and its own emperor. A vassal that saw them would take the front's port
+// (gunicorn reads PORT), report to our service manager, or believe that sockets
+// are its own.
+var private = []string{
+	"PORT", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID",
+	"MAINPID", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "EMPEROR_MARK",
+	"UWSGI_RELOADS", "UWSGI_EMPEROR_FD", "UWSGI_EMPEROR_FD_CONFIG", "UWSGI_EMPEROR_PROXY", "UWSGI_BROODLORD_NUM",
+	"UWSGI_ORIGINAL_PROC_NAME", "UWSGI_VASSALS_DIR",
+}
+
+// privatePrefixes: with UWSGI_EMPEROR=dir in the environment each uWSGI vassal
+// would become an emperor of the same directory, without end; the front's own
+// options would make each vassal bind the front's port.
+var privatePrefixes = []string{"UWSGI_EMPEROR", "UWSGI_HTTP", "UWSGI_VASSALS_", "UWSGI_VASSAL_SET"}
+
+// inherited is what a vassal gets of the emperor's environment (nil: this
+// process's). UWSGI_VASSAL_X becomes UWSGI_X for uWSGI vassals, as its manual
+// promises (core/emperor.c gets it wrong).
+func inherited(base []string, uwsgi bool) []string {
+	if base == nil {
+		base = os.Environ()
+	}
+	out := make([]string, 0, len(base))
+	for _, variable := range base {
+		name, value, _ := strings.Cut(variable, "=")
+		if slices.Contains(private, name) || slices.ContainsFunc(privatePrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(name, "UWSGI_VASSAL_"); ok && uwsgi {
+			variable = "UWSGI_" + rest + "=" + value
+		}
+		out = append(out, variable)
+	}
+	return out
+}
+
+// apply carries out env, unenv and envdir.
+func apply(env []string, changes []change) []string {
+	for _, c := range changes {
+		env = without(env, c.name)
+		if !c.unset {
+			env = append(env, c.name+"="+c.value)
+		}
+	}
+	return env
+}
+
+func without(env []string, name string) []string {
+	return slices.DeleteFunc(env, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
+}
+
+func has(env []string, name string) bool {
+	return slices.ContainsFunc(env, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
+}

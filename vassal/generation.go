@@ -1,0 +1,224 @@
+package vassal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// slotTime is the most a start holds its slot: what takes longer waits for
+// something other than the processor.
+const slotTime = 2 * time.Second
+
+// aloneDrain bounds how long requests of an old generation may take when its
+// successor can only start after it: meanwhile new requests wait, and the router
+// lets them wait 30 seconds. A reload-mercy in the file overrides it.
+const aloneDrain = 20 * time.Second
+
+// generation is one incarnation of a vassal: a body and the goroutine that leads
+// it from its start to its end. The vassal's loop tells it to abandon (come up no
+// more), leave (drain, then end) or hurry (end within the stop time); it tells
+// the loop what happened by events that carry its number.
+type generation struct {
+	number uint64
+	spec   *Spec
+	body   body
+	v      *Vassal
+
+	abandoned context.Context // ends when it is not to come up any more
+	abandon   context.CancelFunc
+	hurrying  context.Context // ends when it must be quick
+	hurry     context.CancelFunc
+	leaving   chan struct{} // closed by leave
+	leaveOnce sync.Once
+	drain     time.Duration // set before leaving is closed: what its requests may take
+	row       uint64        // likewise: the row that tells the router, see publisher.wait
+	retired   atomic.Bool   // it was asked to take no new work
+	done      chan struct{} // closed when nothing is left of it
+
+	pids atomic.Pointer[[]int]
+	// Set by the loop.
+	readyAt   time.Time
+	selfBound bool // it binds its own sockets
+}
+
+// newGeneration makes one; run starts it.
+func (v *Vassal) newGeneration(spec *Spec, beside bool) *generation {
+	v.number++
+	g := &generation{number: v.number, spec: spec, v: v, leaving: make(chan struct{}), done: make(chan struct{})}
+	g.abandoned, g.abandon = context.WithCancel(context.Background())
+	g.hurrying, g.hurry = context.WithCancel(context.Background())
+	g.pids.Store(&[]int{})
+	g.body = v.newBody(surroundings{
+		name: v.name, generation: g.number, spec: spec, log: v.log.With("gen", g.number),
+		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
+		beside: beside, selfBound: v.selfBound,
+		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
+		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
+	})
+	return g
+}
+
+// run is the generation's goroutine. It waits for the ends of others first, when
+// its body cannot live beside theirs.
+func (g *generation) run(others []*generation) {
+	defer func() {
+		close(g.done)
+		g.v.send(message{kind: generationEnded, generation: g.number})
+	}()
+	defer g.abandon()
+	defer g.hurry()
+	if err := g.boot(others); err != nil {
+		g.v.send(message{kind: machineEvent, event: StartFailed, generation: g.number, err: err})
+		if g.body.accepting() {
+			g.withdraw()
+		}
+		g.end()
+		return
+	}
+	g.v.send(message{kind: machineEvent, event: BecameReady, generation: g.number})
+	select {
+	case <-g.body.died():
+		if !g.retired.Load() {
+			g.v.send(message{kind: died, generation: g.number, death: g.body.cause()})
+		}
+	case <-g.leaving:
+		g.depart()
+	}
+	g.end()
+}
+
+// withdraw ends a body that did not become ready and yet takes requests from
+// the socket it shares with others: killing it would lose them.
+func (g *generation) withdraw() {
+	g.v.underHold(g.hurrying, g.retire)
+	over, stop := after(g.v.clock, g.stopTime())
+	defer stop()
+	select {
+	case <-g.body.died():
+	case <-over:
+	}
+}
+
+// boot brings the body up, within the boot time, when its turn has come.
+func (g *generation) boot(others []*generation) error {
+	for _, other := range others {
+		select {
+		case <-other.done:
+		case <-g.abandoned.Done():
+			return context.Cause(g.abandoned)
+		}
+	}
+	if g.v.deps.Slots != nil {
+		release, err := g.v.deps.Slots.Acquire(g.abandoned)
+		if err != nil {
+			return err
+		}
+		once := sync.OnceFunc(release)
+		stop := g.v.clock.AfterFunc(slotTime, once)
+		defer func() { stop(); once() }()
+	}
+	limit := g.spec.Boot
+	if limit <= 0 {
+		limit = g.v.defaults.Boot
+	}
+	ctx, cancel := within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s", limit))
+	defer cancel()
+	return g.body.boot(ctx)
+}
+
+// askToLeave lets the generation finish what it has, for at most drain, and end.
+// row tells the router that new requests go elsewhere.
+func (g *generation) askToLeave(drain time.Duration, row uint64) {
+	g.leaveOnce.Do(func() {
+		g.drain, g.row = drain, row
+		close(g.leaving)
+	})
+}
+
+// retire asks the body, once, to take no new work and end when it is done.
+func (g *generation) retire() {
+	if g.retired.CompareAndSwap(false, true) {
+		g.body.retire()
+	}
+}
+
+// depart drains and ends a serving body.
+func (g *generation) depart() {
+	ctx, cancel := within(g.hurrying, g.v.clock, g.drain, errors.New("its mercy is over"))
+	defer cancel()
+	started := g.v.clock.Now()
+	if !g.retired.Load() {
+		g.v.publisher.wait(ctx, g.row)
+		g.awaitDrained(ctx)
+		g.retire()
+	}
+	// A uWSGI finishes requests after byte 2; a command was drained before it was
+	// asked to end, and has the stop time for its farewell.
+	left := g.drain - g.v.clock.Now().Sub(started)
+	stop := g.stopTime()
+	if g.spec.Kind != UWSGI || left < stop {
+		left = stop
+	}
+	over, stopTimer := after(g.v.clock, left)
+	defer stopTimer()
+	select {
+	case <-g.body.died():
+		return
+	case <-over:
+		g.v.log.Warn("an old generation did not end in time and is killed", "gen", g.number, "after", g.v.clock.Now().Sub(started).Round(time.Second))
+		return
+	case <-g.hurrying.Done():
+	}
+	over, stopHurry := after(g.v.clock, stop)
+	defer stopHurry()
+	select {
+	case <-g.body.died():
+	case <-over:
+		g.v.log.Warn("it did not end within its stop time and is killed", "gen", g.number, "stop", stop)
+	}
+}
+
+// awaitDrained returns when no request is under way to it any more, its process
+// has died, or ctx ended.
+func (g *generation) awaitDrained(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	finished := make(chan struct{})
+	go func() { // ends with ctx, at the end of this function
+		select {
+		case <-g.body.died():
+			cancel()
+		case <-ctx.Done():
+		}
+		close(finished)
+	}()
+	if front := g.v.deps.Front; front != nil {
+		if err := front.Drained(ctx, g.v.name, g.number+1); err != nil && ctx.Err() == nil {
+			g.v.log.Warn("the router did not say when the old generation was drained", "gen", g.number, "err", err)
+		}
+	}
+	// Who connected without the router may still wait to be accepted.
+	for ctx.Err() == nil && !g.body.quiet() {
+		sleep(ctx, g.v.clock, 5*time.Millisecond)
+	}
+	cancel()
+	<-finished
+}
+
+func (g *generation) stopTime() time.Duration {
+	if g.spec.Stop > 0 {
+		return g.spec.Stop
+	}
+	return g.v.defaults.Stop
+}
+
+// end kills what is left.
+func (g *generation) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), g.stopTime())
+	defer cancel()
+	g.body.end(ctx)
+}

@@ -1,0 +1,236 @@
+package vassal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// MaxLine is how many bytes of an output line are kept together; what is longer
+	// becomes several lines.
+	MaxLine = 8192
+	// keptLines is how many lines a vassal's status shows.
+	keptLines = 20
+	// queuedLines bounds what waits for a slow log; what comes on top is counted
+	// and dropped, so that a slow log never blocks the vassal.
+	queuedLines = 4096
+	// followerLines is how far a reader of Follow may fall behind.
+	followerLines = 256
+)
+
+// output is everything a vassal writes: the last lines, those who follow them,
+// and the emperor's log. Safe for concurrent use.
+type output struct {
+	name  string
+	log   *slog.Logger
+	clock Clock
+
+	mu        sync.Mutex // guards what follows
+	last      []Line     // at most keptLines, oldest first
+	followers map[chan Line]bool
+	closed    bool
+	queue     []Line
+	lost      int  // dropped since the log was last told
+	writing   bool // a goroutine is emptying the queue
+	writers   sync.WaitGroup
+}
+
+func newOutput(name string, log *slog.Logger, clock Clock) *output {
+	return &output{name: name, log: log, clock: clock, followers: map[chan Line]bool{}}
+}
+
+// add takes one line. It never waits for the log or for a follower.
+func (o *output) add(generation uint64, text string) {
+	line := Line{Time: o.clock.Now(), Generation: generation, Text: text}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.last) == keptLines {
+		copy(o.last, o.last[1:])
+		o.last = o.last[:keptLines-1]
+	}
+	o.last = append(o.last, line)
+	for follower := range o.followers {
+		select {
+		case follower <- line:
+		default:
+		}
+	}
+	if len(o.queue) >= queuedLines {
+		o.lost++
+		return
+	}
+	o.queue = append(o.queue, line)
+	if !o.writing {
+		o.writing = true
+		o.writers.Go(o.write)
+	}
+}
+
+// write hands the queue to the log until it is empty.
+func (o *output) write() {
+	for {
+		o.mu.Lock()
+		lines, lost := o.queue, o.lost
+		o.queue, o.lost = nil, 0
+		if len(lines) == 0 && lost == 0 {
+			o.writing = false
+			o.mu.Unlock()
+			return
+		}
+		o.mu.Unlock()
+		for _, l := range lines {
+			o.log.LogAttrs(context.Background(), slog.LevelInfo, l.Text,
+				slog.String("vassal", o.name), slog.Uint64("gen", l.Generation), slog.String("from", "output"))
+		}
+		if lost > 0 {
+			o.log.Warn(fmt.Sprintf("%d lines of output were dropped: they came faster than the log takes them", lost), "vassal", o.name)
+		}
+	}
+}
+
+// lines are the last lines; of one generation, or of all for 0.
+func (o *output) lines(generation uint64) []Line {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []Line
+	for _, l := range o.last {
+		if generation == 0 || l.Generation == generation {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func (o *output) follow() (last []Line, coming <-chan Line, stop func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ch := make(chan Line, followerLines)
+	last = append(last, o.last...)
+	if o.closed {
+		close(ch)
+		return last, ch, func() {}
+	}
+	o.followers[ch] = true
+	return last, ch, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.followers[ch] {
+			delete(o.followers, ch)
+			close(ch)
+		}
+	}
+}
+
+// close ends all followers and waits until the log has everything.
+func (o *output) close() {
+	o.mu.Lock()
+	o.closed = true
+	for ch := range o.followers {
+		delete(o.followers, ch)
+		close(ch)
+	}
+	o.mu.Unlock()
+	o.writers.Wait()
+}
+
+// capture is the pipe that is stdout and stderr of one generation.
+type capture struct {
+	out        *output
+	generation uint64
+	read       *os.File
+	write      int // for the children; -1 once closed
+	ended      chan struct{}
+}
+
+// newCapture makes the pipe and starts to read it.
+func newCapture(out *output, generation uint64) (*capture, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("output pipe: %w", err)
+	}
+	// Only our end: the children's must block, they do not expect anything else.
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, fmt.Errorf("output pipe: %w", err)
+	}
+	c := &capture{out: out, generation: generation, read: os.NewFile(uintptr(fds[0]), "output"), write: fds[1], ended: make(chan struct{})}
+	go c.pump() // ends when finish closes the pipe, at the latest
+	return c, nil
+}
+
+func (c *capture) pump() {
+	defer close(c.ended)
+	buffer := make([]byte, MaxLine)
+	filled := 0
+	for {
+		n, err := c.read.Read(buffer[filled:])
+		filled += n
+		rest := buffer[:filled]
+		for {
+			end := bytes.IndexByte(rest, '\n')
+			if end < 0 {
+				break
+			}
+			c.line(rest[:end])
+			rest = rest[end+1:]
+		}
+		if len(rest) == len(buffer) || err != nil && len(rest) > 0 {
+			c.line(rest)
+			rest = nil
+		}
+		filled = copy(buffer, rest)
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *capture) line(text []byte) {
+	text = bytes.TrimSuffix(text, []byte("\r"))
+	c.out.add(c.generation, strings.ToValidUTF8(string(text), "\uFFFD"))
+}
+
+// closeWrite closes our copy of the children's end, so that the pipe ends with them.
+func (c *capture) closeWrite() {
+	if c.write >= 0 {
+		unix.Close(c.write)
+		c.write = -1
+	}
+}
+
+// settle waits until what the children have written so far was read, or a moment
+// has passed.
+func (c *capture) settle() {
+	for range 50 {
+		var waiting int
+		control, err := c.read.SyscallConn()
+		if err != nil {
+			return
+		}
+		control.Control(func(fd uintptr) { waiting, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+		if err != nil || waiting == 0 {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	time.Sleep(2 * time.Millisecond) // what was read last becomes lines
+}
+
+// finish takes what is still in the pipe and closes it. The processes have
+// ended; somebody who escaped from their tree may still hold the other end, so
+// it does not wait for the end of file for long.
+func (c *capture) finish() {
+	c.closeWrite()
+	c.read.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	<-c.ended
+	c.read.Close()
+}

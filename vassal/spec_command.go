@@ -1,0 +1,175 @@
+package vassal
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/config"
+)
+
+type signalNumber = syscall.Signal
+
+// readCommand completes the spec of a vassal that runs any program.
+func (r *reader) readCommand(dir string) {
+	s, c := r.spec, r.c
+	v, _ := c.Last("command")
+	command := &s.command
+	*command = commandLaunch{line: v.Value, pos: v.Pos, dir: dir, copies: 1, umask: r.spec.sockets.umask, overlap: true, signal: syscall.SIGTERM}
+	if v.Unknown {
+		r.wrong(v, "the value depends on something that is never evaluated for a vassal (a program, a file's content or a URL)")
+		return
+	}
+	if _, err := commandVector(v.Value); err != nil {
+		r.wrong(v, "%v", err)
+	}
+	if n := c.Int("processes"); n > 0 {
+		command.copies = int(n)
+	}
+	if v, ok := c.Last("ready-path"); ok {
+		if !strings.HasPrefix(v.Value, "/") || strings.ContainsAny(v.Value, " \r\n") {
+			r.wrong(v, "want a path that begins with /, got %q", v.Value)
+		}
+		command.readyPath = v.Value
+	}
+	if v, ok := c.Last("stop-signal"); ok {
+		name := strings.ToUpper(v.Value)
+		if !strings.HasPrefix(name, "SIG") {
+			name = "SIG" + name
+		}
+		if command.signal = unix.SignalNum(name); command.signal == 0 {
+			r.wrong(v, "want the name of a signal such as TERM, INT or QUIT, got %q", v.Value)
+		}
+	}
+	command.environment = r.environment()
+	if uid, ok := c.Last("uid"); ok || c.Has("gid") {
+		gid, _ := c.Last("gid")
+		user, err := lookupAccount(uid.Value, gid.Value)
+		switch {
+		case err != nil:
+			if !ok {
+				uid = gid
+			}
+			r.wrong(uid, "%v", err)
+		case os.Geteuid() != 0:
+			// As uWSGI: whoever is not root stays who he is.
+			if int(user.uid) != os.Geteuid() {
+				r.warn(uid, "no effect: only root can change to another user")
+			}
+		default:
+			command.user = user
+		}
+	}
+
+	protocol := "http"
+	if v, ok := c.Last("protocol"); ok {
+		switch protocol = v.Value; protocol {
+		case "http", "uwsgi", "fastcgi", "scgi":
+		default:
+			r.wrong(v, "want http, uwsgi, fastcgi or scgi, got %q", v.Value)
+		}
+	}
+	if v, ok := c.Last("port"); ok && v.Value != "auto" {
+		r.wrong(v, "want auto, got %q (a fixed port is socket = :%s)", v.Value, v.Value)
+	}
+	s.Port = c.Has("port") || !c.Has("socket") && len(c.All(commandSockets...)) == 0
+	if s.Port {
+		if sockets := c.All(commandSockets...); len(sockets) > 0 {
+			port, _ := c.Last("port")
+			r.warn(sockets[0], "no effect: %s gives the program a port of its own", reason(port))
+		}
+		// Listed so that its protocol is known; it has no address before it runs.
+		s.Sockets = nil
+		command.protocol = protocol
+	} else {
+		r.readSockets(protocol, commandSockets, "")
+		if len(s.Sockets) > 0 {
+			command.protocol = s.Sockets[0].Protocol
+		}
+	}
+	for _, socket := range s.Sockets {
+		if socket.address.path != "" && strings.Contains(command.line, socket.Address) {
+			command.selfBound = true
+		}
+	}
+
+	s.Overlap = true
+	if v, ok := c.Last("overlap"); ok && !c.Bool("overlap") {
+		s.Overlap, s.OverlapReason = false, reason(v)
+	} else if command.selfBound {
+		s.Overlap, s.OverlapReason = false, "the command names its socket itself ("+shortPos(command.pos)+")"
+	}
+	for _, socket := range s.Sockets {
+		// A second socket on the same TCP address or abstract name cannot be bound
+		// beside the first, so the new generation could not be probed on its own.
+		if s.Overlap && socket.address.path == "" {
+			s.Overlap, s.OverlapReason = false, "socket "+socket.Address+" ("+shortPos(socket.Pos)+") is not a path: it cannot be exchanged in one step"
+		}
+	}
+}
+
+// commandSockets are the socket options that mean something for a command.
+var commandSockets = []string{"socket", "uwsgi-socket", "http-socket", "http11-socket", "fastcgi-socket", "scgi-socket"}
+
+// environment collects env, unenv and envdir in the order of the lines.
+func (r *reader) environment() []change {
+	var out []change
+	for _, v := range r.c.All("env", "unenv", "envdir") {
+		if v.Unknown {
+			r.wrong(v, "the value depends on something that is never evaluated for a vassal (a program, a file's content or a URL)")
+			continue
+		}
+		switch v.Key {
+		case "env":
+			name, value, _ := strings.Cut(v.Value, "=")
+			out = append(out, change{name: name, value: value})
+		case "unenv":
+			out = append(out, change{name: v.Value, unset: true})
+		case "envdir":
+			out = append(out, r.envdir(v)...)
+		}
+	}
+	return out
+}
+
+// envdir reads a directory as daemontools' envdir does: a file is a variable, its
+// first line the value, an empty file unsets it.
+func (r *reader) envdir(v config.Value) []change {
+	dir := v.Value
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(filepath.Dir(r.spec.File), dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		r.wrong(v, "%v", err)
+		return nil
+	}
+	sort.Slice(entries, func(i, j int) bool { return entries[i].Name() < entries[j].Name() })
+	r.spec.Files = append(r.spec.Files, dir)
+	var out []change
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || strings.Contains(e.Name(), "=") || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		r.spec.Files = append(r.spec.Files, path)
+		f, err := os.Open(path)
+		if err != nil {
+			r.wrong(v, "%v", err)
+			continue
+		}
+		lines := bufio.NewScanner(f)
+		if lines.Scan() {
+			out = append(out, change{name: e.Name(), value: strings.ReplaceAll(strings.TrimRight(lines.Text(), " \t"), "\x00", "\n")})
+		} else {
+			out = append(out, change{name: e.Name(), unset: true})
+		}
+		f.Close()
+	}
+	return out
+}

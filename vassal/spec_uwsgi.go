@@ -1,0 +1,110 @@
+package vassal
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// readUWSGI completes the spec of a vassal that a real uWSGI runs.
+func (r *reader) readUWSGI() {
+	s, c := r.spec, r.c
+	u := &s.uwsgi
+	u.dir = r.Dir
+	u.arguments = r.uwsgiArguments()
+	if v, ok := c.Last("binary-path"); ok && !v.Unknown {
+		u.binary = v.Value
+	}
+	u.needApp = len(c.All(neededApps...)) > 0
+	u.reopenLog = len(c.All("logto", "logto2", "daemonize", "daemonize2", "log")) > 0
+	u.maxFD = c.Has("max-fd")
+	u.cheap = c.Has("cheap")
+	u.exec = len(c.All("worker-exec", "worker-exec2")) > 0
+	u.vacuum = c.Has("vacuum")
+	for _, v := range c.All("pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2") {
+		if !v.Unknown && v.Value != "" {
+			u.pidFiles = append(u.pidFiles, v.Value)
+		}
+	}
+
+	jailed := ""
+	if values := c.All(jails...); len(values) > 0 {
+		jailed = "a path means something else after " + reason(values[0])
+	} else if values := c.All("abstract-socket", "freebind"); len(values) > 0 {
+		jailed = reason(values[0])
+	}
+	protocol := c.Text("protocol")
+	if protocol == "" {
+		protocol = "uwsgi"
+	}
+	options := make([]string, 0, len(socketOptions))
+	for name := range socketOptions {
+		options = append(options, name)
+	}
+	r.readSockets(protocol, options, jailed)
+	s.Overlap, s.OverlapReason = uwsgiOverlap(c, s.Sockets)
+
+	if len(s.Sockets) == 0 && u.needApp && len(c.All(servesWithoutSocket...)) == 0 && len(c.Unread) == 0 {
+		v := c.All(neededApps...)[0]
+		hint := "add socket = PATH to it, or vassal-set = socket=PATH to the main file"
+		if r.SocketHint != "" {
+			hint = "add socket = " + r.SocketHint + ", the path that the rules use for it"
+		}
+		v.Key = "socket"
+		r.wrong(v, "the app has no socket to answer on: %s", hint)
+	}
+}
+
+// servesWithoutSocket are options with which uWSGI runs although it has no
+// socket (core/uwsgi.c: "The -s/--socket option is missing").
+var servesWithoutSocket = []string{
+	"http", "http-router", "https", "https2", "fastrouter", "rawrouter", "sslrouter", "forkptyrouter",
+	"shared-socket", "undeferred-shared-socket", "zerg", "udp", "snmp", "emperor",
+	"attach-daemon", "attach-daemon2", "smart-attach-daemon", "smart-attach-daemon2", "cron", "cron2", "unique-cron",
+	"spooler", "mule", "mules", "mules", "farm", "programmed-mule", "worker-exec",
+}
+
+// uwsgiArguments is the command line after the program, as uWSGI's own emperor
+// writes it (core/emperor.c): vassal-set and the "before" files come first, so
+// the vassal's file wins, the other files after it.
+func (r *reader) uwsgiArguments() []string {
+	var args []string
+	for _, f := range r.InheritBefore {
+		args = append(args, "--inherit", f)
+	}
+	for _, f := range r.IncludeBefore {
+		args = append(args, "--include", f)
+	}
+	for _, v := range r.Set {
+		text := v.Key
+		if v.HasValue {
+			text += "=" + v.Value
+		}
+		args = append(args, "--set", text)
+	}
+	args = append(args, r.fileOption(), r.Argument)
+	for _, f := range r.InheritAfter {
+		args = append(args, "--inherit", f)
+	}
+	for _, f := range r.IncludeAfter {
+		args = append(args, "--include", f)
+	}
+	return args
+}
+
+// fileOption is the option that makes uWSGI read the file, by its extension.
+func (r *reader) fileOption() string {
+	if r.ExtraExtension {
+		return "--config"
+	}
+	switch strings.ToLower(filepath.Ext(r.spec.File)) {
+	case ".ini":
+		return "--ini"
+	case ".xml":
+		return "--xml"
+	case ".yml", ".yaml":
+		return "--yaml"
+	case ".js", ".json":
+		return "--json"
+	}
+	return "--inherit"
+}

@@ -1,0 +1,314 @@
+package vassal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/link"
+	"emperor/internal/proc"
+	"emperor/vassal/pipe"
+)
+
+// uwsgiFiles is the highest soft limit of open files a uWSGI gets: at a start
+// that inherits sockets it looks at every descriptor up to it.
+const uwsgiFiles = 65536
+
+// uwsgiBody is an unmodified uWSGI with its master process.
+type uwsgiBody struct {
+	surroundings
+	listeners []*listener
+	capture   *capture
+	conn      *pipe.Conn
+	process   *proc.Process
+	accepts   bool     // a worker takes connections
+	pidFiles  []string // that we wrote
+
+	watching sync.WaitGroup // the reader of the control descriptor
+	end1     sync.Once
+}
+
+func newUWSGIBody(s surroundings) *uwsgiBody { return &uwsgiBody{surroundings: s} }
+
+func (b *uwsgiBody) boot(ctx context.Context) error {
+	var err error
+	// All generations share the sockets: what was accepted by none is accepted by
+	// the next.
+	if b.listeners, err = b.surroundings.listeners(false); err != nil {
+		return err
+	}
+	if b.capture, err = newCapture(b.output, b.generation); err != nil {
+		return err
+	}
+	var child int
+	if b.conn, child, err = pipe.Pair(); err != nil {
+		return fmt.Errorf("control descriptor: %w", err)
+	}
+	defer unix.Close(child)
+	defer b.capture.closeWrite()
+
+	command := &proc.Command{
+		Name: b.name, Generation: b.generation,
+		Path: b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
+		Files: map[int]int{1: b.capture.write, 2: b.capture.write, 3: child},
+	}
+	for i, l := range b.listeners {
+		command.Files[4+i] = l.fd
+	}
+	command.Args = append([]string{command.Path}, b.arguments()...)
+	if !b.spec.uwsgi.maxFD {
+		command.MaxOpenFiles = boundedFiles()
+	}
+	b.process, err = b.starter.Start(ctx, command)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !b.dirMissing() {
+			return fmt.Errorf("%w; install uWSGI (Debian, Ubuntu: apt install uwsgi-core and the plugin of the language, such as uwsgi-plugin-python3; elsewhere: pip install uwsgi) or say binary-path", err)
+		}
+		return err
+	}
+	b.started([]int{b.process.PID()})
+	b.writePIDFiles()
+	return b.awaitReady(ctx)
+}
+
+func (b *uwsgiBody) dirMissing() bool {
+	_, err := os.Stat(b.spec.uwsgi.dir)
+	return b.spec.uwsgi.dir != "" && err != nil
+}
+
+func (b *uwsgiBody) binary() string {
+	if b.spec.uwsgi.binary != "" {
+		return b.spec.uwsgi.binary
+	}
+	return b.defaults.UWSGI
+}
+
+// adopted: uWSGI finds its sockets among what it inherits.
+func (b *uwsgiBody) adopted() bool { return len(b.spec.held()) > 0 }
+
+func (b *uwsgiBody) environment() []string {
+	env := append(inherited(b.defaults.Environment, true), "UWSGI_EMPEROR_FD=3")
+	if b.adopted() {
+		// Makes uWSGI look for inherited sockets. Never 1: to uWSGI that is a reload,
+		// and it would silently leave out chroot, cap, unshare and the early hooks.
+		env = append(env, "UWSGI_RELOADS=-1")
+	}
+	return env
+}
+
+// arguments: our own settings go after the file name; before it the file would win.
+func (b *uwsgiBody) arguments() []string {
+	u := &b.spec.uwsgi
+	args := append([]string{}, u.arguments...)
+	set := func(text string) { args = append(args, "--set", text) }
+	mercy := b.spec.Mercy
+	if mercy <= 0 {
+		mercy = b.defaults.Mercy
+	}
+	set("worker-reload-mercy=" + strconv.Itoa(int((mercy+time.Second-1)/time.Second)))
+	set("no-orphans=true")
+	set("die-on-term=true")
+	if u.needApp {
+		// Without it an import error is served as an answer, and looks ready.
+		set("need-app=true")
+	}
+	if b.adopted() {
+		// The sockets are shared with the next generation: shutdown(2) on them, or
+		// removing their files, would take them away from it.
+		set("shutdown-sockets=false")
+		if u.vacuum {
+			set("vacuum=false")
+		}
+		if u.reopenLog {
+			set("log-reopen=true")
+		}
+	}
+	return args
+}
+
+// boundedFiles is 0 when the limit may be inherited as it is.
+func boundedFiles() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Max <= uwsgiFiles {
+		return 0
+	}
+	return uwsgiFiles
+}
+
+// awaitReady waits for the sign that a worker accepts (byte 5), and then a
+// second in which the master lives and worker 1 is not started again: an import
+// error in a worker sends the same byte, once more with each new worker.
+func (b *uwsgiBody) awaitReady(ctx context.Context) error {
+	var believed <-chan struct{} // closed when the second is over
+	stop := func() bool { return true }
+	defer func() { stop() }()
+	wait := func() {
+		stop()
+		believed, stop = after(b.clock, alive)
+	}
+	if b.spec.uwsgi.exec {
+		wait() // the program in the workers does not know the byte
+	}
+	var poke <-chan struct{}
+	stopPoke := func() bool { return true }
+	defer func() { stopPoke() }()
+	if b.spec.uwsgi.cheap && b.adopted() {
+		poke, stopPoke = after(b.clock, 0)
+	}
+	respawns := 0
+	events := b.conn.Events()
+	for {
+		select {
+		case event, open := <-events:
+			switch {
+			case !open:
+				events = nil // it is about to end, or does without us
+			case event == pipe.Accepting:
+				b.accepts = true
+				if believed != nil {
+					respawns++
+				}
+				poke = nil
+				wait()
+			case event == pipe.Spawned && !b.adopted():
+				wait()
+			case event == pipe.Loyal:
+				b.loyal()
+			}
+		case <-poke:
+			// A cheap uWSGI starts its workers when somebody connects.
+			b.knock()
+			poke, stopPoke = after(b.clock, alive/2)
+		case <-believed:
+			b.watch(events)
+			return nil
+		case <-b.process.Done():
+			return b.explain(b.process.Exit())
+		case <-ctx.Done():
+			if respawns > 0 {
+				return fmt.Errorf("%w: its first worker was started again %d times", context.Cause(ctx), respawns)
+			}
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// explain says what an exit status of uWSGI's means (uwsgi.h).
+func (b *uwsgiBody) explain(e proc.Exit) error {
+	text := "uwsgi ended before it was ready: " + e.String()
+	if e.Signal == 0 && e.Code == 22 {
+		text += " (the app could not be loaded)"
+	}
+	return errors.New(text)
+}
+
+// knock connects to its first held socket and goes away again.
+func (b *uwsgiBody) knock() {
+	socket := b.spec.held()[0]
+	network, to := socket.address.dialable(b.spec.sockets.dir)
+	if c, err := net.DialTimeout(network, to, time.Second); err == nil {
+		c.Close()
+	}
+}
+
+// watch reads the control descriptor for the rest of its life.
+func (b *uwsgiBody) watch(events <-chan pipe.Report) {
+	if events == nil {
+		return
+	}
+	b.watching.Go(func() { // ends when end closes the descriptor
+		for event := range events {
+			if event == pipe.Loyal {
+				b.loyal()
+			}
+		}
+	})
+}
+
+func (b *uwsgiBody) accepting() bool {
+	if !b.accepts {
+		return false
+	}
+	select {
+	case <-b.process.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+func (b *uwsgiBody) died() <-chan struct{} { return b.process.Done() }
+func (b *uwsgiBody) cause() death          { return deathOf("uwsgi", b.process.Exit()) }
+func (b *uwsgiBody) promote() error        { return nil }
+func (b *uwsgiBody) quiet() bool           { return true } // what waits is for the next generation
+func (b *uwsgiBody) alone() string         { return "" }
+
+// retire: byte 2 lets the workers finish their requests; TERM is a stop, too,
+// because of die-on-term, but a brutal one.
+func (b *uwsgiBody) retire() {
+	if err := b.conn.Send(pipe.StopGraceful); err != nil {
+		b.process.Signal(syscall.SIGTERM)
+	}
+}
+
+func (b *uwsgiBody) end(ctx context.Context) {
+	b.end1.Do(func() {
+		if b.process != nil {
+			killTree(ctx, b.log, b.process)
+			b.removePIDFiles()
+		}
+		if b.conn != nil {
+			b.conn.Close()
+			b.watching.Wait()
+		}
+		if b.capture != nil {
+			b.capture.finish()
+		}
+		releaseAll(b.listeners)
+	})
+}
+
+func (b *uwsgiBody) addresses() []link.Address { return b.spec.Addresses() }
+
+// writePIDFiles does what uWSGI leaves out when it inherits its sockets.
+func (b *uwsgiBody) writePIDFiles() {
+	if !b.adopted() {
+		return
+	}
+	for _, path := range b.spec.uwsgi.pidFiles {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(b.spec.uwsgi.dir, path)
+		}
+		text := strconv.Itoa(b.process.PID()) + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			b.log.Warn("cannot write the pid file", "err", err)
+			continue
+		}
+		b.pidFiles = append(b.pidFiles, path)
+	}
+}
+
+// removePIDFiles does what vacuum asks for, unless the next generation has
+// written its own number meanwhile.
+func (b *uwsgiBody) removePIDFiles() {
+	if !b.spec.uwsgi.vacuum {
+		return
+	}
+	for _, path := range b.pidFiles {
+		text, err := os.ReadFile(path)
+		if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(b.process.PID()) {
+			os.Remove(path)
+		}
+	}
+}
