@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -156,6 +157,29 @@ func readTable(marks bool) (table, error) {
 	return readEntries(pids, marks), nil
 }
 
+// readEnviron reads a process's environment, also that of another user without
+// CAP_SYS_PTRACE, which root in a container usually lacks: access is then granted
+// to the process's own user, and root may take that for its file accesses.
+func readEnviron(pid int, buffer []byte) ([]byte, error) {
+	text, err := readProc(pid, "environ", buffer)
+	if err != unix.EACCES && err != unix.EPERM || os.Geteuid() != 0 {
+		return text, err
+	}
+	var owner unix.Stat_t
+	if err := unix.Stat("/proc/"+strconv.Itoa(pid), &owner); err != nil {
+		return nil, err
+	}
+	// These belong to the thread, not to the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	gid, _ := unix.SetfsgidRetGid(int(owner.Gid))
+	uid, _ := unix.SetfsuidRetUid(int(owner.Uid))
+	text, err = readProc(pid, "environ", buffer)
+	unix.SetfsuidRetUid(uid)
+	unix.SetfsgidRetGid(gid)
+	return text, err
+}
+
 // readEntries reads those processes; one that has ended meanwhile is left out.
 func readEntries(pids []int, marks bool) table {
 	t := make(table, len(pids))
@@ -166,7 +190,7 @@ func readEntries(pids []int, marks bool) table {
 			continue
 		}
 		if marks && !e.dead && !e.kernel {
-			if text, err := readProc(pid, "environ", environ); err == nil {
+			if text, err := readEnviron(pid, environ); err == nil {
 				e.mark = parseMark(text)
 				if cap(text) > cap(environ) {
 					environ = text

@@ -1,7 +1,9 @@
 package proc
 
 import (
+	"context"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -129,6 +131,58 @@ func TestStrangersAreNotOfTheTree(t *testing.T) {
 	living[100] = entry{pid: 100, parent: 1, session: 100, start: 2000}
 	living[101] = entry{pid: 101, parent: 100, session: 100, start: 2001}
 	check("after its number was reused", pids(living), 104, 110)
+}
+
+func TestMarkOfAnotherUserWithoutPtrace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("without root every process we start is our own user's")
+		return
+	}
+	s := NewStarter("other-user")
+	defer s.Close()
+	p, err := s.Start(context.Background(), &Command{
+		Name: "n", Path: "sleep", Args: []string{"sleep", "3600"}, Umask: -1,
+		Credential: &Credential{UID: 65533, GID: 65532},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.KillTree(context.Background())
+
+	// This thread as root in a container: without CAP_SYS_PTRACE and the two that
+	// stand for it in newer kernels (perfmon_capable, kernel/fork.c). It is
+	// not unlocked, so that it ends with its goroutine and is used for nothing else.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err := unix.Capget(&header, &data[0]); err != nil {
+			t.Error(err)
+			return
+		}
+		data[0].Effective &^= 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_SYS_ADMIN
+		data[1].Effective &^= 1 << (unix.CAP_PERFMON - 32)
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := readProc(p.PID(), "environ", nil); err == nil {
+			t.Error("the kernel did not refuse: this test shows nothing")
+		}
+		if got := readEntries([]int{p.PID()}, true)[p.PID()].mark; got != "other-user/n/0" {
+			t.Errorf("mark %q", got)
+		}
+		// The thread is root again for files.
+		if uid, _ := unix.SetfsuidRetUid(-1); uid != 0 {
+			t.Errorf("file system uid %d is left", uid)
+		}
+		if gid, _ := unix.SetfsgidRetGid(-1); gid != 0 {
+			t.Errorf("file system gid %d is left", gid)
+		}
+	}()
+	<-done
 }
 
 func FuzzParseStat(f *testing.F) {
