@@ -46,6 +46,8 @@ func NewClient(path string) *Client {
 // unreachable says what a person can do about a socket that does not answer.
 func unreachable(path string, err error) error {
 	switch {
+	case path == "":
+		return errors.New("this emperor has no control socket (control = none)")
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no emperor answers at %s; is it running? (--control PATH names another socket)", path)
 	case errors.Is(err, os.ErrPermission):

@@ -206,6 +206,7 @@ func TestPath(t *testing.T) {
 		want    string
 	}{
 		{"/x/y.sock", 0, "/run/user/7", "/x/y.sock"},
+		{"none", 0, "", ""},
 		{"", 0, "/run/user/7", "/run/emperor.sock"},
 		{"", 7, "/run/user/7", "/run/user/7/emperor.sock"},
 		{"", 7, "/run/user/8", "/tmp/emperor-7.sock"},

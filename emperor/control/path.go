@@ -9,13 +9,16 @@ import (
 // Path tells where the control socket of an emperor is: the value of the option
 // "control" if there is one, else /run/emperor.sock as root, else emperor.sock in
 // $XDG_RUNTIME_DIR if that is a directory, else /tmp/emperor-UID.sock. Server and
-// client ask it alike, so that `emperor status` needs no argument.
+// client ask it alike, so that `emperor status` needs no argument. "none" means that
+// there is to be none: Path is "".
 func Path(option string) string {
 	return path(option, os.Geteuid(), os.Getenv("XDG_RUNTIME_DIR"), isDirectory)
 }
 
 func path(option string, uid int, runtimeDir string, isDirectory func(string) bool) string {
 	switch {
+	case option == "none":
+		return ""
 	case option != "":
 		return option
 	case uid == 0:

@@ -247,6 +247,9 @@ func TestNobodyThere(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "no emperor answers at "+path) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := NewClient(Path("none")).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "control = none") {
+		t.Errorf("without a control socket: %v", err)
+	}
 	if err := unreachable(path, &net.OpError{Err: os.NewSyscallError("connect", syscall.EACCES)}); !strings.Contains(err.Error(), "only root") {
 		t.Errorf("got %v", err)
 	}
