@@ -20,6 +20,9 @@ func (l *loader) apply() []Value {
 }
 
 func (l *loader) applyEntry(out []Value, e *entry, nesting int) []Value {
+	if len(out) >= maxEntries {
+		return out
+	}
 	if act := deferred[e.key]; act != nil {
 		if e.unknown {
 			l.notRead(e)
@@ -44,9 +47,6 @@ func (l *loader) applyEntry(out []Value, e *entry, nesting int) []Value {
 		if act := immediate[child.key]; act != nil {
 			act(l, child)
 			continue
-		}
-		if len(out) >= maxEntries {
-			return out
 		}
 		out = l.applyEntry(out, child, nesting+1)
 	}

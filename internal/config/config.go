@@ -2,6 +2,7 @@ package config
 
 import (
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -52,7 +53,7 @@ type Config struct {
 // FromValues makes a Config of values that were loaded elsewhere, as the router
 // does with what the emperor sends. Keys may be aliases.
 func FromValues(set *Set, file string, values []Value) *Config {
-	c := &Config{File: file, Values: values, UsedPlaceholders: map[string]bool{}, set: set}
+	c := &Config{File: file, Values: slices.Clone(values), UsedPlaceholders: map[string]bool{}, set: set}
 	for i, v := range c.Values {
 		if o, ok := set.Lookup(v.Key); ok {
 			c.Values[i].Key = o.Name
@@ -118,7 +119,8 @@ func (c *Config) text(name string) (o Option, text string, set bool) {
 	return o, o.Default, o.Default != ""
 }
 
-// Text returns the last value of a scalar option, its default, or "".
+// Text returns the last value of a scalar option, its default, or "". For this
+// and the other typed accessors a value that is Unknown counts as not set.
 func (c *Config) Text(name string) string {
 	_, text, _ := c.text(name)
 	return text

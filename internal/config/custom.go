@@ -11,6 +11,9 @@ type customOption struct {
 	pos      Pos
 }
 
+// maxArguments is how many words a declared option can have.
+const maxArguments = 99
+
 // declare is declare-option = name=opt=val;opt=val with $1, $2 … in the template.
 func (l *loader) declare(e *entry) {
 	name, template, ok := strings.Cut(e.value, "=")
@@ -31,15 +34,17 @@ func (l *loader) declare(e *entry) {
 func (c customOption) instantiate(e *entry) []*entry {
 	arguments := strings.FieldsFunc(e.value, func(r rune) bool { return r == ' ' })
 	// uWSGI counts spaces, so that "a  b" has an empty third argument.
-	for len(arguments) < strings.Count(e.value, " ")+1 {
+	for len(arguments) < min(strings.Count(e.value, " ")+1, maxArguments) {
 		arguments = append(arguments, "")
 	}
+	arguments = arguments[:min(len(arguments), maxArguments)]
 	fill := func(text string) string {
 		for i, argument := range arguments {
-			text = strings.ReplaceAll(text, "$"+strconv.Itoa(i+1), argument)
-			if len(text) > maxValueBytes {
-				return text[:maxValueBytes]
+			name := "$" + strconv.Itoa(i+1)
+			if strings.Count(text, name)*len(argument) > maxValueBytes {
+				continue // left as it is: no honest template comes here
 			}
+			text = strings.ReplaceAll(text, name, argument)
 		}
 		return text
 	}

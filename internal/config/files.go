@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"path"
 	"strings"
 
@@ -196,6 +197,10 @@ func (l *loader) mayRead(f *frame, e *entry) bool {
 
 // readText parses a file's text and adds the lines of the section.
 func (l *loader) readText(f *frame, e *entry, data []byte) {
+	if bytes.Count(data, []byte("\n")) > maxEntries {
+		l.fail(Pos{File: f.file}, "", "more than %d lines", maxEntries)
+		return
+	}
 	wanted := f.section
 	if wanted == "" {
 		wanted = "uwsgi"

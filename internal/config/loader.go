@@ -10,12 +10,15 @@ import (
 // Bounds that no honest configuration reaches. They turn what would be a hang or
 // an exhausted memory in uWSGI into a message.
 const (
-	maxEntries     = 100_000 // lines after include and for
+	maxEntries     = 100_000  // lines in one file, and in all after include and for
+	maxListBytes   = 64 << 20 // all values together, before expansion
 	maxFilesRead   = 1000
-	maxDepth       = 32 // files within files
-	maxSourceBytes = 16 << 20
-	maxValueBytes  = 1 << 20 // one value after expansion
-	maxReplaced    = 10_000  // placeholders replaced in one value
+	maxDepth       = 32       // files within files
+	maxSourceBytes = 4 << 20  // one file, URL or program's output
+	maxValueBytes  = 1 << 20  // one value after expansion
+	maxReplaced    = 10_000   // placeholders replaced in one value
+	maxExpanded    = 64 << 20 // bytes looked at and copied in replacing placeholders
+	maxProblems    = 1000     // of each severity
 )
 
 // entry is one key=value on the one list that every source appends to.
@@ -50,7 +53,10 @@ type loader struct {
 	entries  []*entry
 	first    map[string]*entry // first entry of each key: what %(key) means
 	problems Problems
-	full     bool // maxEntries was reported
+	reported map[Problem]bool
+	counted  [2]int // errors, warnings
+	bytes    int    // against maxListBytes
+	full     bool   // the list has reached a bound, and that was reported
 
 	block   *block // the open if-… or for…
 	running bool   // inside the execution of a block's line
@@ -69,12 +75,13 @@ type loader struct {
 	used                 map[string]bool
 	unread               []Value
 	defined              []string // see definedNames
+	expanded             int      // against maxExpanded
 	late                 bool     // the passes are over: what is added now gets none
 }
 
 func newLoader(r Request) *loader {
 	l := &loader{req: r, set: r.Set, dir: r.Dir, used: map[string]bool{},
-		custom: map[string]customOption{}, first: map[string]*entry{}, readSource: readSource}
+		reported: map[Problem]bool{}, custom: map[string]customOption{}, first: map[string]*entry{}, readSource: readSource}
 	if l.set == nil {
 		l.set, _ = NewSet()
 	}
@@ -88,12 +95,12 @@ func newLoader(r Request) *loader {
 
 // fail reports an error in the main file as well as in a vassal's.
 func (l *loader) fail(pos Pos, key, format string, args ...any) {
-	l.problems = append(l.problems, Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...)})
+	l.report(Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
 // warn reports something that forbids nothing.
 func (l *loader) warn(pos Pos, key, format string, args ...any) {
-	l.problems = append(l.problems, Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...), Warning: true})
+	l.report(Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...), Warning: true})
 }
 
 // mistake reports what we refuse and a real uWSGI gets along with: an error in
@@ -101,6 +108,21 @@ func (l *loader) warn(pos Pos, key, format string, args ...any) {
 func (l *loader) mistake(pos Pos, key, format string, args ...any) {
 	p := Problem{Pos: pos, Key: key, Text: fmt.Sprintf(format, args...)}
 	p.Warning, p.Tolerated = l.req.Vassal, l.req.Vassal
+	l.report(p)
+}
+
+// report keeps a problem unless it is known already (a file may be included
+// twice, a line looped over) or there are more than anybody reads.
+func (l *loader) report(p Problem) {
+	severity := 0
+	if p.Warning {
+		severity = 1
+	}
+	if l.reported[p] || l.counted[severity] >= maxProblems {
+		return
+	}
+	l.counted[severity]++
+	l.reported[p] = true
 	l.problems = append(l.problems, p)
 }
 
@@ -125,10 +147,11 @@ func (l *loader) add(e *entry) {
 // append puts the entry on the list and carries it out at once if its key is a
 // directive that acts while reading.
 func (l *loader) append(e *entry) {
-	if len(l.entries) >= maxEntries {
+	l.bytes += len(e.key) + len(e.value)
+	if len(l.entries) >= maxEntries || l.bytes > maxListBytes {
 		if !l.full {
 			l.full = true
-			l.fail(e.pos, e.key, "more than %d lines after includes and loops; the rest is not read", maxEntries)
+			l.fail(e.pos, e.key, "more than %d lines or %d MiB after includes and loops; the rest is not read", maxEntries, maxListBytes>>20)
 		}
 		return
 	}

@@ -18,7 +18,8 @@ type block struct {
 	pos         Pos
 	frame       *frame
 	otherwise   bool     // after else
-	globbed     []string // what for-glob found
+	items       []string // what for… goes through, once listed
+	listed      bool
 }
 
 // closers close any block, whichever opened it.
@@ -118,6 +119,10 @@ func (l *loader) runBlock(e *entry) {
 	for _, r := range l.rounds(l.block) {
 		line := *e
 		if r.has {
+			if strings.Count(line.value, "%(_)")*len(r.context) > maxValueBytes {
+				l.fail(e.pos, e.key, "the value comes to more than %d MiB", maxValueBytes>>20)
+				return
+			}
 			line.value = strings.ReplaceAll(line.value, "%(_)", r.context)
 		}
 		line.unknown = line.unknown || r.unknown
@@ -136,7 +141,10 @@ func (l *loader) rounds(b *block) []round {
 	switch kind {
 	case "for", "for-glob", "for-times", "for-readline":
 		var out []round
-		for _, item := range l.items(b, kind) {
+		if !b.listed { // asked once a block, not once a line
+			b.items, b.listed = l.items(b, kind), true
+		}
+		for _, item := range b.items {
 			out = append(out, round{context: item, has: true})
 		}
 		return out
@@ -211,17 +219,14 @@ func (l *loader) items(b *block, kind string) []string {
 		}
 		return items
 	case "for-glob":
-		if b.globbed == nil { // asked once a block, not once a line
-			matches, complete := glob(l.dir, b.arg)
-			if !complete {
-				l.fail(b.pos, b.opener, "the pattern looks at more than %d files", maxGlobbed)
-			}
-			if len(matches) == 0 {
-				matches = []string{b.arg} // GLOB_NOCHECK: no match yields the pattern
-			}
-			b.globbed = matches
+		matches, complete := glob(l.dir, b.arg)
+		if !complete {
+			l.fail(b.pos, b.opener, "the pattern looks at more than %d files", maxGlobbed)
 		}
-		return b.globbed
+		if len(matches) == 0 {
+			matches = []string{b.arg} // GLOB_NOCHECK: no match yields the pattern
+		}
+		return matches
 	}
 	return l.lines(b)
 }

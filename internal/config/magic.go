@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,12 +34,11 @@ func newMagicTable(r Request, dir string) magicTable {
 	for _, c := range []byte(fileMagic + strings.ToUpper(fileMagic) + "0123456789") {
 		t.values[c] = ""
 	}
-	uid, gid := strconv.Itoa(os.Getuid()), strconv.Itoa(os.Getgid())
 	for c, value := range map[byte]string{
 		'v': dir, 'h': hostname(), 'b': r.EmperorPath, 'V': r.Version,
 		't': strconv.FormatInt(now.Unix(), 10), 'T': strconv.FormatInt(now.UnixMicro(), 10),
-		'k': strconv.Itoa(onlineCPUs()),
-		'u': uid, 'U': userName(uid), 'g': gid, 'G': groupName(gid),
+		'k': onlineCPUs(),
+		'u': strconv.Itoa(os.Getuid()), 'U': userName(), 'g': strconv.Itoa(os.Getgid()), 'G': groupName(),
 		'[': "\x1b",
 	} {
 		t.values[c] = value
@@ -144,40 +144,45 @@ func hostname() string {
 	return name
 }
 
-// onlineCPUs is sysconf(_SC_NPROCESSORS_ONLN), which ignores our own affinity.
-func onlineCPUs() int {
-	text, err := os.ReadFile("/sys/devices/system/cpu/online")
-	if err != nil {
-		return runtime.NumCPU()
-	}
-	count := 0
-	for part := range strings.SplitSeq(strings.TrimSpace(string(text)), ",") {
-		low, high, isRange := strings.Cut(part, "-")
-		a, err := strconv.Atoi(low)
-		if err != nil {
-			return runtime.NumCPU()
+// What describes the machine and the process as it started is asked once.
+var (
+	onlineCPUs = sync.OnceValue(func() string {
+		text, _ := os.ReadFile("/sys/devices/system/cpu/online")
+		if n, ok := countCPUs(strings.TrimSpace(string(text))); ok {
+			return strconv.Itoa(n)
 		}
-		b := a
-		if isRange {
-			if b, err = strconv.Atoi(high); err != nil {
-				return runtime.NumCPU()
-			}
+		return strconv.Itoa(runtime.NumCPU())
+	})
+	userName = sync.OnceValue(func() string {
+		uid := strconv.Itoa(os.Getuid())
+		if u, err := user.LookupId(uid); err == nil {
+			return u.Username
+		}
+		return uid
+	})
+	groupName = sync.OnceValue(func() string {
+		gid := strconv.Itoa(os.Getgid())
+		if g, err := user.LookupGroupId(gid); err == nil {
+			return g.Name
+		}
+		return gid
+	})
+)
+
+// countCPUs counts a list such as "0-3,8": sysconf(_SC_NPROCESSORS_ONLN), which
+// unlike runtime.NumCPU ignores our own affinity.
+func countCPUs(list string) (count int, ok bool) {
+	for part := range strings.SplitSeq(list, ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		a, err1 := strconv.Atoi(low)
+		b, err2 := strconv.Atoi(high)
+		if err1 != nil || err2 != nil || b < a {
+			return 0, false
 		}
 		count += b - a + 1
 	}
-	return count
-}
-
-func userName(uid string) string {
-	if u, err := user.LookupId(uid); err == nil {
-		return u.Username
-	}
-	return uid
-}
-
-func groupName(gid string) string {
-	if g, err := user.LookupGroupId(gid); err == nil {
-		return g.Name
-	}
-	return gid
+	return count, true
 }

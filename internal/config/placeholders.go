@@ -126,7 +126,6 @@ func references(value string) []string {
 // that name, and again what that value holds.
 func (l *loader) placeholderPass() func(*entry) {
 	cyclic := l.findCycles()
-	budget := 256 << 20 // bytes looked at and copied in all, so that no set of lines takes minutes
 	return func(e *entry) {
 		restart := 0
 		if l.req.Vassal {
@@ -139,7 +138,7 @@ func (l *loader) placeholderPass() func(*entry) {
 			if !ok {
 				return
 			}
-			budget -= end - from
+			l.expanded += end - from
 			inside := e.value[start+2 : end-1]
 			value, ok := l.evaluate(e, inside, cyclic)
 			if !ok {
@@ -147,12 +146,12 @@ func (l *loader) placeholderPass() func(*entry) {
 				continue
 			}
 			replaced++
-			if replaced > maxReplaced || budget < 0 || len(e.value)+len(value) > maxValueBytes {
+			if replaced > maxReplaced || l.expanded > maxExpanded || len(e.value)+len(value) > maxValueBytes {
 				l.fail(e.pos, e.key, "the placeholders in this value do not come to an end")
 				return
 			}
 			e.value = e.value[:start] + value + e.value[end:]
-			budget -= len(e.value)
+			l.expanded += len(e.value)
 			from = restart
 		}
 	}
@@ -195,6 +194,9 @@ func (l *loader) evaluate(e *entry, inside string, cyclic map[string]bool) (stri
 			left = *current
 		}
 		current = combine(left, operator, operand)
+		if l.expanded += len(*current); l.expanded > maxExpanded || len(*current) > maxValueBytes {
+			break // the caller reports it
+		}
 		operator = ""
 	}
 	if current == nil {

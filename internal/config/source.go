@@ -66,7 +66,10 @@ func (l *loader) readPlain(name string, pos Pos, key string) ([]byte, bool) {
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(name, "/") {
-			hint = fmt.Sprintf(" (looked in %s; %%d%s is a file beside this one)", l.dir, strings.TrimPrefix(name, "./"))
+			hint = fmt.Sprintf(" (looked in %s)", l.dir)
+			if pos.Line > 0 {
+				hint = fmt.Sprintf(" (looked in %s; %%d%s is a file beside this one)", l.dir, strings.TrimPrefix(name, "./"))
+			}
 		}
 		if i := strings.Index(name, "("); i > 0 && strings.IndexByte("$@%", name[i-1]) >= 0 {
 			hint = fmt.Sprintf(" (%s… is not replaced here: this line acts while the file is read, when only magic variables such as %%d have a value)", name[i-1:i+1])
