@@ -1,0 +1,417 @@
+package emperor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"emperor/emperor/control"
+	"emperor/emperor/monitor"
+	"emperor/internal/config"
+	"emperor/internal/proc"
+	"emperor/internal/sysd"
+	"emperor/vassal"
+)
+
+const (
+	// rereadAfter is when a file that changed under the reader is read again.
+	rereadAfter = 60 * time.Millisecond
+	// leftoverMercy is how long what an earlier emperor left behind may take to end.
+	leftoverMercy = 3 * time.Second
+	// frontMode is the mode of the front's unix sockets: its clients are anybody, as
+	// on a port.
+	frontMode fs.FileMode = 0o666
+	// mainOwner is the main file's name towards the monitor; a vassal's is its path.
+	mainOwner = "main file"
+)
+
+// Program is what an emperor is made of.
+type Program struct {
+	Reader  Reader
+	Source  Source
+	Main    *Main // the main file as it is now: Reader.Read(Source)
+	Files   []string
+	Version string
+	Log     *slog.Logger
+}
+
+// Emperor is a running emperor. Make it with New, then call Run once.
+type Emperor struct {
+	program Program
+	log     *slog.Logger
+	since   time.Time
+	view    atomic.Pointer[view] // what the control socket shows
+
+	starter   *proc.Starter
+	front     *front
+	router    *routerChild
+	slots     *slots
+	monitor   *monitor.Monitor
+	inherited []*sysd.Inherited
+	loading   atomic.Bool // a main file is being read: it may run programs
+
+	// What follows belongs to the loop.
+	main      *Main
+	problems  config.Problems     // of the last edit of the main file, when it was refused
+	mainPrint monitor.Fingerprint // of its files, when they were read
+	mainTries int                 // reads in a row that met a changing file
+	listeners []*bound
+	registry  *registry
+	snapshot  monitor.Snapshot
+	changed   chan struct{} // holds one: some vassal's state changed
+	stateful  notifier
+}
+
+// New makes an emperor; it starts nothing.
+func New(p Program) *Emperor {
+	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1)}
+}
+
+// Run is the emperor's life: it returns nil after a stop that was asked for, by
+// SIGTERM, SIGINT, SIGQUIT or the end of ctx, when nothing that it started is
+// left; or the error for which it could not begin.
+func (e *Emperor) Run(ctx context.Context) (err error) {
+	// SIGPIPE must be caught, or a closed log would be our end. The others would end
+	// us by default; uWSGI's emperor dies of some of them, with all vassals.
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1,
+		syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM)
+	defer signal.Stop(signals)
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+
+	e.log.Info("emperor "+e.program.Version, "pid", os.Getpid(), "config", e.main.Name())
+	for _, note := range e.main.Notes {
+		e.log.Info(note.Error())
+	}
+	var background sync.WaitGroup
+	defer background.Wait()
+	whole, cancelWhole := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelWhole()
+
+	e.endLeftovers(ctx)
+	if err := proc.BecomeSubreaper(); err != nil {
+		e.log.Warn("processes that vassals leave behind can not be adopted", "err", err)
+	}
+	// While a main file is read, os/exec waits for children of its own.
+	background.Go(func() { proc.ReapOrphans(whole, func(int) bool { return e.loading.Load() }) })
+
+	server, err := e.openControl()
+	if err != nil {
+		return err
+	}
+	if server != nil {
+		e.publish()
+		background.Go(func() { _ = server.Run(whole) })
+	}
+	handed, err := sysd.Listeners()
+	if err != nil {
+		return fmt.Errorf("the service manager's sockets: %w", err)
+	}
+	for _, list := range handed {
+		e.inherited = append(e.inherited, list...)
+	}
+	slices.SortFunc(e.inherited, func(a, b *sysd.Inherited) int { return a.FD - b.FD })
+	if e.listeners, _, err = openListeners(e.main.Front.Listeners, nil, e.inherited, e.frontMode(e.main)); err != nil {
+		return err
+	}
+	defer func() { closeListeners(e.listeners) }()
+	e.reportUnused()
+	if err := writePIDFiles(e.main.PIDFiles); err != nil {
+		return err
+	}
+	defer removePIDFiles(e.main.PIDFiles)
+
+	mark := proc.NewMark(proc.Identity(e.main.Name()))
+	e.starter = proc.NewStarter(mark)
+	defer e.starter.Close()
+	e.front, e.slots = newFront(), newSlots()
+	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
+	background.Go(func() { e.router.Run(whole) })
+	if err := e.router.Configure(ctx, e.main.Front, e.listeners); err != nil {
+		return err
+	}
+	for _, l := range e.listeners {
+		e.log.Info("listening", "option", l.Option, "address", l.Address)
+	}
+
+	options := e.main.Monitor
+	options.Log = e.log
+	if e.monitor, err = monitor.New(options); err != nil {
+		return err
+	}
+	vassals, cancelVassals := context.WithCancel(whole)
+	defer cancelVassals()
+	e.registry = newRegistry(vassals, e.main, e.newVassal(), e.monitor.Watch, e.log)
+	e.mainPrint = monitor.FingerprintOf(e.program.Files)
+	if e.main.WatchConfig {
+		e.monitor.Watch(mainOwner, e.program.Files)
+	}
+	scanning, stopScanning := context.WithCancel(whole)
+	defer stopScanning()
+	background.Go(func() { _ = e.monitor.Run(scanning) })
+
+	var beat atomic.Int64
+	beat.Store(time.Now().UnixNano())
+	background.Go(func() {
+		sysd.Watchdog(whole, func() bool { return time.Since(time.Unix(0, beat.Load())) < 30*time.Second })
+	})
+	e.loop(ctx, signals, &beat)
+
+	stopScanning()
+	e.shutdown(signals, cancelVassals)
+	return nil
+}
+
+// loop compares and acts until somebody wants us to end.
+func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atomic.Int64) {
+	again := time.NewTimer(time.Hour)
+	again.Stop()
+	var alive <-chan time.Time // only a watchdog needs a beat when nothing happens
+	if os.Getenv("WATCHDOG_USEC") != "" {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		alive = ticker.C
+	}
+	extend := time.NewTicker(extendEvery)
+	defer extend.Stop()
+	for {
+		retry := false
+		select {
+		case e.snapshot = <-e.monitor.Snapshots():
+			retry = e.registry.reconcile(e.snapshot)
+			retry = e.checkMain() || retry
+		case <-again.C:
+			retry = e.registry.reconcile(e.snapshot)
+			retry = e.checkMain() || retry
+		case <-e.changed:
+			e.registry.proceed()
+		case gone := <-e.registry.ended:
+			e.registry.forget(gone)
+		case s := <-signals:
+			var stop bool
+			if stop, retry = e.signal(s); stop {
+				return
+			}
+		case <-extend.C:
+			if e.stateful.ready {
+				extend.Stop()
+			}
+			e.stateful.extend()
+		case <-alive:
+		case <-ctx.Done():
+			return
+		}
+		beat.Store(time.Now().UnixNano())
+		if retry {
+			again.Reset(rereadAfter)
+		}
+		e.publish()
+		e.stateful.tell(e.registry, e.snapshot.Number > 0, e.log)
+	}
+}
+
+// signal acts on a signal; stop says that it asks us to end.
+func (e *Emperor) signal(s os.Signal) (stop, again bool) {
+	switch s {
+	case syscall.SIGHUP:
+		e.log.Info("SIGHUP: reading the main file again")
+		e.stateful.reloading()
+		again = e.reload(true)
+		e.stateful.reloaded()
+	case syscall.SIGUSR1:
+		e.logStatus()
+	case syscall.SIGWINCH:
+		options := e.main.Monitor
+		if err := e.monitor.Reconfigure(options); err != nil { // it scans at once
+			e.log.Error("cannot scan", "err", err)
+		}
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT:
+		e.log.Info("stopping: finishing requests first", "signal", s.String())
+		return true, false
+	default:
+		e.log.Info("signal ignored", "signal", s.String())
+	}
+	return false, again
+}
+
+// newVassal makes vassals for the registry.
+func (e *Emperor) newVassal() func(name string) site {
+	deps := vassal.Deps{
+		Log: e.log, Starter: e.starter, Front: e.front, Sockets: vassal.NewSockets(), Slots: e.slots,
+		Defaults: e.main.Defaults,
+		Changed: func(vassal.Status) {
+			select {
+			case e.changed <- struct{}{}:
+			default: // the loop has not looked since the last one
+			}
+		},
+	}
+	return func(name string) site { return vassal.New(name, deps) }
+}
+
+// checkMain reads the main file again if it, or what it includes, has changed.
+func (e *Emperor) checkMain() (again bool) {
+	print, known := e.snapshot.Owners[mainOwner]
+	if !e.main.WatchConfig || !known || print == e.mainPrint && e.mainTries == 0 {
+		return false
+	}
+	return e.reload(false)
+}
+
+// reload reads the main file again and applies what changed; with mistakes
+// nothing changes. again says that it is being written at the moment.
+func (e *Emperor) reload(asked bool) (again bool) {
+	known := e.program.Files
+	before := monitor.FingerprintOf(known)
+	e.loading.Store(true)
+	main, files, problems := e.program.Reader.Read(e.program.Source)
+	e.loading.Store(false)
+	if before != monitor.FingerprintOf(known) && e.mainTries < patience {
+		e.mainTries++
+		return true
+	}
+	e.mainTries = 0
+	e.program.Files = files
+	e.mainPrint = monitor.FingerprintOf(files)
+	if slices.Equal(files, known) {
+		e.mainPrint = before
+	}
+	if e.main.WatchConfig {
+		e.monitor.Watch(mainOwner, files)
+	}
+	err := problems.Err()
+	if err == nil {
+		err = e.apply(main, asked)
+	}
+	if err != nil {
+		e.problems = problemsOf(problems, err)
+		for _, p := range e.problems {
+			e.log.Error(p.Error())
+		}
+		e.log.Error("the main file was not applied; everything goes on as before")
+		return false
+	}
+	e.problems = nil
+	return e.registry.adopt(e.main)
+}
+
+// apply makes a checked main file the one that holds. On an error nothing has
+// changed.
+func (e *Emperor) apply(main *Main, asked bool) error {
+	old := e.main
+	var changes []string
+	if !main.sameFront(old) {
+		next, fresh, err := openListeners(main.Front.Listeners, e.listeners, e.inherited, e.frontMode(main))
+		if err != nil {
+			return err
+		}
+		if err := e.router.Configure(context.Background(), main.Front, next); err != nil {
+			closeListeners(fresh)
+			return fmt.Errorf("the router refused it: %w", err)
+		}
+		gone := removedListeners(e.listeners, next)
+		for _, l := range gone {
+			e.log.Info("not listening any more", "option", l.Option, "address", l.Address)
+		}
+		closeListeners(gone)
+		for _, l := range fresh {
+			e.log.Info("listening", "option", l.Option, "address", l.Address)
+		}
+		e.listeners = next
+		changes = append(changes, "front")
+	}
+	if !main.sameMonitor(old) {
+		if err := e.monitor.Reconfigure(main.Monitor); err != nil { // it was checked when the file was read
+			e.log.Error("the monitors stay as they were", "err", err)
+		}
+		changes = append(changes, "monitors")
+	}
+	if !main.sameForVassals(old) {
+		changes = append(changes, "what holds for all vassals")
+	}
+	if later := main.needsRestart(old); len(later) > 0 {
+		e.log.Warn("these changes take effect when the emperor is started anew", "options", strings.Join(later, ", "))
+	}
+	e.main = main
+	switch {
+	case len(changes) > 0:
+		e.log.Info("the main file was applied", "changed", strings.Join(changes, ", "))
+	case asked:
+		e.log.Info("the main file was read: nothing to change")
+	}
+	return nil
+}
+
+// problemsOf gives the mistakes behind err.
+func problemsOf(problems config.Problems, err error) config.Problems {
+	if errs := problems.Errors(); len(errs) > 0 {
+		return errs
+	}
+	var p config.Problem
+	if errors.As(err, &p) {
+		return config.Problems{p}
+	}
+	return config.Problems{{Text: err.Error()}}
+}
+
+// endLeftovers ends what an earlier emperor of this main file has left behind,
+// before anything is bound that they may hold.
+func (e *Emperor) endLeftovers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leftoverMercy+5*time.Second)
+	defer cancel()
+	ended, err := proc.EndLeftovers(ctx, proc.Identity(e.main.Name()), leftoverMercy)
+	for _, l := range ended {
+		e.log.Warn("ended a process that an earlier emperor left behind", "vassal", l.Vassal, "pid", l.PID, "program", l.Program)
+	}
+	if err != nil {
+		e.log.Error("processes of an earlier emperor may still run", "err", err)
+	}
+}
+
+// openControl binds the control socket. One that was asked for must work; without
+// the default one there is only no `emperor status`.
+func (e *Emperor) openControl() (*control.Server, error) {
+	if e.main.Control == "none" {
+		return nil, nil
+	}
+	path := control.Path(e.main.Control)
+	server, err := control.New(path, e, e.log)
+	if err == nil {
+		return server, nil
+	}
+	if e.main.Control != "" {
+		return nil, err
+	}
+	e.log.Warn("running without a control socket (give a path with the option control)", "err", err)
+	return nil, nil
+}
+
+func (e *Emperor) frontMode(m *Main) fs.FileMode {
+	if mode, ok := m.Config.Mode("chmod-socket"); ok {
+		return mode.Perm()
+	}
+	return frontMode
+}
+
+// reportUnused names sockets that the service manager opened for nobody: clients
+// connect to them and wait for ever.
+func (e *Emperor) reportUnused() {
+	for _, in := range e.inherited {
+		used := slices.ContainsFunc(e.listeners, func(b *bound) bool { return b.fd == in.FD })
+		if !used {
+			e.log.Warn("a socket of the service manager is not used: no http line names it", "name", in.Name, "address", in.Address)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package emperor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/vassal"
+)
+
+// answerTime is how long the router may take to answer what it only has to note.
+// Much longer than it ever takes: when it is over, the router is not well, and
+// vassals go on without its word.
+const answerTime = 5 * time.Second
+
+// caller is the emperor's end of the conversation with a router (link.Peer).
+type caller interface {
+	Call(ctx context.Context, m link.Message, descriptors ...int) error
+	Send(m link.Message, descriptors ...int) error
+}
+
+// front is what vassals ask of the router: of the process that accepts, and of
+// earlier ones that still finish what they have. It keeps the vassal table, so
+// that a new router can be told all of it; while there is none, rows are
+// remembered and everything is answered at once.
+//
+// Rows that change while the routers have not yet answered go out together with
+// the next message: a thousand vassals that become ready at once are a handful of
+// messages, in order, each acknowledged.
+type front struct {
+	// order is held while a table is on its way, so that none overtakes another.
+	// Taken before mu.
+	order sync.Mutex
+
+	mu      sync.Mutex // guards what follows
+	routers []caller
+	number  uint64 // of the last Table sent
+	rows    map[string]link.Vassal
+	held    map[string]bool // between Hold and Release
+	changed map[string]bool // rows that the routers have not been sent
+	waiting []chan error    // of Publish: answered when changed has been acknowledged
+	sending bool            // send is under way
+
+	sends sync.WaitGroup
+}
+
+var _ vassal.Front = (*front)(nil)
+
+func newFront() *front {
+	return &front{rows: map[string]link.Vassal{}, held: map[string]bool{}, changed: map[string]bool{}}
+}
+
+// Publish implements vassal.Front.
+func (f *front) Publish(ctx context.Context, row link.Vassal) error {
+	f.mu.Lock()
+	if row.Removed {
+		delete(f.rows, row.Name)
+	} else {
+		f.rows[row.Name] = row
+	}
+	if len(f.routers) == 0 {
+		f.mu.Unlock()
+		return nil
+	}
+	f.changed[row.Name] = true
+	answer := make(chan error, 1)
+	f.waiting = append(f.waiting, answer)
+	if !f.sending {
+		f.sending = true
+		f.sends.Go(f.send)
+	}
+	f.mu.Unlock()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// send sends what has changed until nothing is left, one message at a time.
+func (f *front) send() {
+	for f.sendOnce() {
+	}
+}
+
+func (f *front) sendOnce() (more bool) {
+	f.order.Lock()
+	defer f.order.Unlock()
+	f.mu.Lock()
+	routers, waiting := slices.Clone(f.routers), f.waiting
+	rows := make([]link.Vassal, 0, len(f.changed))
+	for name := range f.changed {
+		row, ok := f.rows[name]
+		if !ok {
+			row = link.Vassal{Name: name, Removed: true}
+		}
+		rows = append(rows, row)
+	}
+	f.changed, f.waiting = map[string]bool{}, nil
+	if len(rows) == 0 && len(waiting) == 0 {
+		f.sending = false
+		f.mu.Unlock()
+		return false
+	}
+	f.number++
+	table := &link.Table{Number: f.number, Vassals: sorted(rows)}
+	f.mu.Unlock()
+	var err error
+	if len(rows) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+		defer cancel()
+		err = callAll(ctx, routers, link.Message{Kind: link.Tabulate, Table: table})
+	}
+	for _, answer := range waiting {
+		answer <- err
+	}
+	return true
+}
+
+// Hold implements vassal.Front.
+func (f *front) Hold(ctx context.Context, name string) error {
+	f.mu.Lock()
+	f.held[name] = true
+	routers := slices.Clone(f.routers)
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	return callAll(ctx, routers, link.Message{Kind: link.Hold, Vassal: name})
+}
+
+// Release implements vassal.Front.
+func (f *front) Release(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.held, name)
+	for _, router := range f.routers {
+		// An error means that the router is gone, and its holding with it.
+		_ = router.Send(link.Message{Kind: link.Release, Vassal: name})
+	}
+}
+
+// Drained implements vassal.Front. How long it may take is the vassal's mercy, in
+// ctx.
+func (f *front) Drained(ctx context.Context, name string, generation uint64) error {
+	f.mu.Lock()
+	routers := slices.Clone(f.routers)
+	f.mu.Unlock()
+	return callAll(ctx, routers, link.Message{Kind: link.Drained, Vassal: name, Generation: generation})
+}
+
+// connect tells a new router the whole table and what is held, and from then on
+// each change. It must be called before the router gets its listeners: no request
+// may meet an empty table.
+func (f *front) connect(ctx context.Context, router caller) error {
+	f.order.Lock()
+	defer f.order.Unlock()
+	f.mu.Lock()
+	f.number++
+	rows := make([]link.Vassal, 0, len(f.rows))
+	for _, row := range f.rows {
+		rows = append(rows, row)
+	}
+	held := make([]string, 0, len(f.held))
+	for name := range f.held {
+		held = append(held, name)
+	}
+	// From here on changes wait for order, and holds reach the new router directly.
+	f.routers = append(f.routers, router)
+	table := &link.Table{Number: f.number, Full: true, Vassals: sorted(rows)}
+	f.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	err := router.Call(ctx, link.Message{Kind: link.Tabulate, Table: table})
+	for _, name := range held {
+		if err == nil {
+			err = router.Call(ctx, link.Message{Kind: link.Hold, Vassal: name})
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range held {
+		if !f.held[name] { // released while we were telling the router to hold
+			_ = router.Send(link.Message{Kind: link.Release, Vassal: name})
+		}
+	}
+	return err
+}
+
+// disconnect forgets a router that is gone.
+func (f *front) disconnect(router caller) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.routers = slices.DeleteFunc(f.routers, func(r caller) bool { return r == router })
+}
+
+// wait returns when no message is under way. Nothing may be published after it.
+func (f *front) wait() { f.sends.Wait() }
+
+// callAll asks all routers at the same time and returns when each has answered
+// or is gone: what a process that is gone was asked not to do, it does no more.
+func callAll(ctx context.Context, routers []caller, m link.Message) error {
+	errs := make([]error, len(routers))
+	var calls sync.WaitGroup
+	for i, router := range routers {
+		ask := func() {
+			if err := router.Call(ctx, m); !errors.Is(err, link.ErrGone) {
+				errs[i] = err
+			}
+		}
+		if i == len(routers)-1 {
+			ask() // mostly there is one, and no goroutine is needed
+			break
+		}
+		calls.Go(ask)
+	}
+	calls.Wait()
+	return errors.Join(errs...)
+}
+
+func sorted(rows []link.Vassal) []link.Vassal {
+	slices.SortFunc(rows, func(a, b link.Vassal) int { return strings.Compare(a.Name, b.Name) })
+	return rows
+}

@@ -1,0 +1,308 @@
+package emperor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"emperor/emperor/monitor"
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/internal/proc"
+	"emperor/vassal"
+)
+
+// Reader reads main files. It holds what this package cannot know by itself,
+// because it must not import the router.
+type Reader struct {
+	// Set is every option of the main file (NewSet).
+	Set *config.Set
+	// ReadFront takes the router's part out of a main file and checks all of it.
+	ReadFront func(*config.Config) (link.Configuration, config.Problems)
+	// SocketFor tells which socket the rules would use for a vassal of that name,
+	// and which rule says so; ok is false when none does. May be nil.
+	SocketFor func(front link.Configuration, vassal string) (address, rule string, ok bool)
+}
+
+// Source is where a main file's text comes from; it is read again at each reload.
+type Source struct {
+	File string   // "emperor.ini" or "emperor.ini:section"; may be empty
+	Args []string // further options, in uWSGI's spelling
+	Env  []string // os.Environ's form
+	Dir  string   // absolute; relative paths count from here
+}
+
+// Main is a main file (and the command line with it), read and checked. It is
+// immutable.
+type Main struct {
+	Source Source
+	Config *config.Config
+	// Front is what the router is sent.
+	Front link.Configuration
+	// Monitor is where vassals are looked for; Log is empty.
+	Monitor monitor.Options
+	// Defaults are what all vassals are given.
+	Defaults vassal.Defaults
+	// Control is the path of the control socket, as written; empty is the default,
+	// "none" is none.
+	Control string
+	// PIDFiles are written at the start and removed at the end.
+	PIDFiles    []string
+	WatchConfig bool
+	JSONLog     bool
+	// RouterUser is who runs the router; nil is the emperor's own user.
+	RouterUser *proc.Credential
+	// Notes are the lines that have no effect, each with the reason.
+	Notes config.Problems
+
+	vassalSet                                                []config.Value
+	includeBefore, includeAfter, inheritBefore, inheritAfter []string
+	socketFor                                                func(link.Configuration, string) (string, string, bool)
+}
+
+// Read reads a main file. The Main is nil when there are errors among the
+// problems. files, never empty when a file was named, are what it was read from
+// (or would have been), for whoever watches them.
+func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problems) {
+	c, problems := config.Load(config.Request{Set: r.Set, File: s.File, Args: s.Args, Env: s.Env, Dir: s.Dir})
+	m = &Main{Source: s, Config: c, socketFor: r.SocketFor}
+	front, frontProblems := r.ReadFront(c)
+	m.Front = front
+	problems = append(problems, frontProblems...)
+	for _, l := range front.Listeners {
+		if _, err := parseListener(l); err != nil {
+			problems = append(problems, config.Problem{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Text: err.Error()})
+		}
+	}
+	m.readMonitors(&problems)
+	m.readVassals(&problems)
+	m.readRunning(&problems)
+	m.readForeign(r.Set, &problems)
+	if c.Bool("strict") {
+		problems = problems.Strict()
+	}
+	if problems.Err() != nil {
+		return nil, c.Files, problems
+	}
+	return m, c.Files, problems
+}
+
+// Name is how the main file is called in messages.
+func (m *Main) Name() string {
+	if m.Source.File != "" {
+		return m.Source.File
+	}
+	if len(m.Config.Files) > 0 {
+		return m.Config.Files[0]
+	}
+	return "command line"
+}
+
+func (m *Main) readMonitors(problems *config.Problems) {
+	c := m.Config
+	m.Monitor = monitor.Options{
+		Dir:       m.Source.Dir,
+		NoFollow:  c.Bool("emperor-nofollow"),
+		Frequency: c.Seconds("emperor-freq"),
+	}
+	for _, v := range c.All("emperor-extra-extension") {
+		m.Monitor.Extensions = append(m.Monitor.Extensions, v.Value)
+	}
+	for _, v := range c.All("emperor") {
+		alone := m.Monitor
+		alone.Patterns = []monitor.Pattern{{Value: v.Value}}
+		if _, err := monitor.New(alone); err != nil {
+			*problems = append(*problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: strings.TrimPrefix(err.Error(), "emperor: ")})
+			continue
+		}
+		m.Monitor.Patterns = append(m.Monitor.Patterns, monitor.Pattern{Value: v.Value, Pos: v.Pos})
+	}
+}
+
+func (m *Main) readVassals(problems *config.Problems) {
+	c := m.Config
+	for _, v := range c.All("vassal-set") {
+		key, value, has := strings.Cut(v.Value, "=")
+		m.vassalSet = append(m.vassalSet, config.Value{Key: key, Value: value, HasValue: has, Pos: v.Pos})
+	}
+	paths := func(name string) (out []string) {
+		for _, v := range c.All(name) {
+			out = append(out, m.absolute(v.Value))
+		}
+		return out
+	}
+	m.includeBefore, m.includeAfter = paths("vassals-include-before"), paths("vassals-include")
+	m.inheritBefore, m.inheritAfter = paths("vassals-inherit-before"), paths("vassals-inherit")
+
+	d := vassal.DefaultDefaults()
+	d.Environment = m.environment()
+	for _, name := range []string{"binary-path", "emperor-wrapper"} {
+		if path := c.Text(name); path != "" {
+			d.UWSGI = path
+		}
+	}
+	d.Throttle, d.MaxThrottle = c.Seconds("emperor-throttle"), c.Seconds("emperor-max-throttle")
+	d.MaxThrottle = max(d.MaxThrottle, d.Throttle)
+	if c.Has("reload-mercy") {
+		d.Mercy = c.Seconds("reload-mercy")
+	}
+	if c.Has("emperor-curse-tolerance") {
+		d.Stop = c.Seconds("emperor-curse-tolerance")
+	}
+	m.Defaults = d
+}
+
+// environment is the emperor's own, changed by env and unenv in their order: in
+// uWSGI they change the emperor, and vassals inherit it.
+func (m *Main) environment() []string {
+	env := slices.Clone(m.Source.Env)
+	for _, v := range m.Config.All("env", "unenv") {
+		name, _, _ := strings.Cut(v.Value, "=")
+		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+		if v.Key == "env" {
+			env = append(env, v.Value)
+		}
+	}
+	return env
+}
+
+func (m *Main) readRunning(problems *config.Problems) {
+	c := m.Config
+	m.Control = c.Text("control")
+	for _, v := range c.All("pidfile", "pidfile2") {
+		m.PIDFiles = append(m.PIDFiles, m.absolute(v.Value))
+	}
+	m.WatchConfig, m.JSONLog = c.Bool("watch-config"), c.Bool("log-format-json")
+
+	fail := func(v config.Value, err error) {
+		*problems = append(*problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
+	}
+	uid, hasUID := c.Last("uid")
+	gid, hasGID := c.Last("gid")
+	main, err := lookupCredential(uid.Value, gid.Value)
+	if err != nil {
+		v := uid
+		if !hasUID || hasGID && strings.Contains(err.Error(), "group") {
+			v = gid
+		}
+		fail(v, err)
+		return
+	}
+	if os.Geteuid() != 0 {
+		return // like uWSGI without privileges: uid and gid are not applied
+	}
+	// uWSGI's emperor becomes that user, and its vassals are born as that user.
+	// Ours stays root, to open sockets later on, so each vassal is told.
+	var user []config.Value
+	if hasUID {
+		user = append(user, config.Value{Key: "uid", Value: uid.Value, HasValue: true, Pos: uid.Pos})
+	}
+	if hasGID {
+		user = append(user, config.Value{Key: "gid", Value: gid.Value, HasValue: true, Pos: gid.Pos})
+	}
+	m.vassalSet = append(user, m.vassalSet...)
+
+	router := main
+	if !hasUID {
+		if router, err = lookupCredential("nobody", gid.Value); err != nil {
+			router = &proc.Credential{UID: 65534, GID: 65534} // an image without /etc/passwd
+		}
+	}
+	httpUID, hasHTTPUID := c.Last("http-uid")
+	httpGID, hasHTTPGID := c.Last("http-gid")
+	if hasHTTPUID || hasHTTPGID {
+		group := httpGID.Value
+		if !hasHTTPUID {
+			httpUID.Value = fmt.Sprint(router.UID)
+		}
+		found, err := lookupCredential(httpUID.Value, group)
+		if err != nil {
+			if hasHTTPUID {
+				fail(httpUID, err)
+			} else {
+				fail(httpGID, err)
+			}
+			return
+		}
+		router = found
+	}
+	if router.UID != 0 || router.GID != 0 {
+		m.RouterUser = router
+		m.Defaults.SocketGroup = int(router.GID)
+	}
+}
+
+// readForeign notes what is accepted without effect and refuses what would be
+// dangerous to ignore.
+func (m *Main) readForeign(set *config.Set, problems *config.Problems) {
+	for _, v := range m.Config.Values {
+		o, ok := set.Lookup(v.Key)
+		if !ok || o.Ignored == "" {
+			continue
+		}
+		if why, dangerous := refused[o.Name]; dangerous {
+			if v.Value != "false" && v.Value != "0" && v.Value != "no" && v.Value != "off" {
+				*problems = append(*problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: why})
+			}
+			continue
+		}
+		m.Notes = append(m.Notes, config.Problem{Pos: v.Pos, Key: v.Key, Warning: true, Text: "accepted without effect: " + o.Ignored})
+	}
+}
+
+func (m *Main) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(m.Source.Dir, path)
+}
+
+// sameForVassals tells whether vassal files read by either mean the same.
+func (m *Main) sameForVassals(other *Main) bool {
+	value := func(a, b config.Value) bool { return a.Key == b.Key && a.Value == b.Value && a.HasValue == b.HasValue }
+	return slices.EqualFunc(m.vassalSet, other.vassalSet, value) &&
+		slices.Equal(m.includeBefore, other.includeBefore) && slices.Equal(m.includeAfter, other.includeAfter) &&
+		slices.Equal(m.inheritBefore, other.inheritBefore) && slices.Equal(m.inheritAfter, other.inheritAfter) &&
+		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI
+}
+
+// sameFront tells whether the router would be sent the same.
+func (m *Main) sameFront(other *Main) bool {
+	return slices.EqualFunc(m.Front.Options, other.Front.Options, func(a, b link.Option) bool { return a == b }) &&
+		slices.EqualFunc(m.Front.Listeners, other.Front.Listeners, func(a, b link.Listener) bool { return a == b })
+}
+
+// sameMonitor tells whether the monitor would look for the same.
+func (m *Main) sameMonitor(other *Main) bool {
+	a, b := m.Monitor, other.Monitor
+	return a.Dir == b.Dir && a.NoFollow == b.NoFollow && a.Frequency == b.Frequency &&
+		slices.Equal(a.Extensions, b.Extensions) &&
+		slices.EqualFunc(a.Patterns, b.Patterns, func(a, b monitor.Pattern) bool { return a.Value == b.Value })
+}
+
+// needsRestart lists what differs and cannot be changed in a running emperor.
+func (m *Main) needsRestart(old *Main) []string {
+	var out []string
+	note := func(same bool, name string) {
+		if !same {
+			out = append(out, name)
+		}
+	}
+	note(m.Control == old.Control, "control")
+	note(slices.Equal(m.PIDFiles, old.PIDFiles), "pidfile")
+	note(m.JSONLog == old.JSONLog, "log-format-json")
+	note(sameCredential(m.RouterUser, old.RouterUser), "http-uid, http-gid")
+	a, b := m.Defaults, old.Defaults
+	note(a.Mercy == b.Mercy, "reload-mercy")
+	note(a.Stop == b.Stop, "emperor-curse-tolerance")
+	note(a.Throttle == b.Throttle && a.MaxThrottle == b.MaxThrottle, "emperor-throttle")
+	note(slices.Equal(a.Environment, b.Environment), "env")
+	note(a.UWSGI == b.UWSGI, "binary-path")
+	return out
+}
+
+// startTime is how long the first configuration may take to reach the router.
+const startTime = 20 * time.Second

@@ -1,0 +1,81 @@
+package emperor
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"emperor/internal/sysd"
+	"emperor/vassal"
+)
+
+const (
+	// extendEvery and extendBy keep a service manager patient while the first
+	// vassals start: a boot may take longer than its usual 90 seconds.
+	extendEvery = 5 * time.Second
+	extendBy    = 20 * time.Second
+)
+
+// notifier tells the service manager how we are. It belongs to the loop.
+type notifier struct {
+	ready  bool
+	status string
+}
+
+// tell sends the counts when they changed, and READY=1 once every vassal of the
+// first scan is as far as it comes by itself: an emperor whose sites do not answer
+// yet is not ready, one with a broken site is.
+func (n *notifier) tell(r *registry, scanned bool, log *slog.Logger) {
+	status := summary(r)
+	if status != n.status && scanned {
+		n.status = status
+		_ = sysd.Notify("STATUS=" + status)
+	}
+	if !n.ready && scanned && r.settled() {
+		n.ready = true
+		log.Info("ready", "vassals", status)
+		if err := sysd.Notify("READY=1"); err != nil {
+			log.Warn("the service manager was not told that we are ready", "err", err)
+		}
+	}
+}
+
+func (n *notifier) extend() {
+	if !n.ready {
+		_ = sysd.Notify(sysd.ExtendTimeout(extendBy))
+	}
+}
+
+func (n *notifier) reloading() { _ = sysd.Notify(sysd.Reloading()) }
+
+func (n *notifier) reloaded() {
+	if n.ready {
+		_ = sysd.Notify("READY=1")
+	}
+}
+
+func (n *notifier) stopping() {
+	_ = sysd.Notify("STOPPING=1", "STATUS=finishing requests")
+}
+
+// summary counts the vassals in words: "3 vassals: 2 ready, 1 failed".
+func summary(r *registry) string {
+	counts := map[vassal.State]int{}
+	total := 0
+	for _, e := range r.entries {
+		counts[e.site.Status().State]++
+		total++
+	}
+	text := fmt.Sprintf("%d vassals", total)
+	if total == 1 {
+		text = "1 vassal"
+	}
+	separator := ": "
+	for state := vassal.State(0); state <= vassal.Gone; state++ {
+		if counts[state] > 0 {
+			text += fmt.Sprintf("%s%d %s", separator, counts[state], state)
+			separator = ", "
+		}
+	}
+	return text
+}

@@ -1,0 +1,171 @@
+package emperor
+
+import (
+	"emperor/internal/config"
+	"emperor/vassal"
+)
+
+// Options are the options of the main file that this package honours.
+var Options = []config.Option{
+	// Which vassals.
+	{Name: "emperor", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Where vassal files are: a directory, a glob such as %dvassals.d/*.ini, dir://DIRECTORY or glob://GLOB."},
+	{Name: "emperor-freq", Type: config.Seconds, Default: "3", Where: config.Main,
+		Help: "Seconds between two scans for vassal files where the kernel reports no changes; where it does, an edit is live at once."},
+	{Name: "emperor-nofollow", Type: config.Flag, Where: config.Main,
+		Help: "Look at symlinks themselves, not at the files they lead to: touching a shared target then reloads nobody."},
+	{Name: "emperor-extra-extension", Aliases: []string{"emperor-extra-ext"}, Type: config.String, Repeat: true, Where: config.Main,
+		Help: "A further ending of vassal files (\".conf\"), beside .ini .xml .yml .yaml .js .json."},
+
+	// What holds for all of them.
+	{Name: "vassal-set", Aliases: []string{"vassals-set"}, Type: config.KeyValue, Repeat: true, Where: config.Main,
+		Help: "OPTION=VALUE for every vassal, unless its own file says otherwise; %%n is the vassal's name."},
+	{Name: "vassals-include", Aliases: []string{"vassal-include"}, Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Include this file after each vassal's own."},
+	{Name: "vassals-include-before", Aliases: []string{"vassal-include-before"}, Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Include this file before each vassal's own."},
+	{Name: "vassals-inherit", Aliases: []string{"vassal-inherit"}, Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Inherit this file in each vassal: its options win over the vassal's."},
+	{Name: "vassals-inherit-before", Aliases: []string{"vassal-inherit-before"}, Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Inherit this file in each vassal before vassals-inherit; its options, too, win over the vassal's, as in uWSGI."},
+	{Name: "binary-path", Type: config.Path, Where: config.Both,
+		Help: "The uwsgi program that runs vassals which are uWSGI apps; default: uwsgi on PATH."},
+	{Name: "emperor-wrapper", Type: config.Path, Where: config.Main,
+		Help: "As binary-path, which it beats."},
+	{Name: "env", Type: config.KeyValue, Repeat: true, Where: config.Both,
+		Help: "Set an environment variable; in the main file for all vassals."},
+	{Name: "unenv", Type: config.String, Repeat: true, Where: config.Both,
+		Help: "Remove an environment variable; in the main file for all vassals."},
+	{Name: "strict", Type: config.Flag, Where: config.Both,
+		Help: "Unknown options are errors."},
+
+	// Lives.
+	{Name: "emperor-throttle", Type: config.Milliseconds, Default: "1000", Where: config.Main,
+		Help: "Milliseconds before a vassal that crashed is started again; doubles with each crash."},
+	{Name: "emperor-max-throttle", Type: config.Milliseconds, Default: "180000", Where: config.Main,
+		Help: "Milliseconds that emperor-throttle grows to at most."},
+	{Name: "reload-mercy", Type: config.Seconds, Min: 1, Where: config.Both,
+		Help: "Seconds that an old generation may take to finish its requests; default 600."},
+	{Name: "emperor-curse-tolerance", Type: config.Seconds, Min: 1, Where: config.Main,
+		Help: "Seconds that a vassal may take to end before it is killed; default 10."},
+
+	// Running.
+	{Name: "watch-config", Type: config.Bool, Default: "true", Where: config.Main,
+		Help: "Apply edits of the main file and of what it includes at once; without it only SIGHUP does."},
+	{Name: "control", Type: config.Path, Where: config.Main,
+		Help: "Path of the control socket (emperor status …), or none; default /run/emperor.sock as root, else in $XDG_RUNTIME_DIR or /tmp."},
+	{Name: "pidfile", Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Write the emperor's process number there; the file is removed at exit."},
+	{Name: "pidfile2", Aliases: []string{"safe-pidfile", "safe-pidfile2", "emperor-pidfile"}, Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "As pidfile."},
+	{Name: "log-format-json", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Write the log as one JSON object per line."},
+	{Name: "uid", Type: config.String, Where: config.Both,
+		Help: "User who runs this vassal; in the main file: all vassals that do not say, and the router unless http-uid is given."},
+	{Name: "gid", Type: config.String, Where: config.Both,
+		Help: "Group, as uid."},
+	{Name: "http-uid", Type: config.String, Where: config.Main,
+		Help: "User who runs the router when the emperor is root; default: uid, else nobody."},
+	{Name: "http-gid", Type: config.String, Where: config.Main,
+		Help: "Group who runs the router; default: gid, else the group of its user."},
+	{Name: "chmod-socket", Aliases: []string{"chmod"}, Short: 'C', Type: config.Mode, Argument: config.Optional, Where: config.Both,
+		Help: "Mode of socket files; in the main file those of the front, default 666."},
+	{Name: "die-on-term", Type: config.Flag, Where: config.Both, Help: "Accepted: SIGTERM always ends the emperor, and its vassals with it."},
+}
+
+// meaningless are uWSGI's options that main files carry by habit: accepted, and
+// listed by `emperor check` with the reason why they do nothing.
+var meaningless = map[string]string{
+	"master":                     "the emperor itself serves no app and has no workers",
+	"processes":                  "the emperor itself serves no app; say it in a vassal, or by vassal-set = processes=N",
+	"threads":                    "the emperor itself serves no app; say it in a vassal, or by vassal-set = threads=N",
+	"enable-threads":             "the emperor itself serves no app",
+	"single-interpreter":         "the emperor itself serves no app",
+	"lazy-apps":                  "the emperor itself serves no app",
+	"need-app":                   "the emperor itself serves no app",
+	"thunder-lock":               "the emperor itself serves no app",
+	"no-orphans":                 "no process outlives the emperor anyway",
+	"plugin":                     "emperor and router are built in; a vassal loads its own plugins",
+	"plugins":                    "emperor and router are built in; a vassal loads its own plugins",
+	"need-plugin":                "emperor and router are built in; a vassal loads its own plugins",
+	"plugins-dir":                "emperor and router are built in; a vassal loads its own plugins",
+	"autoload":                   "emperor and router are built in",
+	"vacuum":                     "sockets and pidfiles are removed at exit anyway",
+	"log-date":                   "each line of the log has its time anyway",
+	"procname":                   "process names are fixed: emperor, emperor router",
+	"procname-prefix":            "process names are fixed: emperor, emperor router",
+	"auto-procname":              "process names are fixed: emperor, emperor router",
+	"emperor-procname":           "process names are fixed: emperor, emperor router",
+	"early-emperor":              "nothing comes before the emperor",
+	"daemonize":                  "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background",
+	"daemonize2":                 "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background",
+	"logto":                      "the log goes to stderr",
+	"logto2":                     "the log goes to stderr",
+	"logger":                     "the log goes to stderr",
+	"chdir":                      "relative paths count from the directory in which the emperor was started",
+	"listen":                     "the front's sockets take the system's limit (net.core.somaxconn)",
+	"http-workers":               "one router process uses all processors",
+	"http-processes":             "one router process uses all processors",
+	"http-events":                "the router takes as many events as there are",
+	"buffer-size":                "vassals: give it by vassal-set; the front's limit is http-head-size",
+	"http-buffer-size":           "the front's limit is http-head-size",
+	"http-raw-body":              "bodies are always passed on as they come",
+	"emperor-no-blacklist":       "a crashing vassal waits by emperor-throttle, and never holds up another",
+	"emperor-graceful-shutdown":  "requests under way are always finished",
+	"emperor-required-heartbeat": "a uWSGI vassal's heartbeat is not required",
+	"emperor-stats":              "see emperor status --json",
+	"emperor-stats-server":       "see emperor status --json",
+	"stats":                      "see emperor status --json",
+}
+
+// refused are options without which a vassal would run with more rights, or as
+// somebody else, than the file says: going on would be worse than stopping.
+var refused = map[string]string{
+	"emperor-tyrant":          "not supported: vassals would run as the emperor's user instead of their files' owners; use uid and gid",
+	"emperor-tyrant-nofollow": "not supported: vassals would run as the emperor's user instead of their files' owners; use uid and gid",
+	"emperor-use-clone":       "not supported: vassals would not be put into namespaces of their own",
+	"emperor-cap":             "not supported: vassals would keep all capabilities",
+	"chroot":                  "not supported in the main file: the emperor would not be confined",
+	"unshare":                 "not supported in the main file: the emperor would not be confined",
+	"pivot-root":              "not supported in the main file: the emperor would not be confined",
+	"cap":                     "not supported in the main file: the emperor would keep all capabilities",
+}
+
+// foreign is why an option that only vassals have does nothing in the main file.
+const foreign = "has a meaning in a vassal's file only; for all vassals: vassal-set"
+
+// NewSet joins all options of the main file: ours, the router's, and, marked
+// Ignored, all those of vassals and of uWSGI itself.
+func NewSet(routerOptions []config.Option) (*config.Set, error) {
+	declared := map[string]bool{}
+	for _, group := range [][]config.Option{Options, routerOptions, config.Language} {
+		for _, o := range group {
+			declared[o.Name] = true
+			for _, alias := range o.Aliases {
+				declared[alias] = true
+			}
+		}
+	}
+	var rest []config.Option
+	for _, group := range [][]config.Option{vassal.Options, vassal.ForeignOptions()} {
+		for _, o := range group {
+			if declared[o.Name] {
+				continue
+			}
+			// As text: what a value should look like is not our business here.
+			argument := o.Argument
+			if argument == config.ByType && (o.Type == config.Bool || o.Type == config.Flag) {
+				argument = config.Optional
+			}
+			o.Argument, o.Type, o.Min, o.Max, o.Default = argument, config.String, 0, 0, ""
+			o.Repeat = true
+			o.Ignored = foreign
+			if why, ok := meaningless[o.Name]; ok {
+				o.Ignored = why
+			}
+			rest = append(rest, o)
+			declared[o.Name] = true
+		}
+	}
+	return config.NewSet(Options, routerOptions, rest)
+}

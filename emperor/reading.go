@@ -1,0 +1,126 @@
+package emperor
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"emperor/emperor/monitor"
+	"emperor/internal/config"
+	"emperor/vassal"
+)
+
+// reading is a vassal's file, read.
+type reading struct {
+	spec     *vassal.Spec // nil when there are errors among the problems
+	problems config.Problems
+	// includes are the other files it was read from, or would have been.
+	includes []string
+	// print is what the includes looked like; valid when stable.
+	print monitor.Fingerprint
+	// stable: no file changed while it was read, and none is so young that a
+	// change would leave no trace.
+	stable bool
+}
+
+// read reads one vassal's file. includes are those known from the last time.
+func (m *Main) read(item monitor.Item, includes []string) reading {
+	for range 3 {
+		// Files that are seen first when they are read have to be read once more, to
+		// know that they did not change meanwhile.
+		own, others := monitor.FingerprintOf([]string{item.Path}), monitor.FingerprintOf(includes)
+		r := m.readOnce(item)
+		r.stable = own == monitor.FingerprintOf([]string{item.Path}) && others == monitor.FingerprintOf(includes)
+		r.print = others
+		if !r.stable || slices.Equal(r.includes, includes) {
+			return r
+		}
+		includes = r.includes
+	}
+	r := m.readOnce(item)
+	r.print = monitor.FingerprintOf(r.includes)
+	return r // what it includes is different each time: not stable
+}
+
+func (m *Main) readOnce(item monitor.Item) reading {
+	request := m.reading(item)
+	spec, problems := vassal.ReadSpec(request)
+	r := reading{spec: spec, problems: problems}
+	if spec != nil {
+		r.includes = spec.Files
+	} else {
+		// Which files it would have been: mending any of them must be noticed.
+		set, err := config.NewSet()
+		if err == nil {
+			c, _ := config.Load(config.Request{
+				Set: set, File: request.Argument, Env: request.Env, Dir: request.Dir, Vassal: true,
+				IncludeBefore: request.IncludeBefore, IncludeAfter: request.IncludeAfter,
+				InheritBefore: request.InheritBefore, InheritAfter: request.InheritAfter, SetBefore: request.Set,
+			})
+			r.includes = c.Files
+		}
+	}
+	r.includes = slices.DeleteFunc(slices.Clone(r.includes), func(file string) bool { return file == item.Path })
+	slices.Sort(r.includes)
+	r.includes = slices.Compact(r.includes)
+	return r
+}
+
+// reading is what a uWSGI started for that file would be told.
+func (m *Main) reading(item monitor.Item) vassal.Reading {
+	r := vassal.Reading{
+		Name: item.Name, File: item.Path,
+		Env:           m.Defaults.Environment,
+		IncludeBefore: m.includeBefore, IncludeAfter: m.includeAfter,
+		InheritBefore: m.inheritBefore, InheritAfter: m.inheritAfter,
+		UWSGI: m.Defaults.UWSGI,
+	}
+	if path, err := exec.LookPath(r.UWSGI); err == nil {
+		r.UWSGI = path
+	}
+	// uWSGI's monitors differ: a directory is entered, a glob is not.
+	if m.fromDirectory(item.Path) {
+		r.Dir, r.Argument = filepath.Split(item.Path)
+		r.Dir = filepath.Clean(r.Dir)
+	} else {
+		r.Dir, r.Argument = m.Source.Dir, item.Path
+	}
+	for _, extension := range m.Monitor.Extensions {
+		if extension != "" && strings.HasSuffix(item.Path, extension) {
+			r.ExtraExtension = true
+		}
+	}
+	magic := config.Request{File: r.Argument, Dir: r.Dir, Env: r.Env, Vassal: true, EmperorPath: r.UWSGI}
+	for _, v := range m.vassalSet {
+		v.Value = magic.ExpandMagic(v.Value)
+		r.Set = append(r.Set, v)
+	}
+	if m.socketFor != nil {
+		if address, _, ok := m.socketFor(m.Front, item.Name); ok {
+			r.SocketHint = address
+		}
+	}
+	return r
+}
+
+// fromDirectory tells whether a file was found by a line that names its
+// directory, and not by a glob.
+func (m *Main) fromDirectory(path string) bool {
+	for _, p := range m.Monitor.Patterns {
+		value, ok := strings.CutPrefix(p.Value, "dir://")
+		if !ok {
+			if strings.HasPrefix(value, "glob://") {
+				continue
+			}
+			if info, err := os.Stat(m.absolute(value)); err != nil || !info.IsDir() {
+				continue
+			}
+		}
+		if m.absolute(value) == filepath.Dir(path) {
+			return true
+		}
+	}
+	return false
+}

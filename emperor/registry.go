@@ -1,0 +1,261 @@
+package emperor
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	"emperor/emperor/monitor"
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/vassal"
+)
+
+// site is a vassal, as far as the registry needs it (*vassal.Vassal).
+type site interface {
+	Run(ctx context.Context) error
+	Want(s *vassal.Spec)
+	Refuse(p config.Problems)
+	Remove()
+	Order(ctx context.Context, o vassal.Order) error
+	Status() vassal.Status
+	Follow() (last []vassal.Line, coming <-chan vassal.Line, stop func())
+}
+
+// patience is how many times a file that keeps changing under the reader is read
+// again before what was read counts as what is there. At one try per scan this is
+// some seconds.
+const patience = 30
+
+// entry is one vassal in the registry.
+type entry struct {
+	name string
+	site site
+	item monitor.Item
+	// includes are the further files it was read from, print what they looked like.
+	includes []string
+	print    monitor.Fingerprint
+
+	spec     *vassal.Spec    // the last one that was wanted; nil: none yet
+	problems config.Problems // of the last reading
+	refused  bool            // the last reading had errors
+	leaving  bool            // its file is gone
+	unread   bool            // it was not stable when it was read
+	attempts int
+	// after is a vassal whose socket this one takes over, and which does not know
+	// yet that it leaves (its file was renamed).
+	after *entry
+}
+
+// registry keeps the vassals equal to the snapshots of the monitor. Vassals are
+// known by name: one that moves to another file keeps running and gets a new
+// generation. It belongs to the emperor's loop.
+type registry struct {
+	log     *slog.Logger
+	main    *Main
+	make    func(name string) site
+	watch   func(owner string, files []string)
+	entries map[string]*entry
+
+	ctx     context.Context // of the vassals: when it ends they stop
+	ended   chan *entry
+	running sync.WaitGroup
+}
+
+func newRegistry(ctx context.Context, main *Main, makeSite func(name string) site, watch func(string, []string), log *slog.Logger) *registry {
+	return &registry{
+		log: log, main: main, make: makeSite, watch: watch, ctx: ctx,
+		entries: map[string]*entry{}, ended: make(chan *entry),
+	}
+}
+
+// all yields the entries by name.
+func (r *registry) all() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		for _, name := range slices.Sorted(maps.Keys(r.entries)) {
+			if !yield(r.entries[name]) {
+				return
+			}
+		}
+	}
+}
+
+// reconcile makes the vassals what the snapshot wants, touching only those that
+// differ. again says that some file was not stable: call it once more, soon.
+func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
+	wanted := make(map[string]monitor.Item, len(s.Items))
+	for _, item := range s.Items {
+		wanted[item.Name] = item
+	}
+	// First those that go: a renamed file takes over the socket of its old name.
+	for e := range r.all() {
+		if _, ok := wanted[e.name]; !ok && !e.leaving {
+			r.log.Info("its file is gone: finishing what it has, then ending it", "vassal", e.name, "file", e.item.Path)
+			e.leaving, e.unread, e.after = true, false, nil
+			r.watch(e.item.Path, nil)
+			e.site.Remove()
+		}
+	}
+	for _, item := range s.Items {
+		e := r.entries[item.Name]
+		if e == nil {
+			e = r.add(item.Name)
+		}
+		print, known := s.Owners[item.Path]
+		includesChanged := known && len(e.includes) > 0 && print != e.print
+		if e.item != item || e.leaving || e.unread || includesChanged {
+			again = r.update(e, item, nil) || again
+		}
+	}
+	return again
+}
+
+// adopt changes the main file that vassals are read with, and reads again those
+// that may mean something else now.
+func (r *registry) adopt(main *Main) (again bool) {
+	same := r.main.sameForVassals(main)
+	r.main = main
+	for e := range r.all() {
+		// What was refused may be in order by the new rules, or get a better message.
+		if e.leaving || same && !e.refused {
+			continue
+		}
+		again = r.update(e, e.item, e.spec) || again
+	}
+	return again
+}
+
+// update reads e's file and tells the vassal. A spec equal to unless is no news.
+func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (again bool) {
+	got := r.main.read(item, e.includes)
+	if e.item.Path != item.Path && e.item.Path != "" {
+		r.watch(e.item.Path, nil)
+	}
+	if !slices.Equal(got.includes, e.includes) || e.item.Path != item.Path {
+		r.watch(item.Path, got.includes)
+	}
+	e.item, e.includes, e.print = item, got.includes, got.print
+	if !got.stable && e.attempts < patience {
+		e.unread = true
+		e.attempts++
+		return true
+	}
+	if !got.stable {
+		r.log.Warn("the file keeps changing; taking it as it is now", "vassal", e.name, "file", item.Path)
+	}
+	e.unread, e.attempts, e.leaving = false, 0, false
+	e.problems, e.refused = got.problems, got.problems.Err() != nil
+	for _, p := range got.problems.Warnings() {
+		r.log.Warn(p.Error(), "vassal", e.name)
+	}
+	if e.refused || got.spec == nil {
+		e.refused = true
+		e.site.Refuse(got.problems)
+		return false
+	}
+	if unless != nil && reflect.DeepEqual(unless, got.spec) {
+		return false
+	}
+	e.spec = got.spec
+	e.after = r.leavingOwner(got.spec)
+	if e.after == nil {
+		e.site.Want(e.spec)
+	}
+	return false
+}
+
+// leavingOwner finds a vassal that was told to leave, has one of the sockets, and
+// has not begun to leave.
+func (r *registry) leavingOwner(spec *vassal.Spec) *entry {
+	for e := range r.all() {
+		if e.leaving && e.spec != nil && e.spec.Name != spec.Name && sharesAddress(e.spec, spec) && !hasLeft(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+func sharesAddress(a, b *vassal.Spec) bool {
+	return slices.ContainsFunc(a.Addresses(), func(x link.Address) bool {
+		return slices.ContainsFunc(b.Addresses(), func(y link.Address) bool { return x.Address == y.Address })
+	})
+}
+
+func hasLeft(e *entry) bool {
+	state := e.site.Status().State
+	return state == vassal.Leaving || state == vassal.Gone
+}
+
+// proceed starts the vassals that waited for another to leave. It is called when
+// some vassal's state has changed.
+func (r *registry) proceed() {
+	for e := range r.all() {
+		if e.after != nil && (hasLeft(e.after) || !e.after.leaving) {
+			e.after = nil
+			e.site.Want(e.spec)
+		}
+	}
+}
+
+func (r *registry) add(name string) *entry {
+	e := &entry{name: name}
+	r.entries[name] = e
+	r.launch(e)
+	return e
+}
+
+func (r *registry) launch(e *entry) {
+	s := r.make(e.name)
+	e.site = s
+	r.running.Go(func() {
+		if err := s.Run(r.ctx); err != nil {
+			r.log.Error("the vassal's supervisor ended", "vassal", e.name, "err", err)
+		}
+		select {
+		case r.ended <- e:
+		case <-r.ctx.Done(): // nobody listens any more
+		}
+	})
+}
+
+// forget is called with what came out of ended: a vassal that left is taken out;
+// one whose file came back in the last moment begins anew.
+func (r *registry) forget(e *entry) {
+	if e.leaving {
+		r.log.Info("gone", "vassal", e.name)
+		delete(r.entries, e.name)
+		r.proceed()
+		return
+	}
+	r.launch(e)
+	switch {
+	case e.refused:
+		e.site.Refuse(e.problems)
+	case e.spec != nil && e.after == nil:
+		e.site.Want(e.spec)
+	}
+}
+
+// errNotYet is what an order for a vassal gets that is on its way out.
+var errNotYet = errors.New("its file is gone; it only finishes what it has")
+
+// settled tells whether every vassal is as far as it comes by itself.
+func (r *registry) settled() bool {
+	for _, e := range r.entries {
+		if e.unread || e.after != nil {
+			return false
+		}
+		if e.refused && e.spec == nil {
+			continue
+		}
+		if !e.site.Status().Settled() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,420 @@
+package emperor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"emperor/emperor/control"
+	"emperor/internal/link"
+	"emperor/internal/proc"
+	"emperor/internal/sysd"
+)
+
+// linkDescriptor is the router's end of the link in the child.
+const linkDescriptor = 3
+
+const (
+	// steady is how long a router must have lived for its crash to be taken as a
+	// single one: it is then started again at once.
+	steady = 10 * time.Second
+	// Otherwise the wait doubles between these.
+	shortestWait = 100 * time.Millisecond
+	longestWait  = 5 * time.Second
+)
+
+// routerChild keeps one router running: the same binary, another process. It is
+// started when there is a listener for it, started again when it ends, and told
+// everything each time. Nothing it does closes a listening socket: those are the
+// emperor's, and clients who come while there is no router wait in the kernel.
+type routerChild struct {
+	log     *slog.Logger
+	starter *proc.Starter
+	front   *front
+	program string // the binary
+	user    *proc.Credential
+
+	requests chan routerRequest
+	quits    chan routerQuit
+	status   atomic.Pointer[control.RouterStatus]
+	counted  atomic.Pointer[link.Counters]
+
+	// What follows belongs to Run.
+	current  *routerRequest   // what the router is to have; nil before the first
+	live     *routerProcess   // takes connections
+	draining []*routerProcess // finish what they have
+	crashes  int              // in a row, each soon after its start
+	restarts int
+	retry    *time.Timer
+	children sync.WaitGroup
+}
+
+// routerRequest is a whole configuration with its sockets.
+type routerRequest struct {
+	configuration link.Configuration
+	listeners     []*bound
+	reply         chan error
+}
+
+type routerQuit struct {
+	ctx  context.Context
+	done chan struct{}
+}
+
+// newRouterChild makes one; nothing happens before Run.
+func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, log *slog.Logger) *routerChild {
+	return &routerChild{
+		log:     log,
+		starter: starter,
+		front:   front,
+		// Our own binary, also when the file was replaced since: a router of another
+		// version might not understand us.
+		program:  "/proc/self/exe",
+		user:     user,
+		requests: make(chan routerRequest),
+		quits:    make(chan routerQuit),
+	}
+}
+
+// Configure gives the router options and sockets and returns when they are in
+// force, or the error for which everything stays as it was. The sockets must stay
+// open until the next Configure has returned. Run must be running.
+func (r *routerChild) Configure(ctx context.Context, c link.Configuration, listeners []*bound) error {
+	c.Listeners = make([]link.Listener, len(listeners))
+	for i, l := range listeners {
+		c.Listeners[i] = l.Listener
+	}
+	q := routerRequest{configuration: c, listeners: listeners, reply: make(chan error, 1)}
+	select {
+	case r.requests <- q:
+		return <-q.reply
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Quit makes the routers finish what they have, until ctx ends, and ends them.
+// Nothing is started after it; Run returns.
+func (r *routerChild) Quit(ctx context.Context) {
+	q := routerQuit{ctx: ctx, done: make(chan struct{})}
+	r.quits <- q
+	<-q.done
+}
+
+// Status is what `emperor status` shows; nil before there was a router.
+func (r *routerChild) Status() *control.RouterStatus { return r.status.Load() }
+
+// Run keeps the router running until Quit. When ctx ends, routers are ended
+// without being asked.
+func (r *routerChild) Run(ctx context.Context) {
+	r.retry = time.NewTimer(time.Hour)
+	r.retry.Stop()
+	for {
+		var ended, leaving <-chan struct{}
+		if r.live != nil {
+			ended, leaving = r.live.ended, r.live.leaving
+		}
+		select {
+		case q := <-r.requests:
+			q.reply <- r.apply(ctx, q)
+		case <-ended:
+			r.lost(ctx)
+		case <-leaving:
+			r.log.Warn("the router was told to end, but not by us; starting another on the same sockets", "pid", r.live.process.PID())
+			r.drain(r.live)
+			r.live = nil
+			r.restart(ctx)
+		case <-r.retry.C:
+			r.restart(ctx)
+		case q := <-r.quits:
+			r.quit(q.ctx)
+			close(q.done)
+			return
+		case <-ctx.Done():
+			r.quit(ctx)
+			return
+		}
+		r.forgetDrained()
+	}
+}
+
+// apply brings a new configuration into force, in the running router if there is
+// one.
+func (r *routerChild) apply(ctx context.Context, q routerRequest) error {
+	if r.live != nil {
+		err := r.live.configure(ctx, q)
+		if !errors.Is(err, link.ErrGone) {
+			if err == nil {
+				r.current = &q
+				r.publish("running", r.status.Load().Reason)
+			}
+			return err
+		}
+		r.children.Go(r.live.kill) // it may be half gone
+		r.live = nil
+	}
+	if len(q.listeners) == 0 {
+		r.current = &q
+		r.status.Store(nil)
+		return nil // nobody to answer
+	}
+	p, err := r.start(ctx, q)
+	if err != nil {
+		if r.current != nil && len(r.current.listeners) > 0 {
+			r.retry.Reset(r.wait())
+		}
+		return err
+	}
+	r.current, r.live = &q, p
+	r.publish("running", "")
+	return nil
+}
+
+// lost is called when the router has ended without having been asked to.
+func (r *routerChild) lost(ctx context.Context) {
+	p := r.live
+	r.live = nil
+	r.restarts++
+	how := p.process.Exit().String()
+	lived := time.Since(p.started)
+	if lived >= steady {
+		r.crashes = 0
+	}
+	wait := r.wait()
+	r.crashes++
+	r.log.Error("the router ended unexpectedly; clients who come now wait until it is back", "pid", p.process.PID(), "exit", how, "lived", lived.Round(time.Millisecond), "restart_in", wait)
+	r.publish("failed", how)
+	if wait > 0 {
+		r.retry.Reset(wait)
+		return
+	}
+	r.restart(ctx)
+}
+
+// wait is how long the next start is put off: not at all after the first crash.
+func (r *routerChild) wait() time.Duration {
+	if r.crashes == 0 {
+		return 0
+	}
+	return min(shortestWait<<min(r.crashes-1, 10), longestWait)
+}
+
+func (r *routerChild) restart(ctx context.Context) {
+	p, err := r.start(ctx, *r.current)
+	if err != nil {
+		r.crashes++
+		wait := r.wait()
+		r.log.Error("the router could not be started again", "err", err, "next_try_in", wait)
+		r.publish("failed", err.Error())
+		r.retry.Reset(wait)
+		return
+	}
+	r.live = p
+	r.publish("running", "restarted")
+	r.log.Info("the router is back", "pid", p.process.PID())
+}
+
+// start starts a router and tells it everything.
+func (r *routerChild) start(ctx context.Context, q routerRequest) (*routerProcess, error) {
+	r.retry.Stop()
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	p, err := r.spawn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = r.front.connect(ctx, p.peer)
+	if err == nil {
+		err = p.configure(ctx, q)
+	}
+	if err != nil {
+		p.kill()
+		if errors.Is(err, link.ErrGone) {
+			err = fmt.Errorf("the router ended while it was being configured: %s", p.process.Exit())
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+// spawn starts the process.
+func (r *routerChild) spawn(ctx context.Context) (*routerProcess, error) {
+	conn, theirs, err := link.Pair()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = syscall.Close(theirs) }()
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+		_ = conn.Close()
+		return nil, os.NewSyscallError("pipe2", err)
+	}
+	defer func() { _ = syscall.Close(pipe[1]) }()
+	_ = syscall.SetNonblock(pipe[0], true)
+	output := os.NewFile(uintptr(pipe[0]), "router output")
+
+	command := &proc.Command{
+		Name: "router", Path: r.program,
+		Args:              []string{"emperor", "router", "--link", fmt.Sprint(linkDescriptor)},
+		Env:               sysd.StripEnv(os.Environ()),
+		Files:             map[int]int{1: pipe[1], 2: pipe[1], linkDescriptor: theirs},
+		Credential:        r.user,
+		Umask:             -1,
+		ParentDeathSignal: true,
+	}
+	process, err := r.starter.Start(ctx, command)
+	if r.user != nil && errors.Is(err, syscall.EPERM) {
+		// Root without CAP_SETUID, as in some containers: there is nobody else to be.
+		r.log.Warn("the router cannot be run by another user here; it runs as the emperor's own", "uid", r.user.UID, "err", err)
+		r.user, command.Credential = nil, nil
+		process, err = r.starter.Start(ctx, command)
+	}
+	if err != nil {
+		_ = conn.Close()
+		_ = output.Close()
+		return nil, fmt.Errorf("the router: %w", err)
+	}
+	p := &routerProcess{
+		process: process, peer: link.NewPeer(conn), started: time.Now(),
+		leaving: make(chan struct{}), ended: make(chan struct{}),
+	}
+	r.children.Go(func() { relay(output, r.log) })
+	r.children.Go(func() {
+		_ = p.peer.Run(func(m *link.Message, descriptors []int) { r.handle(p, m, descriptors) })
+		// A router without its emperor's word is of no use, and one that closed the
+		// link ends by itself. Draining ones keep theirs open to the end.
+		select {
+		case <-process.Done():
+		case <-time.After(time.Second):
+			p.kill()
+		}
+		<-process.Done()
+		r.front.disconnect(p.peer)
+		_ = p.peer.Close()
+		close(p.ended)
+	})
+	r.children.Go(func() {
+		<-process.Done()
+		_ = p.peer.Close() // should somebody else hold its end
+	})
+	return p, nil
+}
+
+// handle takes what a router says.
+func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []int) {
+	for _, fd := range descriptors {
+		_ = syscall.Close(fd) // a router has none for us
+	}
+	switch m.Kind {
+	case link.Leaving:
+		p.once.Do(func() { close(p.leaving) })
+	case link.Counted:
+		r.counted.Store(m.Counters)
+	}
+}
+
+// drain lets a router that is on its way out finish beside its successor.
+func (r *routerChild) drain(p *routerProcess) {
+	const most = 4
+	r.draining = append(r.draining, p)
+	if len(r.draining) > most {
+		r.log.Warn("too many routers are still finishing requests; ending the oldest", "pid", r.draining[0].process.PID())
+		r.children.Go(r.draining[0].kill)
+		r.draining = r.draining[1:]
+	}
+}
+
+func (r *routerChild) forgetDrained() {
+	kept := r.draining[:0]
+	for _, p := range r.draining {
+		select {
+		case <-p.ended:
+		default:
+			kept = append(kept, p)
+		}
+	}
+	r.draining = kept
+}
+
+// quit asks every router to finish, waits until ctx ends, and ends the rest.
+func (r *routerChild) quit(ctx context.Context) {
+	all := r.draining
+	if r.live != nil {
+		all = append(all, r.live)
+	}
+	r.publish("stopping", "the emperor is ending")
+	for _, p := range all {
+		_ = p.peer.Send(link.Message{Kind: link.Quit})
+	}
+	for _, p := range all {
+		select {
+		case <-p.ended:
+		case <-ctx.Done():
+			if p.running() {
+				r.log.Warn("the router did not finish in time; requests under way are cut", "pid", p.process.PID())
+			}
+			p.kill()
+		}
+	}
+	r.children.Wait()
+	r.live, r.draining = nil, nil
+	r.publish("stopped", "the emperor is ending")
+}
+
+func (r *routerChild) publish(state, reason string) {
+	s := &control.RouterStatus{State: state, Since: time.Now(), Reason: reason, Restarts: r.restarts}
+	if old := r.status.Load(); old != nil && old.State == state {
+		s.Since = old.Since
+	}
+	if r.live != nil {
+		s.PID = r.live.process.PID()
+	}
+	if r.current != nil {
+		for _, l := range r.current.listeners {
+			s.Listeners = append(s.Listeners, l.Option+" = "+l.Address)
+		}
+	}
+	r.status.Store(s)
+}
+
+// routerProcess is one life of the router.
+type routerProcess struct {
+	process *proc.Process
+	peer    *link.Peer
+	started time.Time
+	once    sync.Once
+	leaving chan struct{} // closed when it says that it is going
+	ended   chan struct{} // closed when it is gone
+}
+
+func (p *routerProcess) configure(ctx context.Context, q routerRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	descriptors := make([]int, len(q.listeners))
+	for i, l := range q.listeners {
+		descriptors[i] = l.fd
+	}
+	return p.peer.Call(ctx, link.Message{Kind: link.Configure, Configuration: &q.configuration}, descriptors...)
+}
+
+func (p *routerProcess) running() bool {
+	select {
+	case <-p.process.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends it at once, and returns when it is gone.
+func (p *routerProcess) kill() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = p.process.KillTree(ctx) // it has no children, and SIGKILL can not be refused
+}

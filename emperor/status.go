@@ -1,0 +1,165 @@
+package emperor
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+	"time"
+
+	"emperor/emperor/control"
+	"emperor/internal/config"
+	"emperor/vassal"
+)
+
+// view is what the loop publishes for everybody else: immutable.
+type view struct {
+	config   string
+	problems []string
+	vassals  map[string]viewed
+	names    []string // sorted
+}
+
+// viewed is one vassal in a view.
+type viewed struct {
+	site     site
+	file     string
+	spec     *vassal.Spec
+	problems []string
+	leaving  bool
+}
+
+var _ control.Emperor = (*Emperor)(nil)
+
+// publish replaces the view. It is called by the loop after each change.
+func (e *Emperor) publish() {
+	v := &view{config: e.main.Name(), problems: texts(e.problems), vassals: map[string]viewed{}}
+	if e.registry != nil {
+		for entry := range e.registry.all() {
+			one := viewed{site: entry.site, file: entry.item.Path, spec: entry.spec, leaving: entry.leaving}
+			if entry.refused {
+				one.problems = texts(entry.problems.Errors())
+			}
+			v.vassals[entry.name] = one
+			v.names = append(v.names, entry.name)
+		}
+	}
+	e.view.Store(v)
+}
+
+func texts(problems config.Problems) []string {
+	var out []string
+	for _, p := range problems {
+		out = append(out, p.Error())
+	}
+	return out
+}
+
+// Status implements control.Emperor.
+func (e *Emperor) Status() control.Status {
+	v := e.view.Load()
+	s := control.Status{
+		Version: e.program.Version, PID: os.Getpid(), Since: e.since,
+		Config: v.config, Problems: v.problems, Vassals: []control.VassalStatus{},
+	}
+	if e.router != nil {
+		s.Router = e.router.Status()
+	}
+	for _, name := range v.names {
+		one := v.vassals[name].status()
+		one.Log = nil
+		s.Vassals = append(s.Vassals, one)
+	}
+	return s
+}
+
+// Vassal implements control.Emperor.
+func (e *Emperor) Vassal(name string) (control.VassalStatus, bool) {
+	one, ok := e.view.Load().vassals[name]
+	if !ok {
+		return control.VassalStatus{}, false
+	}
+	return one.status(), true
+}
+
+// Order implements control.Emperor.
+func (e *Emperor) Order(ctx context.Context, name string, o control.Order) error {
+	one, ok := e.view.Load().vassals[name]
+	if !ok {
+		return fmt.Errorf("there is no vassal %q", name)
+	}
+	if one.leaving {
+		return errNotYet
+	}
+	e.log.Info("ordered", "vassal", name, "order", string(o))
+	return one.site.Order(ctx, vassal.Order(o))
+}
+
+// Logs implements control.Emperor.
+func (e *Emperor) Logs(ctx context.Context, name string, follow bool) iter.Seq[control.LogLine] {
+	return func(yield func(control.LogLine) bool) {
+		one, ok := e.view.Load().vassals[name]
+		if !ok {
+			return
+		}
+		last, coming, stop := one.site.Follow()
+		defer stop()
+		for _, line := range last {
+			if !yield(logLine(line)) {
+				return
+			}
+		}
+		for follow {
+			select {
+			case line, ok := <-coming:
+				if !ok || !yield(logLine(line)) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func logLine(l vassal.Line) control.LogLine {
+	return control.LogLine{Time: l.Time, Generation: l.Generation, Text: l.Text}
+}
+
+// status translates a vassal's own status into what the control socket shows.
+func (one viewed) status() control.VassalStatus {
+	s := one.site.Status()
+	out := control.VassalStatus{
+		Name: s.Name, File: one.file,
+		Kind: s.Kind.String(), State: s.State.String(), Since: s.Since, Reason: s.Reason,
+		Generation: s.Generation, PIDs: s.PIDs, Restarts: int(s.Restarts), Retry: s.RetryAt,
+		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
+		Problems: one.problems,
+	}
+	if s.State == vassal.Ready && s.Loyal {
+		out.State = "loyal"
+	}
+	if one.spec != nil {
+		out.KindReason = one.spec.KindReason
+	}
+	if s.Problem != "" && !slices.Contains(out.Problems, s.Problem) && len(out.Problems) == 0 {
+		out.Problems = append(slices.Clone(out.Problems), s.Problem)
+	}
+	for _, a := range s.Addresses {
+		out.Sockets = append(out.Sockets, a.Protocol+":"+a.Address)
+	}
+	for _, line := range s.Lines {
+		out.Log = append(out.Log, logLine(line))
+	}
+	return out
+}
+
+// logStatus is what SIGUSR1 asks for: one line per vassal.
+func (e *Emperor) logStatus() {
+	for entry := range e.registry.all() {
+		s := entry.site.Status()
+		e.log.Info("status", "vassal", entry.name, "state", s.State.String(), "since", s.Since.Format(time.DateTime),
+			"generation", s.Generation, "pids", fmt.Sprint(s.PIDs), "restarts", s.Restarts, "reason", s.Reason)
+	}
+}
