@@ -75,6 +75,18 @@ func (c *client) refuseBody(err error) {
 	}
 }
 
+// refuseExpectation answers as uWSGI does where http-manage-expect has a limit:
+// 413 without a body.
+func (c *client) refuseExpectation() {
+	x := c.x
+	c.closeAfter()
+	head := http1.ResponseHead{Close: true}
+	x.answer = head.Append(x.answer[:0], &http1.Response{Minor: 1, Status: 413})
+	c.complain(slog.LevelInfo, "request refused", slog.Int("status", 413), slog.String("reason", "the body is larger than http-manage-expect allows"),
+		slog.String("host", string(x.request.HostField)), slog.Int64("length", x.request.ContentLength))
+	_ = c.write(x.answer)
+}
+
 // answerByRule answers what a rule says.
 func (c *client) answerByRule(d *rule.Decision) {
 	x := c.x
@@ -86,6 +98,9 @@ func (c *client) answerByRule(d *rule.Decision) {
 		x.scratch = append(append(append(x.scratch, "Location: "...), d.Location...), "\r\n"...)
 	}
 	head := http1.ResponseHead{ContentLength: int64(len(d.Body)), Close: c.closeAfterThis || !x.body.whole, Extra: x.scratch}
+	if d.Code == 204 || d.Code == 304 {
+		head.ContentLength = -1 // RFC 9110 §8.6: there is no body to have a length
+	}
 	response := http1.Response{Minor: 1, Status: d.Code, Reason: d.Reason}
 	if len(d.Body) > 0 {
 		response.Fields = append(response.Fields, http1.Field{Name: contentTypeName, Value: textPlain})

@@ -37,7 +37,7 @@ func (b *body) expect(c *client) {
 	*b = body{
 		client: c, chunked: r.Chunked, remaining: max(r.ContentLength, 0),
 		whole:     !r.HasBody(),
-		invite:    r.Expect100,
+		invite:    r.Expect100 && r.HasBody(),
 		collected: b.collected[:0],
 	}
 	if cap(b.collected) > collected {

@@ -45,12 +45,11 @@ func (c *client) serveRequest() bool {
 // expectation acts on http-manage-expect; false when the request was refused.
 func (c *client) expectation() bool {
 	x := c.x
-	if !x.request.Expect100 || c.settings.manageExpect == 0 {
+	if !x.body.invite || c.settings.manageExpect == 0 {
 		return true
 	}
 	if limit := c.settings.manageExpect; limit > 1 && x.request.ContentLength > limit {
-		c.closeAfter()
-		c.answer(413, "the request body is too large", nil)
+		c.refuseExpectation()
 		return false
 	}
 	x.body.invite = false

@@ -111,13 +111,17 @@ func (c *client) readResponseHead(conn *upstream.Conn) (int, error) {
 		}
 		n, err := conn.Read(x.back[x.last:])
 		x.last += n
-		if err != nil {
-			if err == io.EOF {
-				if x.first == x.last {
-					return 0, errEmpty
-				}
-				return 0, fmt.Errorf("%w: it ends in the middle of its head", errGarbage)
-			}
+		switch {
+		case err == nil:
+			conn.Deadline.Set(c.settings.responseTimeout) // a slow vassal is not a silent one
+		case errors.Is(err, upstream.ErrTimeout) || errors.Is(err, upstream.ErrAborted):
+			return 0, err
+		case x.first < x.last:
+			// Whatever the error is: it answered, so nothing may be sent again.
+			return 0, fmt.Errorf("%w: it ends in the middle of its head", errGarbage)
+		case err == io.EOF:
+			return 0, errEmpty
+		default:
 			return 0, err
 		}
 	}
@@ -135,7 +139,9 @@ func (c *client) relayResponse(conn *upstream.Conn) outcome {
 	chunk := false
 	switch r.Framing {
 	case http1.NoBody:
-		head.ContentLength = r.ContentLength
+		if r.Status != 204 { // RFC 9110 §8.6: no length there; HEAD and 304 say what a GET would get
+			head.ContentLength = r.ContentLength
+		}
 	case http1.Length:
 		head.ContentLength = r.ContentLength
 	case http1.InChunks, http1.UntilClose:

@@ -1,0 +1,144 @@
+package router
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/link"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must happen. Nothing is asserted
+// about how fast it does.
+const patience = 30 * time.Second
+
+// front is a Router under test with one TCP and one unix listener.
+type front struct {
+	*Router
+	t       *testing.T
+	options []link.Option
+	tcp     net.Listener // the emperor's copies, which stay open
+	unix    net.Listener
+	log     *lines
+}
+
+// newFront starts a router with options written as "key = value".
+func newFront(t *testing.T, options ...string) *front {
+	t.Helper()
+	f := &front{t: t, log: &lines{}}
+	r, err := New(slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Router = r
+	if f.tcp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	if f.unix, err = net.Listen("unix", filepath.Join(t.TempDir(), "front.sock")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Close()
+		_ = f.tcp.Close()
+		_ = f.unix.Close()
+		if t.Failed() {
+			t.Logf("the router's log:\n%s", f.log)
+		}
+	})
+	if err := f.configure(options...); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// configure sends a configuration as the emperor would, with both listeners.
+func (f *front) configure(options ...string) error {
+	f.t.Helper()
+	c := &link.Configuration{Listeners: []link.Listener{
+		{Option: "http", Address: f.tcp.Addr().String(), File: "uwsgi.ini", Line: 1},
+		{Option: "http", Address: f.unix.Addr().String(), File: "uwsgi.ini", Line: 2},
+	}}
+	for i, option := range options {
+		key, value, _ := strings.Cut(option, "=")
+		c.Options = append(c.Options, link.Option{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value), File: "uwsgi.ini", Line: i + 3})
+	}
+	return f.Configure(c, []int{descriptor(f.t, f.tcp), descriptor(f.t, f.unix)})
+}
+
+// adjust replaces the settings in force by a changed copy: limits shorter than
+// a configuration can express.
+func (f *front) adjust(change func(s *Settings)) {
+	s := *f.current()
+	change(&s)
+	f.settings.Store(&s)
+}
+
+// vassals sends rows of the vassal table.
+func (f *front) vassals(rows ...link.Vassal) {
+	f.t.Helper()
+	if err := f.Table(&link.Table{Vassals: rows}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// row is a table row for the fake vassal v.
+func row(name string, generation uint64, state link.State, vassals ...*vassal) link.Vassal {
+	r := link.Vassal{Name: name, Generation: generation, State: state}
+	for _, v := range vassals {
+		r.Addresses = append(r.Addresses, link.Address{Address: v.address, Protocol: v.protocol})
+	}
+	return r
+}
+
+// descriptor returns a raw copy of a listener's descriptor, to be given away.
+func descriptor(t *testing.T, l net.Listener) int {
+	t.Helper()
+	raw, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := -1
+	if controlErr := raw.Control(func(socket uintptr) { fd, err = unix.FcntlInt(socket, unix.F_DUPFD_CLOEXEC, 0) }); controlErr != nil || err != nil {
+		t.Fatal(controlErr, err)
+	}
+	return fd
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// eventually waits for a state that no event announces.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v in vain: %s", patience, what)
+		}
+	}
+}
