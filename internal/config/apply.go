@@ -65,7 +65,7 @@ func (l *loader) value(e *entry, o Option, known bool) Value {
 		l.mistake(e.pos, e.key, "%s", problem)
 	}
 	if !l.req.Vassal && o.Where == Vassal {
-		l.warn(e.pos, e.key, "has no effect in the main file; it belongs into a vassal's")
+		l.warn(e.pos, e.key, "has no effect in the main file; it belongs in a vassal's file")
 	}
 	return v
 }

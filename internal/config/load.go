@@ -23,7 +23,8 @@ type Request struct {
 	// vassals-inherit.
 	IncludeBefore, IncludeAfter, InheritBefore, InheritAfter []string
 	// SetBefore is vassal-set: set before the file is read, so the file wins for
-	// scalar options and these win for placeholders.
+	// scalar options and these win for placeholders. Magic variables in them have
+	// been expanded by the caller (ExpandMagic), who passes the same text to uWSGI.
 	SetBefore []Value
 	// Late names placeholders that the caller fills in later, each with the one
 	// value (possibly "") of its own option that does not count as a definition:
@@ -86,7 +87,6 @@ func (l *loader) readVassal() {
 	l.inheritFiles(l.req.InheritBefore)
 	l.includeFiles(l.req.IncludeBefore)
 	for _, v := range l.req.SetBefore {
-		v.Value = l.req.ExpandMagic(v.Value)
 		l.noteReferences(v.Value)
 		l.block, l.running = nil, false
 		l.append(&entry{key: v.Key, value: v.Value, has: v.HasValue, pos: v.Pos, quiet: true,

@@ -258,7 +258,7 @@ func TestVassalPrecedence(t *testing.T) {
 		r.Env = append(r.Env, "UWSGI_CHDIR=/env")
 		r.SetBefore = []Value{
 			{Key: "chdir", Value: "/set", HasValue: true, Pos: Pos{File: "main.ini", Line: 3}},
-			{Key: "sph", Value: "%n-%%", HasValue: true},
+			{Key: "sph", Value: r.ExpandMagic("%n-%%"), HasValue: true},
 			{Key: "unused-by-this-one", Value: "1", HasValue: true},
 		}
 		r.IncludeBefore, r.IncludeAfter = []string{"incb.ini"}, []string{"inc.ini"}
@@ -284,6 +284,29 @@ func TestVassalPrecedence(t *testing.T) {
 	}
 	if v := c.All("chdir")[2]; v.Pos.String() != "main.ini:3" {
 		t.Errorf("vassal-set lost its place: %s", v.Pos)
+	}
+}
+
+func TestExpandMagic(t *testing.T) {
+	r := Request{File: "d/blog.ini", Dir: "/srv"}
+	for text, want := range map[string]string{
+		"/run/%n.sock": "/run/blog.sock", "%d%s %N": "/srv/d/blog.ini blog", "%(x) %%n": "%(x) %n", "plain": "plain",
+		"%Y-%m-%d": "%Y-%m-%d", "100%": "100%", "50% of %n": "50% of %n",
+	} {
+		if got := r.ExpandMagic(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestWrongPlace(t *testing.T) {
+	set, err := NewSet([]Option{{Name: "command", Where: Vassal}, {Name: "both"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, problems := Load(Request{Set: set, Args: []string{"--command", "x", "--both", "y"}, Dir: "/"})
+	if got := problems.String(); got != "command line: warning: command: has no effect in the main file; it belongs in a vassal's file\n" {
+		t.Error(got)
 	}
 }
 

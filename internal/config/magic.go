@@ -11,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"emperor/internal/uini"
 )
 
 // magicTable is what "%" and a letter stand for. The entries that describe a file
@@ -122,9 +120,10 @@ func pathHash(path string) string {
 	return fmt.Sprintf("%02X%02X%02X%02X", byte(h), byte(h>>8), byte(h>>16), byte(h>>24))
 }
 
-// ExpandMagic replaces the magic variables in text by what they are for the
-// request's file. It serves vassal-set values, whose "%%n" in the main file is
-// "%n" here; Load does it for SetBefore by itself.
+// ExpandMagic replaces the magic variables in a vassal-set value by what they are
+// for the request's file: "%%n" in the main file is "%n" here. uWSGI hands such a
+// value on as it is, and some want it so: a text with a "%" that is no magic
+// variable (log-date = %Y-%m-%d, 100%) is left alone altogether.
 func (r Request) ExpandMagic(text string) string {
 	if !strings.Contains(text, "%") {
 		return text
@@ -136,7 +135,29 @@ func (r Request) ExpandMagic(text string) string {
 	t := newMagicTable(r, dir)
 	t.fill(splitSection(r.File))
 	t.fillUpper()
-	return uini.Substitute(text, uini.Magic{Values: t.values})
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '%' {
+			out.WriteByte(text[i])
+			continue
+		}
+		i++
+		if i == len(text) {
+			return text
+		}
+		value, known := t.values[text[i]]
+		switch {
+		case text[i] == '%':
+			out.WriteByte('%')
+		case text[i] == '(':
+			out.WriteString("%(")
+		case known:
+			out.WriteString(value)
+		default:
+			return text
+		}
+	}
+	return out.String()
 }
 
 func hostname() string {

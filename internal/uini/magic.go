@@ -106,14 +106,3 @@ func (l *line) magic(magic Magic, c byte, text *strings.Builder, number int) int
 	}
 	return number
 }
-
-// Substitute replaces the magic variables of a text that is not a file's (a
-// value given elsewhere). As in a file, "%" and an unknown character vanish.
-func Substitute(text string, magic Magic) string {
-	lines := substitute(magic, []Part{{Data: []byte(text)}})
-	out := make([]string, len(lines))
-	for i, l := range lines {
-		out[i] = l.text
-	}
-	return strings.Join(out, "\n")
-}
