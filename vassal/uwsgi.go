@@ -36,7 +36,8 @@ type uwsgiBody struct {
 	pidFiles  []string // that we wrote
 
 	watching sync.WaitGroup // the reader of the control descriptor
-	end1     sync.Once
+	hungUp   chan struct{}  // closed when uWSGI has closed its end of it
+	endOnce  sync.Once
 }
 
 func newUWSGIBody(s surroundings) *uwsgiBody { return &uwsgiBody{surroundings: s} }
@@ -224,10 +225,12 @@ func (b *uwsgiBody) knock() {
 
 // watch reads the control descriptor for the rest of its life.
 func (b *uwsgiBody) watch(events <-chan pipe.Report) {
-	if events == nil {
-		return
-	}
+	b.hungUp = make(chan struct{})
 	b.watching.Go(func() { // ends when end closes the descriptor
+		defer close(b.hungUp)
+		if events == nil {
+			return
+		}
 		for event := range events {
 			if event == pipe.Loyal {
 				b.loyal()
@@ -254,16 +257,33 @@ func (b *uwsgiBody) promote() error        { return nil }
 func (b *uwsgiBody) quiet() bool           { return true } // what waits is for the next generation
 func (b *uwsgiBody) alone() string         { return "" }
 
-// retire: byte 2 lets the workers finish their requests; TERM is a stop, too,
-// because of die-on-term, but a brutal one.
+// retire: byte 2 lets the workers finish their requests. The master closes its
+// end of the control descriptor just before it tells them, so that is waited for:
+// on a busy machine it can take longer than any fixed pause. (TERM is a stop, too,
+// because of die-on-term, but a brutal one.)
 func (b *uwsgiBody) retire() {
 	if err := b.conn.Send(pipe.StopGraceful); err != nil {
 		b.process.Signal(syscall.SIGTERM)
+		return
+	}
+	if b.hungUp == nil {
+		return // it never was ready; nobody reads the descriptor
+	}
+	over, stop := after(b.clock, hangUpTime)
+	defer stop()
+	select {
+	case <-b.hungUp:
+	case <-b.process.Done():
+	case <-over:
 	}
 }
 
+// hangUpTime is how long the router holds requests at most for a master that
+// does not react.
+const hangUpTime = time.Second
+
 func (b *uwsgiBody) end(ctx context.Context) {
-	b.end1.Do(func() {
+	b.endOnce.Do(func() {
 		if b.process != nil {
 			killTree(ctx, b.log, b.process)
 			b.removePIDFiles()
