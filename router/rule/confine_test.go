@@ -121,18 +121,34 @@ func checkAddress(t *testing.T, pattern, address string, q *Query) {
 	}
 }
 
-func checkLocations(t *testing.T, q *Query) {
-	locations := []struct{ location, host string }{
-		{"http://x.com$1", "x.com"}, {"http://x.com/$1", "x.com"}, {"http://x.com/?q=$1", "x.com"}, {"http://x.com:80$1", "x.com:80"},
-		{"//x.com$1", "x.com"}, {"http://$1.x.com/", ".x.com"}, {"http://a-$1.x.com:80/$1", ".x.com:80"},
-		{"/$1", ""}, {"/a/$1", ""}, {"/?$1", ""},
+// locations are redirects, compiled for a decoded and for a raw subject, and the
+// host (or, with a dot, its end) that each must keep.
+var locations = func() []*redirection {
+	list := []*redirection{
+		{"http://x.com$1", "x.com", nil}, {"http://x.com/$1", "x.com", nil}, {"http://x.com/?q=$1", "x.com", nil}, {"http://x.com:80$1", "x.com:80", nil},
+		{"//x.com$1", "x.com", nil}, {"http://$1.x.com/", ".x.com", nil}, {"http://a-$1.x.com:80/$1", ".x.com:80", nil},
+		{"/$1", "", nil}, {"/a/$1", "", nil}, {"/?$1", "", nil},
 	}
-	for _, key := range []string{"route", "route-uri"} {
-		for _, test := range locations {
-			table, problems := Compile([]Source{{key, "^(?s)/?(.*)$ redirect:" + test.location, "", 0}})
+	for _, r := range list {
+		for _, key := range []string{"route", "route-uri"} {
+			table, problems := Compile([]Source{{key, "^(?s)/?(.*)$ redirect:" + r.location, "", 0}})
 			if problems != nil {
-				t.Fatal(problems)
+				panic(problems[0])
 			}
+			r.tables = append(r.tables, table)
+		}
+	}
+	return list
+}()
+
+type redirection struct {
+	location, host string
+	tables         []*Table
+}
+
+func checkLocations(t *testing.T, q *Query) {
+	for _, test := range locations {
+		for _, table := range test.tables {
 			var d Decision
 			table.Match(q, &d)
 			if d.Kind != Redirect {

@@ -69,14 +69,15 @@ func (l *linear) trace(q *Query) string {
 		if name != "addvar:V" {
 			return b.String() + action
 		}
-		for n := 0; n < 4; n++ {
-			var group []byte
+		number, places, _ := strings.Cut(value, "|")
+		b.WriteString(number)
+		for n := range strings.Count(places, "$") {
+			b.WriteByte('|')
 			if n < len(groups) {
-				group = groups[n]
+				b.Write(groups[n])
 			}
-			value = strings.Replace(value, fmt.Sprintf("|$%d", n), "|"+strings.ReplaceAll(string(group), "|$", "|§"), 1)
 		}
-		b.WriteString(value + "\n")
+		b.WriteByte('\n')
 	}
 	return b.String() + "none"
 }
@@ -85,7 +86,7 @@ func traceOf(table *Table, q *Query, d *Decision) string {
 	table.Match(q, d)
 	var b strings.Builder
 	for _, v := range d.Vars {
-		b.WriteString(string(bytes.ReplaceAll(v.Value, []byte("|$"), []byte("|§"))) + "\n")
+		b.WriteString(string(v.Value) + "\n")
 	}
 	if d.Kind == None {
 		return b.String() + "none"
@@ -147,10 +148,10 @@ func randomQuery(random *rand.Rand) *Query {
 // with the same captures, in the same order, as trying one after the other.
 func TestIndexIsLinear(t *testing.T) {
 	var d Decision
-	for seed := int64(0); seed < 100; seed++ {
+	for seed := int64(0); seed < 25; seed++ {
 		random := rand.New(rand.NewSource(seed))
 		var patterns []string
-		for range 1 + random.Intn(120) {
+		for range 1 + random.Intn(90) {
 			patterns = append(patterns, randomPattern(random))
 		}
 		l := newLinear(patterns)
@@ -158,7 +159,7 @@ func TestIndexIsLinear(t *testing.T) {
 		if problems != nil {
 			t.Fatal(problems)
 		}
-		for range 60 {
+		for range 40 {
 			compare(t, l, table, randomQuery(random), &d)
 		}
 	}
@@ -197,15 +198,14 @@ func FuzzHostIndex(f *testing.F) {
 	f.Add("^www\\.example\\.com$\n^([-\\w]+)\\.example\\.com$", "site.example.com", "")
 	f.Add("(?i)^k\\.x$\n^(.+)\\.x$\n^(.{2})\\.x$", "\u212a.x", "")
 	f.Fuzz(func(t *testing.T, patterns, host, port string) {
-		if len(patterns) > 300 || len(host) > 300 {
+		// Nested repeat counts make programs of a thousand times their length.
+		if len(patterns) > 200 || len(host) > 300 || strings.Count(patterns, "{") > 3 || regexp.MustCompile(`[0-9]{3}`).MatchString(patterns) {
 			return
 		}
 		lines := strings.Split(patterns, "\n")
-		for n := range 2 * gramsFrom {
-			lines = append(lines, fmt.Sprintf("%s%d", lines[n%len(lines)], n/2))
-			if len(lines) > 4*gramsFrom {
-				break
-			}
+		given := len(lines)
+		for n := range gramsFrom {
+			lines = append(lines, fmt.Sprintf("%s%d", lines[n%given], n/2))
 		}
 		l := newLinear(lines)
 		table, problems := Compile(l.sources)

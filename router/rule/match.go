@@ -10,7 +10,8 @@ type Query struct {
 	// empty when the client sent none. A route-host pattern that spells a colon is
 	// tried on HostPort first and then on Host; any other pattern sees Host only.
 	HostPort []byte
-	// Path is PATH_INFO: decoded and normalised. URI is REQUEST_URI: as sent.
+	// Path is PATH_INFO: decoded and normalised. URI is REQUEST_URI: as sent, in
+	// origin form (it begins with a slash), because rules put it behind a host.
 	Path, URI []byte
 	// QueryString is what follows the first "?", as sent.
 	QueryString []byte
