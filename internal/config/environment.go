@@ -71,14 +71,14 @@ func (l *loader) readEnvdir(e *entry) {
 	}
 }
 
-// expandEnvironment is the pass that replaces $(NAME). What a variable's value
-// holds is not looked at again.
+// expandEnvironment is the pass that replaces $(NAME), and again what the
+// variable's value holds.
 //
 // $(NAME:-default) and $(NAME-default) are uWSGI 2.1's: the default counts when
 // the variable is unset (with ":-" also when it is empty). Where uWSGI would
 // leave an unset $(NAME) standing, this is a mistake.
 func (l *loader) expandEnvironment(e *entry) {
-	e.value = replaceMarked(e.value, '$', false, func(inside string) (string, bool) {
+	l.replaceAgain(e, '$', false, func(inside string) (string, bool) {
 		if value, ok := l.env[inside]; ok {
 			return value, true
 		}

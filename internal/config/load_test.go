@@ -22,7 +22,7 @@ func load(t *testing.T, vassal bool, files map[string]string, change func(*Reque
 	}
 	writeFiles(t, dir, files)
 	r := Request{Set: uwsgiSet(t), File: "f.ini", Dir: dir, Vassal: vassal,
-		Env: []string{"HOME=/root", "B=bee", "EMPTY=", "PATH=/usr/bin:/bin"}}
+		Env: []string{"HOME=/root", "B=bee", "EMPTY=", "LOOP=x$(LOOP)", "PATH=/usr/bin:/bin"}}
 	if change != nil {
 		change(&r)
 	}
@@ -84,7 +84,8 @@ func TestProblems(t *testing.T) {
 		{"cycle through arithmetic", "a = %(b + 1)\nb = %(a + 1)\nx = %(a)%(x2)\nx2 = 1", "f.ini:2: a: the placeholder refers to itself: %(a) → %(b) → %(a)", "f.ini:2: a:"},
 		{name: "a later line of the same name is no cycle", text: "a = 1\na = %(a)2\n"},
 		{"growth", "a = xxxxxxxxxxxxxxxx%(b)%(b)\nb = %(c)%(c)%(c)%(c)%(c)%(c)%(c)%(c)%(c)%(c)\nc = %(d)%(d)%(d)%(d)%(d)%(d)%(d)%(d)%(d)%(d)\nd = %(e)%(e)%(e)%(e)%(e)%(e)%(e)%(e)%(e)%(e)\ne = %(f)%(f)%(f)%(f)%(f)%(f)%(f)%(f)%(f)%(f)\nf = %(g)%(g)%(g)%(g)%(g)%(g)%(g)%(g)%(g)%(g)\ng = yyyyyyyyyyyyyyyyyyyyy\n",
-			"f.ini:2: a: the placeholders in this value do not come to an end", "f.ini:2: a:"},
+			"f.ini:2: a: replacing %(…) in this value does not come to an end", "f.ini:2: a:"},
+		{"cycle in the environment", "env = A=$(LOOP)\n", "f.ini:2: env: replacing $(…) in this value does not come to an end", "f.ini:2: env:"},
 		{"unclosed block", "if-env = B\na = %(a2)\na2 = 1\n", "f.ini:2: if-env: this block is never closed: everything after it is skipped or repeated with it (want endif = before the end of the file)", "t f.ini:2"},
 		{"unclosed loop", "for = a b\n", "f.ini:2: for: this block is never closed: everything after it is skipped or repeated with it (want endfor = before the end of the file)", "t "},
 		{"two closers", "if-env = B\nendif\nendif\n", "f.ini:4: endif: closes nothing: no if-… or for… is open here", "t "},

@@ -24,8 +24,9 @@ func (l *loader) expand() {
 }
 
 // expandContents is the pass that replaces @(source) by what the source holds,
-// less one newline at its end. For a vassal nothing is opened: the value is
-// Unknown.
+// less one newline at its end. Unlike uWSGI it does not look for @( ) in what came
+// in: a file's contents must not be able to run a program. For a vassal nothing
+// is opened: the value is Unknown.
 func (l *loader) expandContents(e *entry) {
 	e.value = replaceMarked(e.value, '@', true, func(inside string) (string, bool) {
 		if l.req.Vassal {
@@ -127,33 +128,38 @@ func references(value string) []string {
 func (l *loader) placeholderPass() func(*entry) {
 	cyclic := l.findCycles()
 	return func(e *entry) {
-		restart := 0
-		if l.req.Vassal {
-			// uWSGI looks at the value again from its SECOND byte: "a = %(b)" with
-			// "b = %(c)" further down stays "%(c)".
-			restart = 1
+		l.replaceAgain(e, '%', true, func(inside string) (string, bool) { return l.evaluate(e, inside, cyclic) })
+	}
+}
+
+// replaceAgain replaces every mark(…) in a value for which resolve has something,
+// and looks at what came of it again, until nothing is left to replace.
+func (l *loader) replaceAgain(e *entry, mark byte, nested bool, resolve func(inside string) (string, bool)) {
+	restart := 0
+	if l.req.Vassal {
+		// uWSGI looks at the value again from its SECOND byte: "a = %(b)" with
+		// "b = %(c)" further down stays "%(c)".
+		restart = 1
+	}
+	for from, replaced := 0, 0; ; {
+		start, end, ok := nextMarked(e.value, from, mark, nested)
+		if !ok {
+			return
 		}
-		for from, replaced := 0, 0; ; {
-			start, end, ok := nextMarked(e.value, from, '%', true)
-			if !ok {
-				return
-			}
-			l.expanded += end - from
-			inside := e.value[start+2 : end-1]
-			value, ok := l.evaluate(e, inside, cyclic)
-			if !ok {
-				from = end
-				continue
-			}
-			replaced++
-			if replaced > maxReplaced || l.expanded > maxExpanded || len(e.value)+len(value) > maxValueBytes {
-				l.fail(e.pos, e.key, "the placeholders in this value do not come to an end")
-				return
-			}
-			e.value = e.value[:start] + value + e.value[end:]
-			l.expanded += len(e.value)
-			from = restart
+		l.expanded += end - from
+		value, ok := resolve(e.value[start+2 : end-1])
+		if !ok {
+			from = end
+			continue
 		}
+		replaced++
+		if replaced > maxReplaced || l.expanded > maxExpanded || len(e.value)+len(value) > maxValueBytes {
+			l.fail(e.pos, e.key, "replacing %c(…) in this value does not come to an end", mark)
+			return
+		}
+		e.value = e.value[:start] + value + e.value[end:]
+		l.expanded += len(e.value)
+		from = restart
 	}
 }
 
