@@ -72,7 +72,7 @@ func newSite(t testing.TB, text string, adjust func(*Deps)) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{t: t, dir: dir, file: filepath.Join(dir, "site.ini"), log: &lockedBuffer{}, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
-	starter := proc.NewStarter(proc.NewMark("test"))
+	starter := proc.NewStarter(proc.NewMark(filepath.Base(dir))) // processes are told apart by it
 	deps := Deps{
 		Log:     slog.New(slog.NewTextHandler(s.log, nil)),
 		Starter: starter,
