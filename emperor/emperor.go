@@ -64,6 +64,7 @@ type Emperor struct {
 	main      *Main
 	problems  config.Problems     // of the last edit of the main file, when it was refused
 	mainPrint monitor.Fingerprint // of its files, when they were read
+	mainSeen  monitor.Fingerprint // the same in the last snapshot
 	mainTries int                 // reads in a row that met a changing file
 	listeners []*bound
 	registry  *registry
@@ -95,15 +96,20 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	for _, note := range e.main.Notes {
 		e.log.Info(note.Error())
 	}
-	var background sync.WaitGroup
-	defer background.Wait()
-	whole, cancelWhole := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancelWhole()
-
 	e.endLeftovers(ctx)
 	if err := proc.BecomeSubreaper(); err != nil {
 		e.log.Warn("processes that vassals leave behind can not be adopted", "err", err)
 	}
+	e.starter = proc.NewStarter(proc.NewMark(proc.Identity(e.main.Name())))
+	defer e.starter.Close()
+	e.front, e.slots = newFront(), newSlots()
+	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
+
+	// Deferred calls run in reverse: what was begun last ends first.
+	var background sync.WaitGroup
+	defer background.Wait()
+	whole, cancelWhole := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelWhole()
 	// While a main file is read, os/exec waits for children of its own.
 	background.Go(func() { proc.ReapOrphans(whole, func(int) bool { return e.loading.Load() }) })
 
@@ -115,29 +121,15 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 		e.publish()
 		background.Go(func() { _ = server.Run(whole) })
 	}
-	handed, err := sysd.Listeners()
-	if err != nil {
-		return fmt.Errorf("the service manager's sockets: %w", err)
-	}
-	for _, list := range handed {
-		e.inherited = append(e.inherited, list...)
-	}
-	slices.SortFunc(e.inherited, func(a, b *sysd.Inherited) int { return a.FD - b.FD })
-	if e.listeners, _, err = openListeners(e.main.Front.Listeners, nil, e.inherited, e.frontMode(e.main)); err != nil {
+	if err := e.openFront(); err != nil {
 		return err
 	}
 	defer func() { closeListeners(e.listeners) }()
-	e.reportUnused()
 	if err := writePIDFiles(e.main.PIDFiles); err != nil {
 		return err
 	}
 	defer removePIDFiles(e.main.PIDFiles)
 
-	mark := proc.NewMark(proc.Identity(e.main.Name()))
-	e.starter = proc.NewStarter(mark)
-	defer e.starter.Close()
-	e.front, e.slots = newFront(), newSlots()
-	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
 	background.Go(func() { e.router.Run(whole) })
 	if err := e.router.Configure(ctx, e.main.Front, e.listeners); err != nil {
 		return err
@@ -264,7 +256,9 @@ func (e *Emperor) newVassal() func(name string) site {
 // checkMain reads the main file again if it, or what it includes, has changed.
 func (e *Emperor) checkMain() (again bool) {
 	print, known := e.snapshot.Owners[mainOwner]
-	if !e.main.WatchConfig || !known || print == e.mainPrint && e.mainTries == 0 {
+	changed := known && print != e.mainPrint && print != e.mainSeen
+	e.mainSeen = print
+	if !e.main.WatchConfig || !changed && e.mainTries == 0 {
 		return false
 	}
 	return e.reload(false)
@@ -405,13 +399,26 @@ func (e *Emperor) frontMode(m *Main) fs.FileMode {
 	return frontMode
 }
 
-// reportUnused names sockets that the service manager opened for nobody: clients
-// connect to them and wait for ever.
-func (e *Emperor) reportUnused() {
+// openFront binds what the main file asks for, or takes it from the service
+// manager.
+func (e *Emperor) openFront() error {
+	handed, err := sysd.Listeners()
+	if err != nil {
+		return fmt.Errorf("the service manager's sockets: %w", err)
+	}
+	for _, list := range handed {
+		e.inherited = append(e.inherited, list...)
+	}
+	slices.SortFunc(e.inherited, func(a, b *sysd.Inherited) int { return a.FD - b.FD })
+	e.listeners, _, err = openListeners(e.main.Front.Listeners, nil, e.inherited, e.frontMode(e.main))
+	if err != nil {
+		return err
+	}
+	// Clients connect to a socket that nobody serves, and wait for ever.
 	for _, in := range e.inherited {
-		used := slices.ContainsFunc(e.listeners, func(b *bound) bool { return b.fd == in.FD })
-		if !used {
+		if !slices.ContainsFunc(e.listeners, func(b *bound) bool { return b.fd == in.FD }) {
 			e.log.Warn("a socket of the service manager is not used: no http line names it", "name", in.Name, "address", in.Address)
 		}
 	}
+	return nil
 }

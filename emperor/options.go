@@ -159,7 +159,7 @@ func NewSet(routerOptions []config.Option) (*config.Set, error) {
 			}
 			o.Argument, o.Type, o.Min, o.Max, o.Default = argument, config.String, 0, 0, ""
 			o.Repeat = true
-			o.Ignored = foreign
+			o.Where, o.Ignored = config.Both, foreign // Both: the reason is told once, by us
 			if why, ok := meaningless[o.Name]; ok {
 				o.Ignored = why
 			}

@@ -37,9 +37,10 @@ type entry struct {
 	name string
 	site site
 	item monitor.Item
-	// includes are the further files it was read from, print what they looked like.
-	includes []string
-	print    monitor.Fingerprint
+	// includes are the further files it was read from, print what they looked like
+	// then, and seen what they looked like in the last snapshot.
+	includes    []string
+	print, seen monitor.Fingerprint
 
 	spec     *vassal.Spec    // the last one that was wanted; nil: none yet
 	problems config.Problems // of the last reading
@@ -106,8 +107,10 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 		if e == nil {
 			e = r.add(item.Name)
 		}
+		// A snapshot may be older than the last reading, but then it was seen before.
 		print, known := s.Owners[item.Path]
-		includesChanged := known && len(e.includes) > 0 && print != e.print
+		includesChanged := known && len(e.includes) > 0 && print != e.print && print != e.seen
+		e.seen = print
 		if e.item != item || e.leaving || e.unread || includesChanged {
 			again = r.update(e, item, nil) || again
 		}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"emperor/emperor/control"
+)
+
+// question is a command line that asks a running emperor.
+type question struct {
+	client *control.Client
+	json   bool
+	follow bool
+	names  []string
+}
+
+// ask reads the options that status, why, logs and the orders share.
+func ask(command string, args []string) (question, error) {
+	var q question
+	path := ""
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		value, given := strings.CutPrefix(arg, "--control=")
+		switch {
+		case given:
+			path = value
+		case arg == "--control" && i+1 < len(args):
+			i++
+			path = args[i]
+		case arg == "--json":
+			q.json = true
+		case (arg == "-f" || arg == "--follow") && command == "logs":
+			q.follow = true
+		case strings.HasPrefix(arg, "-"):
+			return q, usageError("%s: unknown option %s", command, arg)
+		default:
+			q.names = append(q.names, arg)
+		}
+	}
+	q.client = control.NewClient(control.Path(path))
+	return q, nil
+}
+
+// untilInterrupt is a context that Ctrl-C ends.
+func untilInterrupt() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt)
+}
+
+// runStatus is `emperor status [VASSAL…]`.
+func runStatus(args []string, out io.Writer) error {
+	q, err := ask("status", args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := untilInterrupt()
+	defer cancel()
+	s, err := q.client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if len(q.names) > 0 {
+		if s.Vassals, err = q.only(s.Vassals); err != nil {
+			return err
+		}
+	}
+	if q.json {
+		return control.WriteJSON(out, s)
+	}
+	return control.WriteStatus(out, s, time.Now())
+}
+
+// only picks the vassals that were named.
+func (q question) only(all []control.VassalStatus) ([]control.VassalStatus, error) {
+	var out []control.VassalStatus
+	for _, name := range q.names {
+		full, err := control.Resolve(name, all)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(all, func(v control.VassalStatus) bool { return v.Name == full })
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+// runWhy is `emperor why VASSAL`.
+func runWhy(args []string, out io.Writer) error {
+	q, err := ask("why", args)
+	if err != nil {
+		return err
+	}
+	if len(q.names) != 1 {
+		return usageError("why: want the name of one vassal")
+	}
+	ctx, cancel := untilInterrupt()
+	defer cancel()
+	v, err := q.client.Vassal(ctx, q.names[0])
+	if err != nil {
+		return err
+	}
+	if q.json {
+		return control.WriteJSON(out, v)
+	}
+	return control.WriteWhy(out, v, time.Now())
+}
+
+// order makes the subcommand that gives an order to the vassals it names.
+func order(word string) func(args []string, out io.Writer) error {
+	return func(args []string, out io.Writer) error {
+		q, err := ask(word, args)
+		if err != nil {
+			return err
+		}
+		if len(q.names) == 0 {
+			return usageError("%s: want the name of a vassal", word)
+		}
+		ctx, cancel := untilInterrupt()
+		defer cancel()
+		var failures []error
+		for _, name := range q.names {
+			v, err := q.client.Order(ctx, name, control.Order(word))
+			switch {
+			case err != nil:
+				failures = append(failures, fmt.Errorf("%s %s: %w", word, name, err))
+			case q.json:
+				failures = append(failures, control.WriteJSON(out, v))
+			default:
+				fmt.Fprintf(out, "%s: %s, generation %d\n", v.Name, v.State, v.Generation)
+			}
+		}
+		return errors.Join(failures...)
+	}
+}
+
+// runLogs is `emperor logs [-f] VASSAL`.
+func runLogs(args []string, out io.Writer) error {
+	q, err := ask("logs", args)
+	if err != nil {
+		return err
+	}
+	if len(q.names) != 1 {
+		return usageError("logs: want the name of one vassal")
+	}
+	ctx, cancel := untilInterrupt()
+	defer cancel()
+	for line, err := range q.client.Logs(ctx, q.names[0], q.follow) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if q.json {
+			err = control.WriteJSON(out, line)
+		} else {
+			err = control.WriteLogLine(out, line)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

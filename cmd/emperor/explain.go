@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"emperor/internal/link"
+	"emperor/router"
+)
+
+// runExplain is `emperor explain FILE URL`.
+func runExplain(args []string, out io.Writer) error {
+	method := "GET"
+	var words []string
+	for _, arg := range args {
+		if m, ok := strings.CutPrefix(arg, "--method="); ok {
+			method = strings.ToUpper(m)
+			continue
+		}
+		words = append(words, arg)
+	}
+	if len(words) < 2 {
+		return usageError("explain: want FILE and URL")
+	}
+	reader, err := newReader()
+	if err != nil {
+		return err
+	}
+	s, err := source(words[:len(words)-1])
+	if err != nil {
+		return err
+	}
+	main, _, problems := reader.Read(s)
+	if main == nil {
+		return &failure{exitUsage, problems.Errors().String()}
+	}
+	surveyed, err := main.Survey(context.Background())
+	if err != nil {
+		return err
+	}
+	var vassals []link.Vassal
+	for _, one := range surveyed {
+		if one.Spec != nil {
+			vassals = append(vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses(), State: link.Ready, Generation: 1})
+		}
+	}
+	text, err := router.Explain(&main.Front, vassals, method, words[len(words)-1])
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(out, text)
+	return err
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// newLog makes the log on stderr: lines for people, or one JSON object a line.
+func newLog(w io.Writer, asJSON bool) *slog.Logger {
+	if asJSON {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(&lineHandler{out: &lockedWriter{w: w}, time: !toJournal()})
+}
+
+// toJournal tells whether stderr goes to systemd's journal, which notes the time
+// of each line itself.
+func toJournal() bool {
+	var device, inode uint64
+	if n, _ := fmt.Sscanf(os.Getenv("JOURNAL_STREAM"), "%d:%d", &device, &inode); n != 2 {
+		return false
+	}
+	var stat syscall.Stat_t
+	return syscall.Fstat(2, &stat) == nil && uint64(stat.Dev) == device && stat.Ino == inode
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// lineHandler writes records for people:
+//
+//	2026-11-21 11:46:43.120 shop: ready generation=2
+//	2026-11-21 11:46:43.125 warn blog: the old generation stays err="exit status 1"
+//
+// The attribute vassal stands in front, because it is what one looks for.
+type lineHandler struct {
+	out    io.Writer
+	time   bool
+	prefix string // group names, each with a dot
+	vassal string
+	attrs  string // formatted, each with a space before it
+}
+
+func (h *lineHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo
+}
+
+func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	if h.time {
+		b.WriteString(r.Time.Format("2006-01-02 15:04:05.000 "))
+	}
+	if r.Level != slog.LevelInfo {
+		b.WriteString(strings.ToLower(r.Level.String()))
+		b.WriteByte(' ')
+	}
+	own := *h
+	r.Attrs(func(a slog.Attr) bool {
+		own.add(a)
+		return true
+	})
+	if own.vassal != "" {
+		b.WriteString(own.vassal)
+		b.WriteString(": ")
+	}
+	b.WriteString(printable(r.Message))
+	b.WriteString(own.attrs)
+	b.WriteByte('\n')
+	_, err := io.WriteString(h.out, b.String())
+	return err
+}
+
+func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	own := *h
+	for _, a := range attrs {
+		own.add(a)
+	}
+	return &own
+}
+
+func (h *lineHandler) WithGroup(name string) slog.Handler {
+	own := *h
+	own.prefix += name + "."
+	return &own
+}
+
+func (h *lineHandler) add(a slog.Attr) {
+	v := a.Value.Resolve()
+	if a.Equal(slog.Attr{}) {
+		return
+	}
+	if a.Key == "vassal" && h.prefix == "" {
+		h.vassal = printable(v.String())
+		return
+	}
+	if v.Kind() == slog.KindGroup {
+		prefix := h.prefix
+		if a.Key != "" {
+			h.prefix += a.Key + "."
+		}
+		for _, inner := range v.Group() {
+			h.add(inner)
+		}
+		h.prefix = prefix
+		return
+	}
+	text := v.String()
+	if v.Kind() == slog.KindTime {
+		text = v.Time().Format(time.DateTime)
+	}
+	if text == "" || strings.ContainsAny(text, " \"=") || printable(text) != text {
+		text = strconv.Quote(text)
+	}
+	h.attrs += " " + h.prefix + a.Key + "=" + text
+}
+
+// printable shows control bytes instead of sending them: a vassal's output, or a
+// client's host name, must not steer the terminal or begin a line of its own.
+func printable(text string) string {
+	clean := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 }
+	if strings.IndexFunc(text, clean) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if clean(r) {
+			fmt.Fprintf(&b, "\\x%02x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

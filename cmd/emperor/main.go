@@ -1,0 +1,129 @@
+// Command emperor runs many sites on one machine: an emperor of uWSGI vassals and
+// other programs, behind a router. Each subcommand has a file of its own here and
+// is one call into the packages that do the work.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"emperor/internal/proc"
+)
+
+// Exit codes.
+const (
+	exitFine   = 0
+	exitFailed = 1 // the thing that was asked for failed
+	exitUsage  = 2 // usage or configuration error
+)
+
+// command is one word of the command line.
+type command struct {
+	name      string
+	arguments string // for the usage text
+	help      string
+	run       func(args []string, out io.Writer) error
+}
+
+func commands() []command {
+	return []command{
+		{name: "run", arguments: "FILE [--OPTION[=VALUE] ...]", help: "run in the foreground; the word run may be left out", run: runEmperor},
+		{name: "check", arguments: "FILE [--show]", help: "read the main file and every vassal's, report every mistake, start nothing", run: runCheck},
+		{name: "explain", arguments: "FILE URL", help: "which rule and which vassal a request would take, and why the others did not match", run: runExplain},
+		{name: "options", arguments: "[WORD]", help: "every option: type, default, meaning", run: runOptions},
+		{name: "status", help: "the state of a running emperor and of all vassals", run: runStatus},
+		{name: "why", arguments: "VASSAL", help: "why a vassal is in its state, with its last log lines", run: runWhy},
+		{name: "reload", arguments: "VASSAL...", help: "new generation from the same file, without losing a request", run: order("reload")},
+		{name: "start", arguments: "VASSAL...", help: "start what is stopped or failed, now", run: order("start")},
+		{name: "stop", arguments: "VASSAL...", help: "finish requests, end, and stay down", run: order("stop")},
+		{name: "restart", arguments: "VASSAL...", help: "end, then start; requests wait meanwhile", run: order("restart")},
+		{name: "logs", arguments: "[-f] VASSAL", help: "what a vassal wrote; -f goes on", run: runLogs},
+		{name: "version", help: "version and commit", run: runVersion},
+		{name: "router", arguments: "FILE", help: "the router alone: rules and listeners of FILE, no vassals", run: runRouter},
+	}
+}
+
+// failure is an error with its exit code. An empty text was said already.
+type failure struct {
+	code int
+	text string
+}
+
+func (f *failure) Error() string { return f.text }
+
+func usageError(format string, args ...any) error {
+	return &failure{exitUsage, fmt.Sprintf(format, args...)}
+}
+
+func main() {
+	proc.Shim()
+	if err := proc.SealDescriptors(); err != nil {
+		fmt.Fprintln(os.Stderr, "emperor: descriptors inherited from the parent can not be kept from vassals:", err)
+	}
+	os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// dispatch runs the subcommand that args begin with.
+func dispatch(args []string, out, errorOut io.Writer) int {
+	err := choose(args, out)
+	if err == nil {
+		return exitFine
+	}
+	code := exitFailed
+	var f *failure
+	if errors.As(err, &f) {
+		code = f.code
+	}
+	if text := err.Error(); text != "" {
+		for line := range strings.SplitSeq(text, "\n") {
+			fmt.Fprintln(errorOut, "emperor:", line)
+		}
+	}
+	return code
+}
+
+func choose(args []string, out io.Writer) error {
+	if len(args) == 0 {
+		usage(out)
+		return &failure{code: exitUsage}
+	}
+	switch args[0] {
+	case "help", "-h", "--help":
+		usage(out)
+		return nil
+	case "--version":
+		return runVersion(nil, out)
+	}
+	known := commands()
+	if i := slices.IndexFunc(known, func(c command) bool { return c.name == args[0] }); i >= 0 {
+		if slices.Contains(args[1:], "--help") {
+			fmt.Fprintf(out, "usage: emperor %s %s\n\n%s\n", known[i].name, known[i].arguments, known[i].help)
+			return nil
+		}
+		return known[i].run(args[1:], out)
+	}
+	// A bare word that is neither a command nor a file is a mistyped command.
+	if word := args[0]; !strings.HasPrefix(word, "-") && !strings.ContainsAny(word, "./") {
+		if _, err := os.Stat(word); err != nil {
+			return usageError("%q is neither a command nor a file; see emperor help", word)
+		}
+	}
+	return runEmperor(args, out)
+}
+
+func usage(out io.Writer) {
+	fmt.Fprintln(out, "emperor keeps many sites running behind one front, and loses no request when they change.")
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "usage: emperor FILE.ini [--OPTION[=VALUE] ...]")
+	fmt.Fprintln(out, "       emperor --emperor 'DIRECTORY/*.ini' --http :8080")
+	for _, c := range commands() {
+		fmt.Fprintf(out, "       emperor %-8s %-28s %s\n", c.name, c.arguments, c.help)
+	}
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "Every option of the ini language is also a --option; see emperor options.")
+	fmt.Fprintln(out, "status, why, reload, start, stop, restart and logs take --control PATH (the emperor's option control) and --json.")
+}

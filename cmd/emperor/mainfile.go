@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"emperor/emperor"
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router"
+	"emperor/router/rule"
+)
+
+// mainOptions is every option of the main file.
+var mainOptions = sync.OnceValues(func() (*config.Set, error) { return emperor.NewSet(router.Options) })
+
+// newReader wires the emperor's reading of main files to the router's. This is
+// the only place where the two packages meet.
+func newReader() (emperor.Reader, error) {
+	set, err := mainOptions()
+	if err != nil {
+		return emperor.Reader{}, err // two packages declare one option differently
+	}
+	return emperor.Reader{Set: set, ReadFront: router.ReadConfiguration, SocketFor: socketFor}, nil
+}
+
+// socketFor tells which socket the rules would use for a vassal of that name.
+func socketFor(front link.Configuration, name string) (address, where string, ok bool) {
+	table := compileRules(front)
+	if table == nil {
+		return "", "", false
+	}
+	address, by, ok := table.AddressOf(name)
+	if !ok {
+		return "", "", false
+	}
+	return address, by.Pos().String(), true
+}
+
+// compileRules is nil when the rules have mistakes.
+func compileRules(front link.Configuration) *rule.Table {
+	keys := map[string]bool{}
+	for _, key := range rule.Keys() {
+		keys[key] = true
+	}
+	var sources []rule.Source
+	for _, o := range front.Options {
+		if keys[o.Key] {
+			sources = append(sources, rule.Source{Key: o.Key, Value: o.Value, File: o.File, Line: o.Line})
+		}
+	}
+	table, _ := rule.Compile(sources)
+	return table
+}
+
+// source is the configuration that a command line names.
+func source(args []string) (emperor.Source, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return emperor.Source{}, fmt.Errorf("the working directory is not known: %w", err)
+	}
+	return emperor.Source{Args: args, Env: os.Environ(), Dir: dir}, nil
+}
+
+// warn logs the warnings among problems.
+func warn(log *slog.Logger, problems config.Problems) {
+	for _, p := range problems.Warnings() {
+		log.Warn(p.Error())
+	}
+}
