@@ -92,7 +92,6 @@ func (e *Emperor) Order(ctx context.Context, name string, o control.Order) error
 	if one.leaving {
 		return errNotYet
 	}
-	e.log.Info("ordered", "vassal", name, "order", string(o))
 	return one.site.Order(ctx, vassal.Order(o))
 }
 

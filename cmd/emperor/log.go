@@ -47,13 +47,16 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 //
 //	2026-11-21 11:46:43.120 shop: ready generation=2
 //	2026-11-21 11:46:43.125 warn blog: the old generation stays err="exit status 1"
+//	2026-11-21 11:46:43.130 blog | Traceback (most recent call last):
 //
-// The attribute vassal stands in front, because it is what one looks for.
+// The attribute vassal stands in front, because it is what one looks for; what a
+// vassal itself wrote comes after a bar, as it wrote it.
 type lineHandler struct {
 	out    io.Writer
 	time   bool
 	prefix string // group names, each with a dot
 	vassal string
+	output bool   // a line that a vassal wrote
 	attrs  string // formatted, each with a space before it
 }
 
@@ -75,12 +78,14 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 		own.add(a)
 		return true
 	})
-	if own.vassal != "" {
-		b.WriteString(own.vassal)
-		b.WriteString(": ")
+	switch {
+	case own.output:
+		b.WriteString(own.vassal + " | " + printable(r.Message))
+	case own.vassal != "":
+		b.WriteString(own.vassal + ": " + printable(r.Message) + own.attrs)
+	default:
+		b.WriteString(printable(r.Message) + own.attrs)
 	}
-	b.WriteString(printable(r.Message))
-	b.WriteString(own.attrs)
 	b.WriteByte('\n')
 	_, err := io.WriteString(h.out, b.String())
 	return err
@@ -107,6 +112,10 @@ func (h *lineHandler) add(a slog.Attr) {
 	}
 	if a.Key == "vassal" && h.prefix == "" {
 		h.vassal = printable(v.String())
+		return
+	}
+	if a.Key == "from" && v.String() == "output" {
+		h.output = true
 		return
 	}
 	if v.Kind() == slog.KindGroup {
