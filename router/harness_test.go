@@ -53,7 +53,8 @@ func newFront(t *testing.T, options ...string) *front {
 		_ = f.tcp.Close()
 		_ = f.unix.Close()
 		if t.Failed() {
-			t.Logf("the router's log:\n%s", f.log)
+			text := f.log.String()
+			t.Logf("the end of the router's log:\n%s", text[max(0, len(text)-3000):])
 		}
 	})
 	if err := f.configure(options...); err != nil {
