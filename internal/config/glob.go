@@ -12,10 +12,9 @@ import (
 const maxGlobbed = 100_000
 
 // glob is glob(3) with GLOB_MARK: sorted paths that match, directories ending in
-// "/", "*" and "?" not matching a leading dot. complete is false when the bound
-// was reached. dir is where relative patterns start.
-func glob(dir, pattern string) (matches []string, complete bool) {
-	budget := maxGlobbed
+// "/", "*" and "?" not matching a leading dot. complete is false when the budget
+// of entries looked at was reached. dir is where relative patterns start.
+func glob(dir, pattern string, budget int) (matches []string, complete bool) {
 	prefixes := []string{""}
 	rest := pattern
 	if trimmed := strings.TrimLeft(rest, "/"); len(trimmed) < len(rest) {

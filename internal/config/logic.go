@@ -219,7 +219,7 @@ func (l *loader) items(b *block, kind string) []string {
 		}
 		return items
 	case "for-glob":
-		matches, complete := glob(l.dir, b.arg)
+		matches, complete := glob(l.dir, b.arg, maxGlobbed)
 		if !complete {
 			l.fail(b.pos, b.opener, "the pattern looks at more than %d files", maxGlobbed)
 		}
