@@ -14,6 +14,7 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
+BIN        ?= bin
 
 TESTFLAGS  ?=
 BENCHFLAGS ?=
@@ -30,7 +31,7 @@ EXAMPLE = vassals.d-example
 .PHONY: build example run test check bench fuzz install clean
 
 build:
-	$(GOBUILD) -o bin/ ./cmd/emperor
+	$(GOBUILD) -o $(BIN)/ ./cmd/emperor
 
 example:
 	$(GOBUILD) -o $(EXAMPLE)/bin/ ./$(EXAMPLE)/hello
@@ -41,7 +42,7 @@ run: build example
 	@echo 'try:    cp $(EXAMPLE)/hello.ini $(EXAMPLE)/blog.ini   and   http://blog.localhost:8080/ answers'
 	@echo 'stop:   Ctrl-C'
 	@echo
-	@exec bin/emperor $(EXAMPLE)/main/emperor.ini
+	@exec $(BIN)/emperor $(EXAMPLE)/main/emperor.ini
 
 # The race detector needs cgo and a C compiler, the program itself does not.
 test:
@@ -69,8 +70,8 @@ fuzz:
 
 # Who installs as root need not have Go there: run make build first, as oneself.
 install:
-	@test -x bin/emperor || $(MAKE) build
-	install -D -m 0755 bin/emperor $(DESTDIR)$(PREFIX)/bin/emperor
+	@test -x $(BIN)/emperor || $(MAKE) build
+	install -D -m 0755 $(BIN)/emperor $(DESTDIR)$(PREFIX)/bin/emperor
 	install -d $(DESTDIR)$(UNITDIR)
 	for unit in emperor.service emperor.socket; do \
 		sed -e 's|/usr/local/bin/|$(PREFIX)/bin/|' -e 's|/etc/emperor/|$(SYSCONFDIR)/emperor/|' packaging/systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
@@ -81,4 +82,4 @@ install:
 		install -m 0644 packaging/emperor.ini $(DESTDIR)$(SYSCONFDIR)/emperor/emperor.ini
 
 clean:
-	rm -rf bin $(EXAMPLE)/bin
+	rm -rf $(BIN) $(EXAMPLE)/bin

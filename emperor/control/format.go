@@ -134,7 +134,7 @@ func withReason(text, reason string) string {
 	if reason == "" {
 		return text
 	}
-	return text + " (" + reason + ")"
+	return text + ", by " + reason
 }
 
 // WriteLogLine writes what `emperor logs NAME` shows of one line.
@@ -144,11 +144,14 @@ func WriteLogLine(w io.Writer, l LogLine) error {
 }
 
 func logLine(l LogLine) string {
-	generation := ""
+	head := l.Time.Format("2006-01-02 15:04:05.000")
 	if l.Generation > 0 {
-		generation = fmt.Sprintf(" gen %d", l.Generation)
+		head += fmt.Sprintf(" gen %d", l.Generation)
 	}
-	return strings.TrimRight(fmt.Sprintf("%s%s %s: %s", l.Time.Format("2006-01-02 15:04:05.000"), generation, l.Stream, clean(l.Text)), " ")
+	if l.Stream != "" {
+		head += " " + l.Stream
+	}
+	return strings.TrimRight(head+": "+clean(l.Text), " ")
 }
 
 // WriteJSON writes v indented, for --json.

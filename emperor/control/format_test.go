@@ -80,20 +80,21 @@ func TestWriteWhy(t *testing.T) {
 		},
 		{
 			name: "an edit went wrong",
-			vassal: VassalStatus{Name: "shop", File: "/v/shop.ini", Kind: "uwsgi", KindReason: "module, shop.ini:2", State: "failed", Since: before(2 * time.Second),
-				Reason: "killed by SIGKILL", Generation: 3, PIDs: []int{6}, Restarts: 1, Retry: noon.Add(time.Minute), OverlapReason: "stats, shop.ini:9",
+			vassal: VassalStatus{Name: "shop", File: "/v/shop.ini", Kind: "uwsgi", KindReason: "module (shop.ini:2)", State: "failed", Since: before(2 * time.Second),
+				Reason: "killed by SIGKILL", Generation: 3, PIDs: []int{6}, Restarts: 1, Retry: noon.Add(time.Minute), OverlapReason: "stats (shop.ini:9)",
 				Problems: []string{"shop.ini:4: chdir: want a directory, got '/nowhere'"},
 				Log: []LogLine{
 					{Time: before(time.Second), Stream: "stderr", Generation: 3, Text: "\x1b[31mTraceback\x1b[0m \x1b]0;title\a"},
 					{Time: before(time.Second), Stream: "emperor", Text: ""},
+					{Time: before(time.Second), Generation: 4, Text: "both streams"},
 				}},
 			want: `shop: failed for 2s (since 2026-03-01 11:59:58): killed by SIGKILL
   file        /v/shop.ini
-  kind        uwsgi (module, shop.ini:2)
+  kind        uwsgi, by module (shop.ini:2)
   generation  3, pids 6
   restarts    1
   next try    in 1m00s
-  overlap     no (stats, shop.ini:9)
+  overlap     no, by stats (shop.ini:9)
 
 the file has mistakes and was not applied; what runs is from before them:
   shop.ini:4: chdir: want a directory, got '/nowhere'
@@ -101,6 +102,7 @@ the file has mistakes and was not applied; what runs is from before them:
 last lines:
   2026-03-01 11:59:59.000 gen 3 stderr: Traceback \x1b]0;title\x07
   2026-03-01 11:59:59.000 emperor:
+  2026-03-01 11:59:59.000 gen 4: both streams
 `,
 		},
 		{

@@ -93,8 +93,8 @@ type VassalStatus struct {
 // LogLine is one line a vassal wrote or the emperor wrote about it.
 type LogLine struct {
 	Time time.Time `json:"time"`
-	// Stream is "stdout", "stderr" or "emperor".
-	Stream     string `json:"stream"`
+	// Stream is "stdout", "stderr" or "emperor"; "" where the vassal's two are one.
+	Stream     string `json:"stream,omitempty"`
 	Generation uint64 `json:"generation,omitempty"`
 	Text       string `json:"text"`
 }
