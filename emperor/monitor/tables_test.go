@@ -216,3 +216,39 @@ func BenchmarkScan(b *testing.B) {
 		newScan(set)
 	}
 }
+
+// Only names that can change the outcome of a scan call for one: a log written
+// beside the vassals' files must not cause twenty scans a second.
+func TestWhatMatters(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "releases/1/app.ini"), "")
+	must(t, os.MkdirAll(filepath.Join(dir, "vassals"), 0o755))
+	must(t, os.Symlink("../current/app.ini", filepath.Join(dir, "vassals/shop.ini")))
+	must(t, os.Symlink("releases/1", filepath.Join(dir, "current")))
+	set, err := newSettings(Options{Dir: dir, Patterns: []Pattern{{Value: "vassals"}, {Value: "s*/x.ini"}, {Value: "later/on"}}})
+	must(t, err)
+	places := newScan(set).places
+	for _, test := range []struct {
+		path string
+		want bool
+	}{
+		{"vassals/blog.ini", true},
+		{"vassals/shop.ini", true},
+		{"vassals/shop.log", false},
+		{"vassals/.shop.ini.swp", false},
+		{"vassals/shop.ini~", false},
+		{"current", true},            // the symlink on the way
+		{"releases/1/app.ini", true}, // the target
+		{"releases/1/other.ini", false},
+		{"releases/2", false},
+		{"sites", true}, // s*
+		{"later", true}, // the first missing step
+		{"other", false},
+		{"elsewhere/x.ini", false},
+	} {
+		path := filepath.Join(dir, test.path)
+		if got := places.matters(filepath.Dir(path), filepath.Base(path), nil); got != test.want {
+			t.Errorf("%s matters: %v, want %v", test.path, got, test.want)
+		}
+	}
+}
