@@ -81,7 +81,7 @@ func (l *loader) readMain() {
 }
 
 // readVassal follows the argument list with which an emperor starts a vassal
-// (reference: --inherit before, --include before, --set, the file, --inherit,
+// (--inherit before, --include before, --set, the file, --inherit,
 // --include). Inherited files are applied after everything else, in this order.
 func (l *loader) readVassal() {
 	l.inheritFiles(l.req.InheritBefore)
