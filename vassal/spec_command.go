@@ -83,9 +83,12 @@ func (r *reader) readCommand(dir string) {
 			port, _ := c.Last("port")
 			r.warn(sockets[0], "no effect: %s gives the program a port of its own", reason(port))
 		}
-		// Listed so that its protocol is known; it has no address before it runs.
 		s.Sockets = nil
 		command.protocol = protocol
+		if v, ok := c.Last("processes"); ok && command.copies > 1 {
+			r.warn(v, "no effect: only one process can listen on the port it gets; with socket = PATH they share it")
+			command.copies = 1
+		}
 	} else {
 		r.readSockets(protocol, commandSockets, "")
 		if len(s.Sockets) > 0 {

@@ -1,0 +1,293 @@
+package vassal
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func plainRules(dir string) socketRules {
+	return socketRules{dir: dir, umask: -1, uid: -1, gid: -1, backlog: 16}
+}
+
+func socketAt(t *testing.T, text string) Socket {
+	t.Helper()
+	a, err := parseAddress(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Socket{Address: text, Held: true, address: a}
+}
+
+// boundName is the text uWSGI compares with its option.
+func boundName(t *testing.T, l *listener) string {
+	t.Helper()
+	name, err := unix.Getsockname(l.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name.(*unix.SockaddrUnix).Name
+}
+
+func TestBoundUnderExactlyTheText(t *testing.T) {
+	dir := shortDir(t)
+	before, _ := os.Getwd()
+	for _, text := range []string{"rel.sock", "./dot.sock", filepath.Join(dir, "abs.sock"), filepath.Join(dir, "..", filepath.Base(dir), "up.sock"), "@vassal-test-abstract"} {
+		rules := plainRules(dir)
+		if text == "rel.sock" {
+			rules.umask = 0o077
+		}
+		a, err := parseAddress(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := listen(a, rules)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got := boundName(t, l); got != text {
+			t.Errorf("bound as %q, want %q", got, text)
+		}
+		network, to := a.dialable(dir)
+		c, err := net.Dial(network, to)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else {
+			c.Close()
+		}
+		if text == "rel.sock" {
+			if info, err := os.Stat(filepath.Join(dir, text)); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("mode %v, want the mask to leave 0700", info.Mode())
+			}
+		}
+		l.release()
+	}
+	if after, _ := os.Getwd(); after != before {
+		t.Errorf("the working directory is %s now", after)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestWhatIsAtThePath(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		put   func(path string) func()
+		want  string // empty: replaced
+		stays bool
+	}{
+		{"stale socket", func(path string) func() {
+			fd, _ := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+			unix.Close(fd)
+			return func() {}
+		}, "", false},
+		{"live socket", func(path string) func() {
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				panic(err)
+			}
+			return func() { l.Close() }
+		}, "another program answers at", true},
+		{"file", func(path string) func() { os.WriteFile(path, []byte("precious"), 0o600); return func() {} }, "is a file, not a socket", true},
+		{"directory", func(path string) func() { os.Mkdir(path, 0o700); return func() {} }, "is a directory", true},
+		{"link to a socket", func(path string) func() { os.Symlink("elsewhere", path); return func() {} }, "is a symbolic link", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(shortDir(t), "s")
+			defer test.put(path)()
+			before, _ := os.Lstat(path)
+			l, err := listen(address{text: path, path: path}, plainRules(""))
+			if err == nil {
+				defer l.release()
+			}
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+			after, _ := os.Lstat(path)
+			if test.stays && (after == nil || !os.SameFile(before, after)) {
+				t.Error("what was at the path was touched")
+			}
+		})
+	}
+}
+
+func TestParentDirectory(t *testing.T) {
+	dir := shortDir(t) // below /tmp
+	path := filepath.Join(dir, "a", "b", "s")
+	l, err := listen(address{text: path, path: path}, plainRules(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.release()
+	_, err = listen(address{text: "/nowhere/s", path: "/nowhere/s"}, plainRules(""))
+	if err == nil || !strings.Contains(err.Error(), "the directory /nowhere does not exist") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestModeAndGroup(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	rules := plainRules("")
+	rules.mode, rules.hasMode = 0o660, true
+	rules.gid = os.Getgid()
+	l, err := listen(address{text: path, path: path}, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.release()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestOwners(t *testing.T) {
+	dir := shortDir(t)
+	sockets := NewSockets()
+	path := filepath.Join(dir, "s")
+	socket := socketAt(t, path)
+	first, err := sockets.hold("a", socket, plainRules(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := sockets.hold("a", socket, plainRules(dir))
+	if err != nil || again != first {
+		t.Fatalf("a second hold gave another listener (%v)", err)
+	}
+	again.release()
+	if _, err := sockets.hold("b", socket, plainRules(dir)); err == nil || !strings.Contains(err.Error(), "belongs to vassal a") {
+		t.Errorf("a second vassal got the socket: %v", err)
+	}
+	// The file of a was renamed to b: the queue goes along.
+	sockets.leave("a", true)
+	taken, err := sockets.hold("b", socket, plainRules(dir))
+	if err != nil || taken != first {
+		t.Fatalf("the socket was not taken over: %v", err)
+	}
+	sockets.keep("a", nil)
+	first.release()
+	if !taken.atPath() {
+		t.Error("the former owner took the file along")
+	}
+	taken.release()
+	sockets.keep("b", nil)
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the file was left behind")
+	}
+}
+
+func TestExchange(t *testing.T) {
+	dir := shortDir(t)
+	sockets := NewSockets()
+	socket := socketAt(t, filepath.Join(dir, "s"))
+	rules := plainRules(dir)
+	old, err := sockets.hold("a", socket, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := sockets.beside("a", socket, rules, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := net.Dial("unix", socket.Address) // to the old one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	if err := sockets.exchange("a", socket, rules, fresh); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", socket.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if !old.pending() || !fresh.pending() {
+		t.Errorf("pending: old %t, fresh %t; want one connection in each", old.pending(), fresh.pending())
+	}
+	old.release()
+	if !fresh.atPath() {
+		t.Error("the old listener removed the fresh one's file")
+	}
+	// Somebody replaces the file: it is not touched.
+	os.Remove(socket.Address)
+	stranger, err := net.Listen("unix", socket.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	third, err := sockets.beside("a", socket, rules, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sockets.exchange("a", socket, rules, third); err == nil || !strings.Contains(err.Error(), "replaced by somebody else") {
+		t.Errorf("error %v", err)
+	}
+	third.release()
+	fresh.release()
+	sockets.keep("a", nil)
+	if c, err := net.Dial("unix", socket.Address); err != nil {
+		t.Errorf("the stranger's socket is gone: %v", err)
+	} else {
+		c.Close()
+	}
+}
+
+func TestParseAddress(t *testing.T) {
+	for _, test := range []struct{ text, foreign, wrong string }{
+		{"/run/a", "", ""}, {"a.sock", "", ""}, {"./a:b", "a path with a colon", ""}, {":80", "", ""}, {"0.0.0.0:80", "", ""},
+		{"[::]:80", "", ""}, {"host:80", "not a numeric address", ""}, {"10.*:80", "not a numeric address", ""}, {":0", "port 0", ""},
+		{"fd://3", "inherits", ""}, {"=1", "shared-socket", ""}, {"@x", "", ""},
+		{"", "", "want an address"}, {"@", "", "abstract name"}, {":http", "", "want a port"}, {":70000", "", "want a port"}, {"a:b:80", "", "want host:port"},
+	} {
+		a, err := parseAddress(test.text)
+		switch {
+		case test.wrong != "":
+			if err == nil || !strings.Contains(err.Error(), test.wrong) {
+				t.Errorf("%q: error %v, want %q", test.text, err, test.wrong)
+			}
+		case err != nil:
+			t.Errorf("%q: %v", test.text, err)
+		case test.foreign == "" && a.foreign != "" || !strings.Contains(a.foreign, test.foreign):
+			t.Errorf("%q: left to uWSGI because of %q, want %q", test.text, a.foreign, test.foreign)
+		}
+	}
+}
+
+func FuzzParseAddress(f *testing.F) {
+	for _, seed := range []string{"/run/a", ":80", "[::1]:80", "@x", "fd://3", "a:b:c", "[::1%lo]:1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := parseAddress(text)
+		if err != nil {
+			return
+		}
+		kinds := 0
+		for _, is := range []bool{a.path != "" && a.foreign == "", a.abstract != "", a.isTCP(), a.foreign != ""} {
+			if is {
+				kinds++
+			}
+		}
+		if kinds != 1 {
+			t.Errorf("%q is understood in %d ways: %+v", text, kinds, a)
+		}
+		a.in("/dir")
+		a.dialable("/dir")
+	})
+}
