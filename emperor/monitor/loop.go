@@ -17,8 +17,12 @@ import (
 const holdFirst = 10
 
 // restFactor bounds the part of a processor that scans may take: after each, the
-// monitor rests this many times as long as it took.
-const restFactor = 9
+// monitor rests this many times as long as it took, but no longer than longestRest,
+// so that one scan which a busy machine held up does not delay the next edit.
+const (
+	restFactor  = 9
+	longestRest = 500 * time.Millisecond
+)
 
 // loop is the state of Run: all of it belongs to one goroutine.
 type loop struct {
@@ -89,7 +93,7 @@ func (l *loop) event(e fsnotify.Event) {
 // within makes the next scan happen in d at the latest, but for the rest it owes.
 func (l *loop) within(d time.Duration) {
 	due := time.Now().Add(d)
-	if rested := l.ended.Add(l.took * restFactor); due.Before(rested) {
+	if rested := l.ended.Add(min(l.took*restFactor, longestRest)); due.Before(rested) {
 		due = rested
 	}
 	if due.Before(l.due) {
