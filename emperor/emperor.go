@@ -26,6 +26,8 @@ import (
 const (
 	// rereadAfter is when a file that changed under the reader is read again.
 	rereadAfter = 60 * time.Millisecond
+	// doorTime is how long the front waits, at the start, for vassals to be known.
+	doorTime = 2 * time.Second
 	// leftoverMercy is how long what an earlier emperor left behind may take to end.
 	leftoverMercy = 3 * time.Second
 	// frontMode is the mode of the front's unix sockets: its clients are anybody, as
@@ -69,6 +71,9 @@ type Emperor struct {
 	listeners []*bound
 	registry  *registry
 	snapshot  monitor.Snapshot
+	scanned   time.Time     // the first snapshot came
+	open      bool          // the router has the sockets
+	doorAfter time.Time     // when to try that again
 	changed   chan struct{} // holds one: some vassal's state changed
 	stateful  notifier
 }
@@ -103,6 +108,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.starter = proc.NewStarter(proc.NewMark(proc.Identity(e.main.Name())))
 	defer e.starter.Close()
 	e.front, e.slots = newFront(), newSlots()
+	e.front.published = e.wake
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
 
 	// Deferred calls run in reverse: what was begun last ends first.
@@ -131,11 +137,10 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	defer removePIDFiles(e.main.PIDFiles)
 
 	background.Go(func() { e.router.Run(whole) })
-	if err := e.router.Configure(ctx, e.main.Front, e.listeners); err != nil {
-		return err
-	}
-	for _, l := range e.listeners {
-		e.log.Info("listening", "option", l.Option, "address", l.Address)
+	if len(e.listeners) > 0 {
+		if err := e.router.Prepare(ctx, e.main.Front); err != nil {
+			return err
+		}
 	}
 
 	options := e.main.Monitor
@@ -182,6 +187,10 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 		retry := false
 		select {
 		case e.snapshot = <-e.monitor.Snapshots():
+			if e.scanned.IsZero() {
+				e.scanned = time.Now()
+				time.AfterFunc(doorTime, e.wake)
+			}
 			retry = e.registry.reconcile(e.snapshot)
 			retry = e.checkMain() || retry
 		case <-again.C:
@@ -209,8 +218,9 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 		if retry {
 			again.Reset(rereadAfter)
 		}
+		e.openDoors()
 		e.publish()
-		e.stateful.tell(e.registry, e.snapshot.Number > 0, e.log)
+		e.stateful.tell(e.registry, e.open, e.log)
 	}
 }
 
@@ -238,17 +248,48 @@ func (e *Emperor) signal(s os.Signal) (stop, again bool) {
 	return false, again
 }
 
+// wake makes the loop look again. It may be called from any goroutine.
+func (e *Emperor) wake() {
+	select {
+	case e.changed <- struct{}{}:
+	default: // the loop has not looked since the last one
+	}
+}
+
+// openDoors gives the router its sockets, once it has been told of every vassal
+// of the first scan: clients may be waiting since before we were started, and
+// shall wait for their site a little longer instead of being told that there is
+// none.
+func (e *Emperor) openDoors() {
+	if e.open || e.snapshot.Number == 0 || time.Now().Before(e.doorAfter) {
+		return
+	}
+	if time.Since(e.scanned) < doorTime {
+		for entry := range e.registry.all() {
+			if entry.unread || entry.spec != nil && !e.front.knows(entry.name) {
+				return
+			}
+		}
+	}
+	if err := e.router.Configure(context.Background(), e.main.Front, e.listeners); err != nil {
+		// It had accepted the same options before, so it has crashed.
+		e.log.Error("the front could not be opened; trying again", "err", err)
+		e.doorAfter = time.Now().Add(time.Second)
+		time.AfterFunc(time.Second, e.wake)
+		return
+	}
+	e.open = true
+	for _, l := range e.listeners {
+		e.log.Info("listening", "option", l.Option, "address", l.Address)
+	}
+}
+
 // newVassal makes vassals for the registry.
 func (e *Emperor) newVassal() func(name string) site {
 	deps := vassal.Deps{
 		Log: e.log, Starter: e.starter, Front: e.front, Sockets: vassal.NewSockets(), Slots: e.slots,
 		Defaults: e.main.Defaults,
-		Changed: func(vassal.Status) {
-			select {
-			case e.changed <- struct{}{}:
-			default: // the loop has not looked since the last one
-			}
-		},
+		Changed:  func(vassal.Status) { e.wake() },
 	}
 	return func(name string) site { return vassal.New(name, deps) }
 }
@@ -311,7 +352,12 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 		if err != nil {
 			return err
 		}
-		if err := e.router.Configure(context.Background(), main.Front, next); err != nil {
+		if !e.open {
+			err = e.router.Prepare(context.Background(), main.Front)
+		} else {
+			err = e.router.Configure(context.Background(), main.Front, next)
+		}
+		if err != nil {
 			closeListeners(fresh)
 			return fmt.Errorf("the router refused it: %w", err)
 		}

@@ -46,6 +46,10 @@ type front struct {
 	sending bool            // send is under way
 
 	sends sync.WaitGroup
+
+	// published is called after each Publish that changed a row; it must return at
+	// once. Set before the first use.
+	published func()
 }
 
 var _ vassal.Front = (*front)(nil)
@@ -61,6 +65,9 @@ func (f *front) Publish(ctx context.Context, row link.Vassal) error {
 		delete(f.rows, row.Name)
 	} else {
 		f.rows[row.Name] = row
+	}
+	if f.published != nil {
+		f.published()
 	}
 	if len(f.routers) == 0 {
 		f.mu.Unlock()
@@ -190,6 +197,14 @@ func (f *front) connect(ctx context.Context, router caller) error {
 		}
 	}
 	return err
+}
+
+// knows tells whether there is a row for the vassal.
+func (f *front) knows(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.rows[name]
+	return ok
 }
 
 // disconnect forgets a router that is gone.

@@ -22,16 +22,16 @@ type notifier struct {
 	status string
 }
 
-// tell sends the counts when they changed, and READY=1 once every vassal of the
-// first scan is as far as it comes by itself: an emperor whose sites do not answer
+// tell sends the counts when they changed, and READY=1 once the front is open and
+// every vassal of the first scan is as far as it comes by itself: an emperor whose sites do not answer
 // yet is not ready, one with a broken site is.
-func (n *notifier) tell(r *registry, scanned bool, log *slog.Logger) {
+func (n *notifier) tell(r *registry, open bool, log *slog.Logger) {
 	status := summary(r)
-	if status != n.status && scanned {
+	if status != n.status && open {
 		n.status = status
 		_ = sysd.Notify("STATUS=" + status)
 	}
-	if !n.ready && scanned && r.settled() {
+	if !n.ready && open && r.settled() {
 		n.ready = true
 		log.Info("ready", "vassals", status)
 		if err := sysd.Notify("READY=1"); err != nil {

@@ -59,8 +59,12 @@ type routerChild struct {
 type routerRequest struct {
 	configuration link.Configuration
 	listeners     []*bound
+	early         bool // start a router although it gets no sockets yet
 	reply         chan error
 }
+
+// needed tells whether there must be a router for it.
+func (q *routerRequest) needed() bool { return q != nil && (q.early || len(q.listeners) > 0) }
 
 type routerQuit struct {
 	ctx  context.Context
@@ -86,11 +90,21 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 // force, or the error for which everything stays as it was. The sockets must stay
 // open until the next Configure has returned. Run must be running.
 func (r *routerChild) Configure(ctx context.Context, c link.Configuration, listeners []*bound) error {
+	return r.request(ctx, c, listeners, false)
+}
+
+// Prepare starts the router and gives it its options, but no sockets: it accepts
+// nothing before the first Configure.
+func (r *routerChild) Prepare(ctx context.Context, c link.Configuration) error {
+	return r.request(ctx, c, nil, true)
+}
+
+func (r *routerChild) request(ctx context.Context, c link.Configuration, listeners []*bound, early bool) error {
 	c.Listeners = make([]link.Listener, len(listeners))
 	for i, l := range listeners {
 		c.Listeners[i] = l.Listener
 	}
-	q := routerRequest{configuration: c, listeners: listeners, reply: make(chan error, 1)}
+	q := routerRequest{configuration: c, listeners: listeners, early: early, reply: make(chan error, 1)}
 	select {
 	case r.requests <- q:
 		return <-q.reply
@@ -159,14 +173,14 @@ func (r *routerChild) apply(ctx context.Context, q routerRequest) error {
 		r.children.Go(r.live.kill) // it may be half gone
 		r.live = nil
 	}
-	if len(q.listeners) == 0 {
+	if !q.needed() {
 		r.current = &q
 		r.status.Store(nil)
 		return nil // nobody to answer
 	}
 	p, err := r.start(ctx, q)
 	if err != nil {
-		if r.current != nil && len(r.current.listeners) > 0 {
+		if r.current.needed() {
 			r.retry.Reset(r.wait())
 		}
 		return err

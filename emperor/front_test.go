@@ -1,0 +1,209 @@
+package emperor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"emperor/internal/link"
+)
+
+// fakeRouter records what it is sent and answers when it is told to.
+type fakeRouter struct {
+	mu       sync.Mutex
+	messages []link.Message
+	sent     chan link.Message
+	answer   func(link.Message) error // nil: yes
+}
+
+func newFakeRouter() *fakeRouter { return &fakeRouter{sent: make(chan link.Message, 100)} }
+
+func (f *fakeRouter) Call(ctx context.Context, m link.Message, _ ...int) error {
+	_ = f.Send(m)
+	if f.answer != nil {
+		return f.answer(m)
+	}
+	return nil
+}
+
+func (f *fakeRouter) Send(m link.Message, _ ...int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.messages = append(f.messages, m)
+	f.sent <- m
+	return nil
+}
+
+func (f *fakeRouter) all() []link.Message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.messages)
+}
+
+func deadline(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestWithoutRouterEverythingIsAnsweredAtOnceAndRemembered(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	for _, err := range []error{
+		f.Publish(ctx, link.Vassal{Name: "b", Generation: 1}),
+		f.Publish(ctx, link.Vassal{Name: "a", Generation: 1}),
+		f.Publish(ctx, link.Vassal{Name: "gone", Generation: 1}),
+		f.Publish(ctx, link.Vassal{Name: "gone", Removed: true}),
+		f.Hold(ctx, "a"), f.Hold(ctx, "b"), f.Drained(ctx, "a", 2),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	f.Release("b")
+
+	router := newFakeRouter()
+	if err := f.connect(ctx, router); err != nil {
+		t.Fatal(err)
+	}
+	got := router.all()
+	if len(got) != 2 || got[0].Kind != link.Tabulate || got[1].Kind != link.Hold || got[1].Vassal != "a" {
+		t.Fatalf("want the whole table, then what is held; got %+v", got)
+	}
+	table := got[0].Table
+	if !table.Full || len(table.Vassals) != 2 || table.Vassals[0].Name != "a" || table.Vassals[1].Name != "b" {
+		t.Errorf("the table is %+v", table)
+	}
+	f.wait()
+}
+
+func TestPublishReturnsWhenAcknowledgedAndRowsTravelTogether(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	router := newFakeRouter()
+	if err := f.connect(ctx, router); err != nil {
+		t.Fatal(err)
+	}
+	<-router.sent // the whole table
+	first := make(chan struct{})
+	router.answer = func(m link.Message) error {
+		if m.Kind == link.Tabulate && m.Table.Vassals[0].Name == "first" {
+			<-first
+		}
+		return nil
+	}
+	var done sync.WaitGroup
+	publish := func(name string) {
+		done.Go(func() {
+			if err := f.Publish(ctx, link.Vassal{Name: name}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	publish("first")
+	<-router.sent
+	names := []string{"a", "b", "c", "d"}
+	rows := make(chan struct{}, len(names))
+	f.published = func() { rows <- struct{}{} }
+	for _, name := range names {
+		publish(name)
+	}
+	for range names {
+		<-rows
+	}
+	close(first)
+	done.Wait()
+	f.wait()
+
+	number := uint64(0)
+	seen := map[string]int{}
+	for _, m := range router.all() {
+		if m.Table.Number <= number {
+			t.Errorf("table %d after %d", m.Table.Number, number)
+		}
+		number = m.Table.Number
+		for _, row := range m.Table.Vassals {
+			seen[row.Name]++
+		}
+	}
+	for _, name := range append(names, "first") {
+		if seen[name] != 1 {
+			t.Errorf("%s was sent %d times", name, seen[name])
+		}
+	}
+	if n := len(router.all()); n > 4 {
+		t.Errorf("%d messages for rows that changed while one was under way", n)
+	}
+}
+
+func TestRouterThatGoesIsNoError(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	router := newFakeRouter()
+	if err := f.connect(ctx, router); err != nil {
+		t.Fatal(err)
+	}
+	router.answer = func(link.Message) error { return errors.Join(link.ErrGone, errors.New("broken pipe")) }
+	if err := f.Publish(ctx, link.Vassal{Name: "a"}); err != nil {
+		t.Error(err)
+	}
+	if err := f.Hold(ctx, "a"); err != nil {
+		t.Error(err)
+	}
+	if err := f.Drained(ctx, "a", 3); err != nil {
+		t.Error(err)
+	}
+	f.disconnect(router)
+	next := newFakeRouter()
+	if err := f.connect(ctx, next); err != nil {
+		t.Fatal(err)
+	}
+	if got := next.all(); len(got) != 2 || len(got[0].Table.Vassals) != 1 || got[1].Kind != link.Hold {
+		t.Errorf("the successor was told %+v", got)
+	}
+}
+
+func TestRefusalReachesTheVassal(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	router := newFakeRouter()
+	if err := f.connect(ctx, router); err != nil {
+		t.Fatal(err)
+	}
+	refusal := errors.New("router: no")
+	router.answer = func(link.Message) error { return refusal }
+	if err := f.Publish(ctx, link.Vassal{Name: "a"}); !errors.Is(err, refusal) {
+		t.Errorf("got %v", err)
+	}
+	if err := f.Hold(ctx, "a"); !errors.Is(err, refusal) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRoutersThatFinishAreAskedToo(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	old, young := newFakeRouter(), newFakeRouter()
+	for _, r := range []*fakeRouter{old, young} {
+		if err := f.connect(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Hold(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	f.Release("a")
+	for name, r := range map[string]*fakeRouter{"old": old, "young": young} {
+		kinds := []link.Kind{}
+		for _, m := range r.all() {
+			kinds = append(kinds, m.Kind)
+		}
+		if want := []link.Kind{link.Tabulate, link.Hold, link.Release}; !slices.Equal(kinds, want) {
+			t.Errorf("%s: %v, want %v", name, kinds, want)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package emperor
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRelayKeepsLevelAndAttributes(t *testing.T) {
+	var out bytes.Buffer
+	drop := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: drop}))
+	input := `{"time":"2026-01-02T03:04:05Z","level":"WARN","msg":"request failed","status":502,"host":"a b"}
+panic: oh
+{"not":"a log line"}
+{"level":"ERROR","msg":"cut` + "\n"
+	relay(io.NopCloser(strings.NewReader(input)), log)
+	want := `level=WARN msg="request failed" status=502 host="a b"
+level=WARN msg="panic: oh"
+level=WARN msg="{\"not\":\"a log line\"}"
+level=WARN msg="{\"level\":\"ERROR\",\"msg\":\"cut"
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestRelayOfAVeryLongLine(t *testing.T) {
+	var out bytes.Buffer
+	relay(io.NopCloser(strings.NewReader(strings.Repeat("x", 200<<10)+"\nend\n")), slog.New(slog.NewTextHandler(&out, nil)))
+	if text := out.String(); strings.Count(text, "x") < 200<<10 || !strings.Contains(text, "msg=end") {
+		t.Errorf("%d bytes came out", len(text))
+	}
+}
+
+func TestSlotsBoundStarts(t *testing.T) {
+	ctx := deadline(t)
+	s := newSlots()
+	var releases []func()
+	for range cap(s.free) {
+		release, err := s.Acquire(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	got := make(chan struct{})
+	go func() { // ends when a slot is free
+		defer close(got)
+		if release, err := s.Acquire(ctx); err == nil {
+			release()
+		}
+	}()
+	releases[0]()
+	releases[0]() // twice is once
+	<-got
+	for _, release := range releases[1:] {
+		release()
+	}
+	if len(s.free) != cap(s.free) {
+		t.Errorf("%d slots are free of %d", len(s.free), cap(s.free))
+	}
+}
+
+func TestNothingStartsAfterSlotsAreClosed(t *testing.T) {
+	s := newSlots()
+	s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := s.Acquire(ctx); err == nil {
+		t.Error("a slot was given")
+	}
+}
+
+func TestPIDFiles(t *testing.T) {
+	dir := t.TempDir()
+	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
+	if err := writePIDFiles([]string{ours, theirs}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(theirs, []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	removePIDFiles([]string{ours, theirs})
+	if _, err := os.Stat(ours); !os.IsNotExist(err) {
+		t.Error("ours is still there")
+	}
+	if _, err := os.Stat(theirs); err != nil {
+		t.Error("another emperor's was removed")
+	}
+	if err := writePIDFiles([]string{filepath.Join(dir, "none", "x")}); err == nil {
+		t.Error("a missing directory is no error")
+	}
+}
