@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -149,14 +150,20 @@ func (b *commandBody) returnSockets() {
 }
 
 // describe is one copy for the starter.
-func (b *commandBody) describe() (*proc.Command, error) {
+func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 	c := &b.spec.command
 	words, err := commandVector(b.fill(c.line))
 	if err != nil {
 		return nil, fmt.Errorf("%s: command: %w", c.pos, err)
 	}
+	name := b.name
+	if copyNumber > 0 {
+		// The mark made of it tells whose children processes are: those of one copy
+		// must not be taken for another's.
+		name += "#" + strconv.Itoa(copyNumber+1)
+	}
 	p := &proc.Command{
-		Name: b.name, Generation: b.generation,
+		Name: name, Generation: b.generation,
 		Path: words[0], Args: words, Dir: c.dir, Umask: c.umask,
 		Files:             map[int]int{1: b.capture.write, 2: b.capture.write},
 		ListenFDs:         len(b.listeners),
@@ -241,7 +248,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 			case err != nil && answered != nil:
 				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 			case answered != nil:
-				return fmt.Errorf("%w: it does not answer on its socket", context.Cause(ctx))
+				return fmt.Errorf("%w: it does not answer on its socket (asked in %s)", context.Cause(ctx), b.spec.command.protocol)
 			case b.mustAnnounce() && !announced:
 				return fmt.Errorf("%w: it did not send READY=1 (its status: %s)", context.Cause(ctx), b.notify.Status())
 			}
@@ -272,7 +279,7 @@ func (b *commandBody) ask(ctx context.Context, asked *lastAnswer) error {
 			return err
 		}
 		if err == nil {
-			if err = probe(ctx, network, to, b.spec.command.protocol, b.spec.command.readyPath); err == nil {
+			if err = b.askOnce(ctx, network, to); err == nil {
 				return nil
 			}
 		}
@@ -284,6 +291,41 @@ func (b *commandBody) ask(ctx context.Context, asked *lastAnswer) error {
 		}
 	}
 }
+
+// askOnce puts the question once, and gives up when the program replaces the
+// file of its socket meanwhile: the connection waits in a socket that nobody has.
+func (b *commandBody) askOnce(ctx context.Context, network, to string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if len(b.listeners) > 0 && b.listeners[0].path == to && b.listeners[0].atPath() {
+		l := b.listeners[0]
+		var look func()
+		var mu sync.Mutex
+		var stop func() bool
+		look = func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if !l.atPath() {
+				cancel()
+			} else if ctx.Err() == nil {
+				stop = b.clock.AfterFunc(replaceLook, look)
+			}
+		}
+		look()
+		defer func() {
+			cancel()
+			mu.Lock()
+			defer mu.Unlock()
+			if stop != nil {
+				stop()
+			}
+		}()
+	}
+	return probe(ctx, network, to, b.spec.command.protocol, b.spec.command.readyPath)
+}
+
+// replaceLook is how often it is looked whether the file of a socket was replaced.
+const replaceLook = 100 * time.Millisecond
 
 // target is its own socket, that nobody else answers.
 func (b *commandBody) target() (network, to string) {

@@ -43,7 +43,7 @@ func newCopySet(b *commandBody) *copySet {
 
 // start starts copy number i.
 func (s *copySet) start(ctx context.Context, i int) error {
-	command, err := s.body.describe()
+	command, err := s.body.describe(i)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,11 @@ func (f *fakeFront) Release(string) {
 }
 
 func (f *fakeFront) Drained(ctx context.Context, _ string, generation uint64) error {
-	stop := context.AfterFunc(ctx, func() { f.change.Broadcast() })
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.change.Broadcast()
+	})
 	defer stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -209,6 +209,19 @@ func (g *generation) awaitDrained(ctx context.Context) {
 	<-finished
 }
 
+// answers says whether it has been ready and still lives. Only the loop may ask.
+func (g *generation) answers() bool {
+	if g.readyAt.IsZero() {
+		return false
+	}
+	select {
+	case <-g.body.died():
+		return false
+	default:
+		return true
+	}
+}
+
 func (g *generation) stopTime() time.Duration {
 	if g.spec.Stop > 0 {
 		return g.spec.Stop

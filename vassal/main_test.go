@@ -101,7 +101,7 @@ func newSite(t testing.TB, text string, adjust func(*Deps)) *site {
 		cancel()
 		<-s.ended
 		starter.Close()
-		if t.Failed() {
+		if t.Failed() || os.Getenv("SHOWLOG") != "" {
 			t.Log("log of the vassal:\n" + s.log.String())
 		}
 	})

@@ -512,16 +512,21 @@ func (v *Vassal) failuresForgiven(e Event) {
 	}
 }
 
-// launch starts a generation of the spec, beside the one that serves if there
-// is one.
+// launch starts a generation of the spec, beside whatever still answers. It
+// first waits for those that would collide with it, or answer in its place.
 func (v *Vassal) launch() {
-	g := v.newGeneration(v.spec, v.current != nil)
+	beside := v.current != nil
 	var others []*generation
-	if !v.spec.Overlap || v.selfBound != "" || v.anyAlone() {
-		for _, d := range v.draining {
+	alone := !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
+	for _, d := range v.draining {
+		switch {
+		case alone, v.spec.Kind == Command && d.readyAt.IsZero():
 			others = append(others, d)
+		case d.answers():
+			beside = true
 		}
 	}
+	g := v.newGeneration(v.spec, beside)
 	v.candidate = g
 	v.log.Info("vassal starting", "gen", g.number, "kind", v.spec.Kind.String(), "why", v.reason)
 	v.tasks.Go(func() { g.run(others) })
