@@ -85,7 +85,6 @@ var addressInUse = regexp.MustCompile(`(?i)EADDRINUSE|address already in use`)
 
 // complainsOfAddress: it wrote what programs write when bind(2) fails.
 func (b *commandBody) complainsOfAddress() bool {
-	b.capture.settle()
 	for _, l := range b.output.lines(b.generation) {
 		if addressInUse.MatchString(l.Text) {
 			return true
@@ -242,6 +241,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 		case <-ready:
 			ready, announced = nil, true
 		case died := <-b.copies.firstDeath:
+			b.capture.settle()
 			return fmt.Errorf("ended before it was ready: %s", died)
 		case <-ctx.Done():
 			switch err := asked.last(); {
@@ -260,6 +260,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 		for _, l := range b.listeners {
 			if l.path != "" && !l.atPath() {
 				b.bindsItself("it replaced the file of its socket")
+				b.returnSockets()
 				break
 			}
 		}

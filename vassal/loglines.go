@@ -3,6 +3,7 @@ package vassal
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -146,8 +147,10 @@ type capture struct {
 	out        *output
 	generation uint64
 	read       *os.File
-	write      int // for the children; -1 once closed
+	write      int // the children's end; closed by finish
 	ended      chan struct{}
+	marker     []byte // see settle
+	settled    chan struct{}
 }
 
 // newCapture makes the pipe and starts to read it.
@@ -162,7 +165,10 @@ func newCapture(out *output, generation uint64) (*capture, error) {
 		unix.Close(fds[1])
 		return nil, fmt.Errorf("output pipe: %w", err)
 	}
-	c := &capture{out: out, generation: generation, read: os.NewFile(uintptr(fds[0]), "output"), write: fds[1], ended: make(chan struct{})}
+	c := &capture{
+		out: out, generation: generation, read: os.NewFile(uintptr(fds[0]), "output"), write: fds[1],
+		ended: make(chan struct{}), marker: []byte("\x00" + rand.Text()), settled: make(chan struct{}, 1),
+	}
 	go c.pump() // ends when finish closes the pipe, at the latest
 	return c, nil
 }
@@ -195,41 +201,47 @@ func (c *capture) pump() {
 }
 
 func (c *capture) line(text []byte) {
+	if before, isMarker := bytes.CutSuffix(text, c.marker); isMarker {
+		defer func() {
+			select {
+			case c.settled <- struct{}{}:
+			default:
+			}
+		}()
+		if len(before) == 0 {
+			return
+		}
+		text = before
+	}
 	text = bytes.TrimSuffix(text, []byte("\r"))
 	c.out.add(c.generation, strings.ToValidUTF8(string(text), "\uFFFD"))
 }
 
-// closeWrite closes our copy of the children's end, so that the pipe ends with them.
-func (c *capture) closeWrite() {
-	if c.write >= 0 {
-		unix.Close(c.write)
-		c.write = -1
-	}
-}
-
-// settle waits until what the children have written so far was read, or a moment
-// has passed.
+// settle returns when everything was read that was written before the call, so
+// that the last words of a process that has ended are known. It writes a marker
+// of our own behind them. One caller at a time.
 func (c *capture) settle() {
-	for range 50 {
-		var waiting int
-		control, err := c.read.SyscallConn()
-		if err != nil {
-			return
-		}
-		control.Control(func(fd uintptr) { waiting, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-		if err != nil || waiting == 0 {
-			break
-		}
-		time.Sleep(2 * time.Millisecond)
+	select {
+	case <-c.settled: // of a call that did not wait for it
+	default:
 	}
-	time.Sleep(2 * time.Millisecond) // what was read last becomes lines
+	if _, err := unix.Write(c.write, append(bytes.Clone(c.marker), '\n')); err != nil {
+		return
+	}
+	timeout := time.NewTimer(time.Second) // a line cut at MaxLine may hide the marker
+	defer timeout.Stop()
+	select {
+	case <-c.settled:
+	case <-c.ended:
+	case <-timeout.C:
+	}
 }
 
 // finish takes what is still in the pipe and closes it. The processes have
 // ended; somebody who escaped from their tree may still hold the other end, so
 // it does not wait for the end of file for long.
 func (c *capture) finish() {
-	c.closeWrite()
+	unix.Close(c.write)
 	c.read.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	<-c.ended
 	c.read.Close()

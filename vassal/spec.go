@@ -91,6 +91,7 @@ type uwsgiLaunch struct {
 	needApp   bool
 	reopenLog bool // logto: reopened, or the log stays with whoever opened it first
 	maxFD     bool // the file sets max-fd itself
+	noMaster  bool // master = false, which cannot be had
 	cheap     bool // starts without workers until a connection comes
 	exec      bool // worker-exec: no worker ever reports that it accepts
 	pidFiles  []string

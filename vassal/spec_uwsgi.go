@@ -17,6 +17,7 @@ func (r *reader) readUWSGI() {
 	u.needApp = len(c.All(neededApps...)) > 0
 	u.reopenLog = len(c.All("logto", "logto2", "daemonize", "daemonize2", "log")) > 0
 	u.maxFD = c.Has("max-fd")
+	u.noMaster = c.Has("master") && !c.Bool("master")
 	u.cheap = c.Has("cheap")
 	u.exec = len(c.All("worker-exec", "worker-exec2")) > 0
 	u.vacuum = c.Has("vacuum")

@@ -57,7 +57,6 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		return fmt.Errorf("control descriptor: %w", err)
 	}
 	defer unix.Close(child)
-	defer b.capture.closeWrite()
 
 	command := &proc.Command{
 		Name: b.name, Generation: b.generation,
@@ -120,6 +119,11 @@ func (b *uwsgiBody) arguments() []string {
 	set("worker-reload-mercy=" + strconv.Itoa(int((mercy+time.Second-1)/time.Second)))
 	set("no-orphans=true")
 	set("die-on-term=true")
+	if u.noMaster {
+		// Under an emperor uWSGI has a master unless it is told otherwise; without
+		// one nobody reads our orders, and it could only be killed.
+		set("master=true")
+	}
 	if u.needApp {
 		// Without it an import error is served as an answer, and looks ready.
 		set("need-app=true")
@@ -195,6 +199,7 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 			b.watch(events)
 			return nil
 		case <-b.process.Done():
+			b.capture.settle()
 			return b.explain(b.process.Exit())
 		case <-ctx.Done():
 			if respawns > 0 {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 const pythonApp = `
@@ -95,4 +97,130 @@ func TestBadEditKeepsTheOldGeneration(t *testing.T) {
 	s.app(pythonApp)
 	s.want()
 	s.until("mended", func(st Status) bool { return st.State == Ready && st.Generation > 1 && st.Problem == "" })
+}
+
+// TestKindsOfUWSGI: each of these starts, is replaced, answers all the time it
+// should, and leaves nothing behind.
+func TestKindsOfUWSGI(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		overlap    bool
+		check      func(t *testing.T, s *site)
+	}{
+		{"relative socket", "http-socket = s\nchdir = DIR\nwsgi-file = app.py\n", true, nil},
+		{"no master", "http-socket = DIR/s\nmaster = false\nwsgi-file = DIR/app.py\n", true, nil},
+		{"vacuum", "http-socket = DIR/s\nvacuum = true\nwsgi-file = DIR/app.py\npidfile = DIR/pid\n", true, func(t *testing.T, s *site) {
+			text, err := os.ReadFile(filepath.Join(s.dir, "pid"))
+			if want := fmt.Sprintln(s.Status().PIDs[0]); err != nil || string(text) != want {
+				t.Errorf("pid file %q, %v; want %q", text, err, want)
+			}
+		}},
+		{"cheap", "http-socket = DIR/s\ncheap = true\nprocesses = 2\nwsgi-file = DIR/app.py\n", true, nil},
+		{"cheaper", "http-socket = DIR/s\ncheaper = 1\nprocesses = 3\nwsgi-file = DIR/app.py\n", true, nil},
+		{"lazy apps", "http-socket = DIR/s\nlazy-apps = true\nwsgi-file = DIR/app.py\n", true, nil},
+		{"log file", "http-socket = DIR/s\nlogto = DIR/log\nwsgi-file = DIR/app.py\n", true, func(t *testing.T, s *site) {
+			s.mustGet("/logged")
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			if !strings.Contains(string(text), "spawned uWSGI worker 1") {
+				t.Errorf("log file %q", text)
+			}
+		}},
+		{"two sockets", "http-socket = DIR/s\nsocket = @vassal-test-second\nwsgi-file = DIR/app.py\n", true, nil},
+		{"one bound by uWSGI", "http-socket = DIR/s\nsocket = localhost:0\nwsgi-file = DIR/app.py\n", false, nil},
+		{"stats on a port", "http-socket = DIR/s\nstats = 127.0.0.1:18763\nwsgi-file = DIR/app.py\n", false, nil},
+		{"no overlap wanted", "http-socket = DIR/s\noverlap = false\nwsgi-file = DIR/app.py\n", false, nil},
+		{"nothing held", "chroot = /\nhttp-socket = DIR/s\nwsgi-file = DIR/app.py\n", false, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := uwsgiTest(t, "[uwsgi]\nplugin = python3\n"+test.text)
+			s.want()
+			if st := s.ready(1); st.Overlap != test.overlap {
+				t.Errorf("overlap %t because of %q, want %t", st.Overlap, st.OverlapReason, test.overlap)
+			}
+			s.mustGet("/")
+			s.want()
+			s.until("replaced", func(st Status) bool { return st.State == Ready && st.Generation == 2 && len(st.Draining) == 0 })
+			if got := s.mustGet("/"); !strings.Contains(got, "gen 2") {
+				t.Errorf("answered by %q, want generation 2", got)
+			}
+			if test.check != nil {
+				test.check(t, s)
+			}
+			s.Remove()
+			<-s.ended
+			for _, name := range []string{"s", "pid"} {
+				if _, err := os.Lstat(filepath.Join(s.dir, name)); err == nil && test.name != "nothing held" {
+					t.Errorf("%s was left behind", name)
+				}
+			}
+		})
+	}
+}
+
+func TestUWSGIMissing(t *testing.T) {
+	s := uwsgiTest(t, uwsgiSite+"binary-path = /nowhere/uwsgi\n")
+	s.want()
+	st := s.until("failed", func(st Status) bool { return st.State == Failed })
+	for _, want := range []string{"/nowhere/uwsgi", "install uWSGI", "binary-path"} {
+		if !strings.Contains(st.Reason, want) {
+			t.Errorf("reason %q does not say %q", st.Reason, want)
+		}
+	}
+}
+
+// TestUWSGIKilled: the master and all its workers end, and the next generation
+// answers what waits.
+func TestUWSGIKilled(t *testing.T) {
+	s := newSite(t, "", func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
+	s.app(pythonApp)
+	s.write(uwsgiSite)
+	s.want()
+	st := s.ready(1)
+	s.mustGet("/")
+	s.until("loyal", func(st Status) bool { return st.Loyal })
+	syscall.Kill(st.PIDs[0], syscall.SIGKILL)
+	s.until("noticed", func(st Status) bool { return st.Generation != 1 })
+	if got := s.mustGet("/"); !strings.Contains(got, "gen 2") {
+		t.Errorf("answered by %q, want generation 2", got)
+	}
+	s.until("alone", func(st Status) bool { return st.State == Ready && len(st.Draining) == 0 })
+}
+
+// TestTermToAll: a platform sends TERM to every process at once, the emperor
+// last. Nothing is started again.
+func TestTermToAll(t *testing.T) {
+	s := uwsgiTest(t, uwsgiSite)
+	s.want()
+	st := s.ready(1)
+	syscall.Kill(-st.PIDs[0], syscall.SIGTERM) // its whole group
+	s.until("in doubt", func(st Status) bool { return st.State == Failed })
+	s.cancel()
+	<-s.ended
+	if n := strings.Count(s.log.String(), "vassal starting"); n != 1 {
+		t.Errorf("%d starts, want 1", n)
+	}
+}
+
+// TestRemovedDrains: a request that is under way when the file goes is answered.
+func TestRemovedDrains(t *testing.T) {
+	s := uwsgiTest(t, uwsgiSite)
+	s.want()
+	s.ready(1)
+	answer := make(chan error, 1)
+	started := make(chan struct{})
+	go func() {
+		close(started)
+		_, err := get(filepath.Join(s.dir, "s"), "/sleep/2")
+		answer <- err
+	}()
+	<-started
+	// The worker has the request when the queue is empty and the app is running;
+	// a second request that is answered shows that the first was taken.
+	s.mustGet("/")
+	s.Remove()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	<-s.ended
 }

@@ -1,0 +1,164 @@
+package vassal
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// collect gives what a capture makes of some output.
+func collect(t *testing.T, log io.Writer, text string) *output {
+	t.Helper()
+	out := newOutput("site", slog.New(slog.NewTextHandler(log, nil)), systemClock{})
+	c, err := newCapture(out, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rest := []byte(text); len(rest) > 0; {
+		n, err := unix.Write(c.write, rest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[n:]
+	}
+	c.finish()
+	out.close()
+	return out
+}
+
+func TestLines(t *testing.T) {
+	long := strings.Repeat("x", MaxLine)
+	for _, test := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"lines", "one\ntwo\r\n\nfour", []string{"one", "two", "", "four"}},
+		{"long", long + "y\nend\n", []string{long, "y", "end"}},
+		{"just as long", long[1:] + "\nend\n", []string{long[1:], "end"}},
+		{"not text", "a\xff\x00b\n", []string{"a\uFFFD\x00b"}},
+		{"nothing", "", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got []string
+			for _, l := range collect(t, io.Discard, test.text).lines(0) {
+				if l.Generation != 7 || l.Time.IsZero() {
+					t.Errorf("line %+v", l)
+				}
+				got = append(got, l.Text)
+			}
+			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", test.want) {
+				t.Errorf("lines %.200q, want %.200q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOnlyTheLastLinesAreKept(t *testing.T) {
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintln(&text, i)
+	}
+	lines := collect(t, io.Discard, text.String()).lines(0)
+	if len(lines) != keptLines || lines[0].Text != "80" || lines[keptLines-1].Text != "99" {
+		t.Errorf("%d lines, %q to %q", len(lines), lines[0].Text, lines[len(lines)-1].Text)
+	}
+}
+
+// blockedLog does not take a line before it is released.
+type blockedLog struct {
+	slog.Handler
+	release chan struct{}
+}
+
+func (b blockedLog) Handle(ctx context.Context, r slog.Record) error {
+	<-b.release
+	return b.Handler.Handle(ctx, r)
+}
+
+// TestSlowLog: the vassal does not wait for it, and what is lost is said.
+func TestSlowLog(t *testing.T) {
+	log := &lockedBuffer{}
+	release := make(chan struct{})
+	out := newOutput("site", slog.New(blockedLog{slog.NewTextHandler(log, nil), release}), systemClock{})
+	c, err := newCapture(out, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := []byte(strings.Repeat("a line\n", 3*queuedLines))
+	for len(text) > 0 {
+		n, err := unix.Write(c.write, text) // would block for ever if nobody read
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = text[n:]
+	}
+	c.finish()
+	close(release)
+	out.close()
+	if !strings.Contains(log.String(), "lines of output were dropped") {
+		t.Error("the loss is not said")
+	}
+}
+
+func TestFollow(t *testing.T) {
+	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
+	out.add(1, "before")
+	last, coming, stop := out.follow()
+	if len(last) != 1 || last[0].Text != "before" {
+		t.Errorf("last %v", last)
+	}
+	_, idle, _ := out.follow() // never reads
+	for i := range 2 * followerLines {
+		out.add(1, fmt.Sprint(i))
+		if i < followerLines {
+			if l := <-coming; l.Text != fmt.Sprint(i) {
+				t.Fatalf("line %q, want %d", l.Text, i)
+			}
+		}
+	}
+	stop()
+	stop()
+	for range coming {
+	}
+	out.close()
+	n := 0
+	for range idle {
+		n++
+	}
+	if n != followerLines {
+		t.Errorf("the idle follower has %d lines, want %d", n, followerLines)
+	}
+	if _, ch, _ := out.follow(); ch != nil {
+		if _, open := <-ch; open {
+			t.Error("following one that is gone gives lines")
+		}
+	}
+}
+
+// TestFinishDoesNotWaitForStrangers: somebody else still has the pipe.
+func TestFinishDoesNotWaitForStrangers(t *testing.T) {
+	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
+	c, err := newCapture(out, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := unix.Dup(c.write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(kept)
+	done := make(chan struct{})
+	go func() { c.finish(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(deadline):
+		t.Fatal("finish waits for the other end")
+	}
+	out.close()
+}
