@@ -374,3 +374,35 @@ func TestComesBack(t *testing.T) {
 	s.until("alone", func(st Status) bool { return len(st.Draining) == 0 })
 	s.mustGet("/")
 }
+
+// TestBadEditOfACommand: the old process goes on, and comes back after a crash.
+func TestBadEditOfACommand(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := newSite(t, commandSite(t, "serve", "fd=3"), func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
+	s.ready(1)
+	before := s.mustGet("/")
+	for _, edit := range []struct{ name, text, want string }{
+		{"missing program", "[uwsgi]\nsocket = DIR/s\ncommand = /nowhere/program\n", "/nowhere/program"},
+		{"missing directory", "[uwsgi]\nsocket = DIR/s\nchdir = /nowhere\ncommand = true\n", "/nowhere"},
+		{"exits", "[uwsgi]\nsocket = DIR/s\ncommand = false\n", "exit status 1"},
+		{"port in use", "[uwsgi]\nsocket = " + taken.Addr().String() + "\ncommand = " + play(t, "serve", "fd=3") + "\n", "another program listens there"},
+		{"socket in a missing directory", "[uwsgi]\nsocket = /nowhere/s\ncommand = " + play(t, "serve", "fd=3") + "\n", "/nowhere does not exist"},
+	} {
+		s.write(edit.text)
+		s.want()
+		st := s.until("told: "+edit.name, func(st Status) bool { return st.State == Ready && strings.Contains(st.Problem, edit.want) })
+		if st.Generation != 1 {
+			t.Errorf("%s: generation %d serves", edit.name, st.Generation)
+		}
+		if after := s.mustGet("/"); after != before {
+			t.Errorf("%s: answered by %q, want %q", edit.name, after, before)
+		}
+	}
+	syscall.Kill(s.Status().PIDs[0], syscall.SIGKILL)
+	s.until("back", func(st Status) bool { return st.State == Ready && st.Generation > 1 })
+	s.mustGet("/")
+}

@@ -104,7 +104,10 @@ func TestSockets(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
-		{"no socket", "module = app\n", "site.ini:2: socket: the app has no socket to answer on: add socket = /tmp/uwsgi_site.sock"},
+		{"no socket", "module = app\n", "site.ini:2: socket: it has no socket to answer on: add socket = /tmp/uwsgi_site.sock"},
+		{"no socket, no app", "master = true\n", "site.ini: socket: it has no socket to answer on"},
+		{"empty", "", "site.ini: the file has no option of a vassal"},
+		{"not an ini", "Lorem ipsum\ndolor = sit amet\n", "site.ini: the file has no option of a vassal"},
 		{"quote", "socket = /tmp/x\ncommand = sh -c 'x\n", "site.ini:3: command: a quote ' is not closed"},
 		{"protocol", "socket = /tmp/x\nprotocol = gopher\ncommand = x\n", "site.ini:3: protocol: want http, uwsgi, fastcgi or scgi, got \"gopher\""},
 		{"signal", "socket = /tmp/x\nstop-signal = NOVA\ncommand = x\n", "site.ini:3: stop-signal: want the name of a signal"},

@@ -2,7 +2,10 @@ package vassal
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"emperor/internal/config"
 )
 
 // readUWSGI completes the spec of a vassal that a real uWSGI runs.
@@ -44,15 +47,45 @@ func (r *reader) readUWSGI() {
 	r.readSockets(protocol, options, jailed)
 	s.Overlap, s.OverlapReason = uwsgiOverlap(c, s.Sockets)
 
-	if len(s.Sockets) == 0 && u.needApp && len(c.All(servesWithoutSocket...)) == 0 && len(c.Unread) == 0 {
-		v := c.All(neededApps...)[0]
+	if len(c.Unread) > 0 || c.Foreign != "" {
+		return // only uWSGI knows what the file says
+	}
+	if !r.saysAnything() {
+		r.problems = append(r.problems, config.Problem{Pos: config.Pos{File: s.File}, Text: "the file has no option of a vassal in its section: want an app (module, wsgi-file …), a command, or at least a socket"})
+		return
+	}
+	if len(s.Sockets) == 0 && len(c.All(servesWithoutSocket...)) == 0 {
 		hint := "add socket = PATH to it, or vassal-set = socket=PATH to the main file"
 		if r.SocketHint != "" {
 			hint = "add socket = " + r.SocketHint + ", the path that the rules use for it"
 		}
-		v.Key = "socket"
-		r.wrong(v, "the app has no socket to answer on: %s", hint)
+		v := config.Value{Key: "socket", Pos: config.Pos{File: s.File}}
+		if apps := c.All(neededApps...); len(apps) > 0 {
+			v.Pos = apps[0].Pos
+		}
+		r.wrong(v, "it has no socket to answer on: %s", hint)
 	}
+}
+
+// saysAnything: an empty file, or a text that is no configuration, would start a
+// uWSGI that answers every request with an error. (A file that is empty on
+// purpose, because vassal-set says everything, has an app from there.)
+func (r *reader) saysAnything() bool {
+	if len(r.c.All(neededApps...)) > 0 || len(r.c.All(otherApps...)) > 0 {
+		return true
+	}
+	set, _ := vassalOptions()
+	for _, v := range r.c.Values {
+		if _, known := set.Lookup(v.Key); known && v.Pos.File != "" && !r.wasSet(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// wasSet: the value comes from vassal-set.
+func (r *reader) wasSet(v config.Value) bool {
+	return slices.ContainsFunc(r.Set, func(s config.Value) bool { return s.Pos == v.Pos && s.Key == v.Key })
 }
 
 // servesWithoutSocket are options with which uWSGI runs although it has no

@@ -52,10 +52,11 @@ type Vassal struct {
 	since      time.Time
 	reason     string
 	problem    string
-	refused    bool // the file as it is now has mistakes
-	spec       *Spec
-	shutdown   bool // from now on nothing is started
-	removed    bool // the file is gone
+	refused    bool  // the file as it is now has mistakes
+	wanted     *Spec // what the file says
+	spec       *Spec // what is started: wanted, or the last that worked (see keepOld)
+	shutdown   bool  // from now on nothing is started
+	removed    bool  // the file is gone
 	number     uint64
 	current    *generation            // serves
 	candidate  *generation            // on its way up
@@ -311,13 +312,39 @@ func (v *Vassal) handleWanted(m message) {
 	if v.spec == nil || v.spec.command.line != m.spec.command.line {
 		v.selfBound = "" // perhaps it takes its socket now
 	}
-	v.spec, v.refused, v.problem, v.removed = m.spec, false, "", false
+	v.wanted, v.spec, v.refused, v.problem, v.removed = m.spec, m.spec, false, "", false
 	v.sockets.leave(v.name, false)
 	event := Wanted
 	if v.current != nil && !v.mayOverlap() {
 		event = WantedAlone
+		// The old generation will be gone when the new one starts: find out before
+		// whether its sockets can be had.
+		if err := v.tryout(); err != nil {
+			m.err, m.generation = err, v.current.number
+			v.problem = fmt.Sprintf("the change cannot be carried out: %v; generation %d goes on", err, v.current.number)
+			v.log.Error("the change cannot be carried out, the old generation goes on", "err", err)
+			v.spec = v.current.spec
+			v.releaseSockets()
+			return
+		}
 	}
 	v.step(event, m)
+}
+
+// tryout binds the sockets of a spec that are not held yet, or says why not.
+func (v *Vassal) tryout() error {
+	if v.selfBound != "" {
+		return nil
+	}
+	rules := (&surroundings{spec: v.spec, defaults: v.defaults}).rules()
+	for _, socket := range v.spec.held() {
+		l, err := v.sockets.hold(v.name, socket, rules)
+		if err != nil {
+			return fmt.Errorf("%s: %w", socket.Pos, err)
+		}
+		l.release()
+	}
+	return nil
 }
 
 // mayOverlap: the generation that serves and one of the spec can run side by side.
@@ -335,7 +362,7 @@ func (v *Vassal) handleOrder(m message) {
 		event = StopOrdered
 	case OrderReload:
 		event = ReloadOrdered
-		if v.current != nil && !v.mayOverlap() {
+		if v.current != nil && v.wanted != nil && !v.mayOverlap() {
 			event = RestartOrdered
 		}
 	case OrderRestart:
@@ -359,6 +386,9 @@ func (v *Vassal) handleOrder(m message) {
 		return
 	}
 	v.log.Info("order", "order", string(m.order))
+	if event != StopOrdered {
+		v.spec = v.wanted
+	}
 	v.step(event, m)
 	v.waiters = append(v.waiters, waiter{m.order, m.reply})
 	if v.state == Stopped {
@@ -481,6 +511,11 @@ func (v *Vassal) act(do action, e Event, m message) {
 	case keepOld:
 		v.problem = fmt.Sprintf("generation %d did not come up: %v; generation %d goes on", m.generation, m.err, v.current.number)
 		v.complain("the new generation did not come up, the old one goes on", m)
+		if v.current.spec.Kind == Command {
+			// If the old one dies now it comes back as it was. (A uWSGI reads the file
+			// by itself: there is no way back.)
+			v.spec = v.current.spec
+		}
 		v.dismiss(&v.candidate, 0)
 		v.reply("", m.err)
 	case loseOld:
@@ -580,7 +615,7 @@ func (v *Vassal) mourn() {
 func (v *Vassal) limitDraining() {
 	var lingering []uint64
 	for number, g := range v.draining {
-		if g.hurrying.Err() == nil {
+		if g.hurrying.Err() == nil && !g.readyAt.IsZero() {
 			lingering = append(lingering, number)
 		}
 	}
