@@ -4,33 +4,23 @@ import (
 	"time"
 
 	"emperor/router/http1"
-	"emperor/router/upstream"
 )
 
 // attemptHTTP sends the request to a vassal that speaks HTTP/1.1, on a
 // connection that was kept if there is one.
-func (c *client) attemptHTTP(d *destination, g *generation, to *target, leave func()) outcome {
+func (c *client) attemptHTTP(d *destination, to *target, repeated bool) outcome {
 	x := c.x
 	head := http1.RequestHead{
-		Target: d.uri, ContentLength: x.request.ContentLength, Chunked: x.request.Chunked,
+		Target: d.uri, Host: d.host, ContentLength: x.request.ContentLength, Chunked: x.request.Chunked,
 		Skip: forwardedKinds,
-	}
-	if d.host != nil {
-		head.Skip |= http1.KindsOf(http1.Host)
 	}
 	rest := x.body.rest()
 	if x.request.Chunked && rest == nil {
 		// The whole body is here, so its length is known: simpler for the vassal.
 		head.Chunked, head.ContentLength = false, int64(len(x.body.collected))
 	}
-	if c.settings.websockets {
-		head.Upgrade = x.request.Upgrade
-	}
-	x.scratch = x.scratch[:0]
-	if d.host != nil {
-		x.scratch = append(append(append(x.scratch, "Host: "...), d.host...), "\r\n"...)
-	}
-	x.scratch = c.appendForwarded(x.scratch, c.settings.trusted.includes(c.remote))
+	head.Upgrade = c.upgrade()
+	x.scratch = c.appendForwarded(x.scratch[:0], c.settings.trusted.includes(c.remote))
 	head.Extra = x.scratch
 	x.out = head.Append(x.out[:0], &x.request)
 	if n := len(x.body.collected); n > 0 {
@@ -43,57 +33,41 @@ func (c *client) attemptHTTP(d *destination, g *generation, to *target, leave fu
 		}
 	}
 
-	var number uint64
-	if g != nil {
-		number = g.number
+	if err := c.connect(d, to, repeated); err != nil {
+		return outcome{err: err, unreachable: true}
 	}
-	conn, err := c.connection(d, to, number)
-	if err != nil {
-		leave()
-		return outcome{err: err}
-	}
-	reused := conn.Reused
-	conn.Deadline.Set(c.settings.responseTimeout)
-	_, err = conn.Write(x.out)
-	leave()
-	var o outcome
-	switch {
-	case err != nil && rest == nil:
-		if o = c.relay(conn.Conn, nil); !o.answered {
-			o.err = err
-		}
-	case rest == nil:
-		o = c.relay(conn.Conn, nil)
-	default:
-		o = c.relayBoth(conn.Conn, rest, head.Chunked)
-	}
-	o.reused = reused
-	c.sending.Store(nil)
+	o := c.converse(c.pooled.Conn, x.out, head.Chunked)
 	if o.err == nil && c.reusable() {
-		c.router.pool.Put(conn, c.idleFor())
-	} else {
-		c.router.pool.Discard(conn)
+		c.sending.Store(nil)
+		c.router.pool.Put(c.pooled, c.idleFor())
+		c.pooled = nil
 	}
 	return o
 }
 
-// connection takes a kept connection or makes one.
-func (c *client) connection(d *destination, to *target, generation uint64) (*upstream.Pooled, error) {
+// connect takes a kept connection or makes one, as c.pooled. A repeated request
+// gets a new one: what happened to the first may have happened to all.
+func (c *client) connect(d *destination, to *target, repeated bool) error {
+	var generation uint64
+	if c.pinned != nil {
+		generation = c.pinned.number
+	}
+	fresh := c.quickOnly()
+	if repeated {
+		fresh = 0
+	}
 	text := d.address
 	if to.text != "" {
 		text = nil
 	}
-	conn := c.router.pool.Take(to.text, text, generation, c.quickOnly())
+	c.pooled = c.router.pool.Take(to.text, text, generation, fresh)
+	conn := c.pooled.Conn
 	if conn.Open() {
-		c.sending.Store(conn.Conn)
-		return conn, nil
+		c.sending.Store(conn)
+		return nil
 	}
 	conn.Deadline.Set(c.settings.connectTimeout)
-	if err := c.dial(conn.Conn, &to.address); err != nil {
-		c.router.pool.Discard(conn)
-		return nil, err
-	}
-	return conn, nil
+	return c.dial(conn, &to.address)
 }
 
 // quickOnly bounds how long a kept connection may have been idle: a vassal may
@@ -106,10 +80,12 @@ func (c *client) quickOnly() time.Duration {
 	return time.Second
 }
 
-// reusable: the response was read to its end and nobody wants to close.
+// reusable: the response was read to its end, nobody wants to close, and the
+// emperor has not named another generation meanwhile (Drained closes what is
+// idle; what comes back later must not stay).
 func (c *client) reusable() bool {
 	r := &c.x.response
-	return !r.Close && r.Framing != http1.UntilClose && r.Framing != http1.Tunnel &&
+	return (c.pinned == nil || c.site.current.Load().number == c.pinned.number) && !r.Close && r.Framing != http1.UntilClose && r.Framing != http1.Tunnel &&
 		c.x.first == c.x.last && c.x.body.whole
 }
 

@@ -5,6 +5,7 @@ import "slices"
 // RequestHead says how a parsed request goes to a vassal that speaks HTTP.
 type RequestHead struct {
 	Target        []byte // nil: the request's own, in origin form; else ValidTarget
+	Host          []byte // nil: the request's own; else a host with or without port
 	ContentLength int64  // of the body that follows; -1: none announced
 	Chunked       bool   // body follows in chunked coding; ContentLength is ignored
 	Close         bool   // the connection will not be used again
@@ -30,7 +31,11 @@ func (h *RequestHead) Append(dst []byte, r *Request) []byte {
 		}
 	}
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
-	dst = append(dst, r.HostField...)
+	if h.Host != nil {
+		dst = append(dst, h.Host...)
+	} else {
+		dst = append(dst, r.HostField...)
+	}
 	dst = append(dst, "\r\n"...)
 	skip := h.Skip | 1<<Host | 1<<ContentLength | 1<<Expect
 	for i := range r.Fields {

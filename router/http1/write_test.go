@@ -83,3 +83,14 @@ func TestValid(t *testing.T) {
 		}
 	}
 }
+
+func TestRequestHeadReplacesHost(t *testing.T) {
+	var r Request
+	if _, err := r.Parse([]byte("GET /a HTTP/1.1\r\nHost: b\r\n\r\n"), &Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	h := RequestHead{Host: []byte("c:81"), ContentLength: -1}
+	if got, want := string(h.Append(nil, &r)), "GET /a HTTP/1.1\r\nHost: c:81\r\n\r\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
