@@ -16,9 +16,9 @@ var (
 	errClientGone  = errors.New("the client went away while it waited")
 )
 
-// admit returns when the request may be sent to s: the generation is pinned (end
-// must follow) and the gate is entered (leave must follow, after the last byte
-// has been sent).
+// admit returns when the request may be sent to s: the generation is pinned and
+// the gate is entered. leave follows when the request has been sent, letGo in any
+// case.
 //
 // Until then nothing is sent, not even a connection made: bytes in a backlog are
 // executed later, also after the client was told 503; and a connection made now
@@ -29,6 +29,7 @@ func (c *client) admit(s *site) (*generation, error) {
 		if g.state == link.Ready && len(g.targets) > 0 {
 			if s.gate.enter() {
 				if s.begin(g) {
+					c.site, c.pinned, c.inside = s, g, true
 					return g, nil
 				}
 				s.gate.leave()
@@ -36,6 +37,9 @@ func (c *client) admit(s *site) (*generation, error) {
 			}
 			if err := c.waitForGate(s); err != nil {
 				return nil, err
+			}
+			if c.gone() {
+				return nil, errClientGone
 			}
 			continue
 		}
@@ -80,18 +84,21 @@ func (c *client) waitForReady(s *site) error {
 	}
 	timer := time.NewTimer(limits.time)
 	defer timer.Stop()
+	// A visitor who has given up must not keep the place of another.
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for {
 		s.mu.Lock()
 		changed := s.changed
 		g := s.current.Load()
 		s.mu.Unlock()
+		if c.gone() {
+			return errClientGone
+		}
 		switch {
 		case g.removed:
 			return errRemoved
 		case g.state == link.Ready && len(g.targets) > 0:
-			if c.gone() {
-				return errClientGone
-			}
 			return nil
 		case g.state == link.Stopped:
 			return errNotRunning
@@ -105,6 +112,7 @@ func (c *client) waitForReady(s *site) error {
 		}
 		select {
 		case <-changed:
+		case <-look.C:
 		case <-timer.C:
 			return errHeldTooLong
 		case <-c.router.stopped:

@@ -68,8 +68,9 @@ func (c *client) refuseBody(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.revive()
 		c.refuseRequest(408, "the request body did not arrive in time")
-	case errors.Is(err, errTooLarge):
-		c.refuseRequest(413, err.Error())
+	case errors.Is(err, errSpool):
+		c.complain(slog.LevelError, "request failed", slog.Int("status", 503), slog.Any("err", err), slog.String("host", string(c.x.request.HostField)))
+		c.answer(503, "no room for the request body", nil)
 	default:
 		c.closeAfter() // the client went away
 	}
@@ -174,7 +175,7 @@ func (c *client) answerFailure(d *destination, to *target, o outcome) {
 	case errors.Is(err, uwsgi.ErrTooLarge):
 		c.refuseRequest(431, "the request head is too large for a uwsgi packet")
 		return
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errSpool):
 		c.refuseBody(err)
 		return
 	case errors.Is(err, upstream.ErrTimeout) && o.sent:
@@ -200,11 +201,8 @@ func (c *client) answerFailure(d *destination, to *target, o outcome) {
 // the connection's end; all we can do is say it.
 func (c *client) failed(d *destination, to *target, err error) {
 	c.closeAfter()
-	if errors.Is(err, upstream.ErrAborted) {
-		return
-	}
-	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, os.ErrDeadlineExceeded) && c.limit.Expired() {
-		return // the client went away or stopped reading: nothing is wrong here
+	if c.lost || c.aborted.Load() || c.x.body.err != nil {
+		return // the client went away, or we do: nothing is wrong with the vassal
 	}
 	c.logFailure("response broke off", d, to, err)
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -21,8 +22,10 @@ type body struct {
 	invite    bool // the client waits for 100 Continue
 	whole     bool // everything was read
 	collected []byte
-	spool     *os.File
-	err       error // why reading ended before the end
+	streamed  bool     // what follows the collected part goes to a vassal as it comes, and is not kept
+	spool     *os.File // a chunked body that had to be measured, behind the collected part
+	spooled   int64    // its length
+	err       error    // why reading ended before the end
 }
 
 // errShort: the client ended its connection in the middle of its body.
@@ -125,13 +128,7 @@ func (b *body) readChunked(p []byte) (int, error) {
 // head: the head must stay, the request is still being worked with.
 func (b *body) refill() error {
 	x := b.client.x
-	if len(x.in)-x.headEnd < 4<<10 {
-		// The parsed head keeps pointing into the old array.
-		grown := make([]byte, x.headEnd+inSize)
-		copy(grown, x.in[:x.headEnd])
-		x.in = grown
-	}
-	n, err := b.fromClient(x.in[x.headEnd:])
+	n, err := b.fromClient(x.roomBehindHead())
 	x.start, x.end = x.headEnd, x.headEnd+n
 	if n > 0 {
 		return nil
@@ -148,12 +145,13 @@ func (b *body) fromClient(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	allowed := bodyGrace + time.Duration(b.received)*time.Second/minimumBodyRate - b.waited
-	c.limit.Set(max(min(allowed, c.settings.responseTimeout), 0))
+	earned := time.Duration(min(b.received, 1<<33)) * time.Second / time.Duration(c.settings.bodyRate) // more would overflow
+	allowed := c.settings.bodyGrace + earned - b.waited
+	c.reading.Set(max(min(allowed, c.settings.responseTimeout), 0))
 	before := time.Now()
 	n, err := c.read(p)
 	b.waited += time.Since(before)
-	c.limit.Clear()
+	c.reading.Clear()
 	if n == 0 && (err == nil || err == io.EOF) {
 		err = errShort
 	}
@@ -188,35 +186,31 @@ func (b *body) collect() error {
 	return nil
 }
 
-// measure reads the rest of a chunked body into an unlinked temporary file,
-// because a uwsgi vassal has to be told its length, and returns the length.
+// measure returns the length of a chunked body, because a uwsgi vassal has to be
+// told. What is not collected goes into an unlinked temporary file.
 func (b *body) measure() (int64, error) {
-	if b.whole {
-		return int64(len(b.collected)), nil
+	if b.spool != nil || b.whole {
+		return int64(len(b.collected)) + b.spooled, nil
 	}
 	file, err := os.CreateTemp("", "emperor-body-")
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", errSpool, err)
 	}
 	b.spool = file
 	if err := os.Remove(file.Name()); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", errSpool, err)
 	}
-	buffer := make([]byte, 32<<10)
-	for total := int64(len(b.collected)); ; {
+	for buffer := make([]byte, 32<<10); ; {
 		n, err := b.Read(buffer)
-		if n > 0 {
-			total += int64(n)
-			if total > spoolLimit {
-				return 0, errTooLarge
-			}
-			if _, err := file.Write(buffer[:n]); err != nil {
-				return 0, err
-			}
+		b.spooled += int64(n)
+		if b.client.router.spooled.Add(int64(n)) > spoolLimit {
+			return 0, fmt.Errorf("%w: %d bytes wait there already", errSpool, int64(spoolLimit))
+		}
+		if _, err := file.Write(buffer[:n]); err != nil {
+			return 0, fmt.Errorf("%w: %w", errSpool, err)
 		}
 		if err == io.EOF {
-			_, err := file.Seek(0, io.SeekStart)
-			return total, err
+			return int64(len(b.collected)) + b.spooled, b.rewind()
 		}
 		if err != nil {
 			return 0, err
@@ -224,16 +218,30 @@ func (b *body) measure() (int64, error) {
 	}
 }
 
-var errTooLarge = errors.New("the request body is too large")
+// errSpool: a chunked body for a uwsgi vassal can't be kept until its length is
+// known.
+var errSpool = errors.New("no room to keep the request body")
+
+// rewind makes the spooled part be read from its start (again).
+func (b *body) rewind() error {
+	if b.spool == nil {
+		return nil
+	}
+	if _, err := b.spool.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	return nil
+}
 
 // rest is what follows the collected part, nil when nothing does.
 func (b *body) rest() io.Reader {
 	switch {
-	case b.spool != nil:
+	case b.spooled > 0:
 		return b.spool
 	case b.whole:
 		return nil
 	}
+	b.streamed = true
 	return b
 }
 
@@ -241,6 +249,7 @@ func (b *body) rest() io.Reader {
 func (b *body) discard() {
 	if b.spool != nil {
 		_ = b.spool.Close()
-		b.spool = nil
+		b.client.router.spooled.Add(-b.spooled)
+		b.spool, b.spooled = nil, 0
 	}
 }

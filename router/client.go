@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/router/deadline"
-	"emperor/router/http1"
 	"emperor/router/upstream"
 )
 
@@ -26,17 +25,26 @@ type client struct {
 	listener *listener
 	conn     net.Conn
 	raw      syscall.RawConn
-	limit    deadline.Deadline // whatever the connection is waiting for now
+	reading  deadline.Deadline // what the client is to send now
+	writing  deadline.Deadline // what it is to take; another goroutine may be reading meanwhile
 	x        *exchange         // nil while idle
 	settings *Settings         // of the request under way
 
 	closeAfterThis bool                          // this request is the connection's last
+	lost           bool                          // the client takes no more bytes
 	interrupted    atomic.Bool                   // reading the rest of a body was given up
 	aborted        atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
 	remote         netip.Addr                    // invalid on a unix socket
 	remoteAddr     []byte                        // REMOTE_ADDR
 	remotePort     []byte                        // REMOTE_PORT
+
+	// What the request under way holds, and what must be given back however it
+	// ends (letGo).
+	site   *site
+	pinned *generation
+	inside bool // of site's gate
+	pooled *upstream.Pooled
 
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.
@@ -61,28 +69,39 @@ func newClient(r *Router, l *listener, conn net.Conn) (*client, error) {
 		c.remoteAddr = c.remote.AppendTo(nil)
 		c.remotePort = strconv.AppendUint(nil, uint64(peer.Port()), 10)
 	}
-	r.sweeper.Add(&c.limit, c.interrupt)
+	r.sweeper.Add(&c.reading, c.interruptRead)
+	r.sweeper.Add(&c.writing, c.interruptWrite)
 	return c, nil
 }
 
-// interrupt makes reads and writes of the connection return at once. It runs on
-// the sweeper's goroutine when a limit is over.
-func (c *client) interrupt() { _ = c.conn.SetDeadline(time.Unix(1, 0)) }
+// longAgo as a deadline makes what waits, and what is going to, return at once.
+var longAgo = time.Unix(1, 0)
+
+// interruptRead and interruptWrite run on the sweeper's goroutine when a limit
+// is over.
+func (c *client) interruptRead()  { _ = c.conn.SetReadDeadline(longAgo) }
+func (c *client) interruptWrite() { _ = c.conn.SetWriteDeadline(longAgo) }
 
 // serve is the connection's life.
 func (c *client) serve() {
 	defer func() {
-		if v := recover(); v != nil {
-			// A fault of ours costs one connection, not the front.
-			c.router.log.Error("internal error while serving a request", slog.Any("panic", v), slog.String("client", string(c.remoteAddr)), slog.String("stack", string(debug.Stack())))
+		v := recover()
+		if v != nil {
+			c.logPanic(v)
 		}
-		c.router.sweeper.Remove(&c.limit)
-		if c.x != nil {
-			c.sending.Store(nil)
+		c.letGo()
+		c.router.sweeper.Remove(&c.reading)
+		c.router.sweeper.Remove(&c.writing)
+		switch {
+		case c.x == nil:
+		case v != nil:
+			c.x.body.discard()
+			c.x.own.Release() // nobody knows what the exchange looks like: it is not used again
+		default:
 			c.x.own.Close()
 			c.router.exchanges.giveBack(c.x)
-			c.x = nil
 		}
+		c.x = nil
 		_ = c.conn.Close()
 	}()
 	for !c.closeAfterThis && c.awaitRequest() {
@@ -98,6 +117,50 @@ func (c *client) serve() {
 	}
 }
 
+// logPanic: a fault of ours costs one connection, not the front.
+func (c *client) logPanic(v any) {
+	c.router.log.Error("internal error while serving a request", slog.Any("panic", v), slog.String("client", string(c.remoteAddr)), slog.String("stack", string(debug.Stack())))
+}
+
+// guard is deferred by the second goroutine of a request: a fault there ends
+// both.
+func (c *client) guard(conn *upstream.Conn) {
+	if v := recover(); v != nil {
+		c.logPanic(v)
+		conn.Abort()
+	}
+}
+
+// leave says that the request has been sent: what holds the site back need not
+// wait for it any more.
+func (c *client) leave() {
+	if c.inside {
+		c.inside = false
+		c.site.gate.leave()
+	}
+}
+
+// letGo gives back what an attempt holds.
+func (c *client) letGo() {
+	c.leave()
+	if c.pinned != nil {
+		c.site.end(c.pinned)
+		c.pinned = nil
+	}
+	c.sending.Store(nil)
+	if c.pooled != nil {
+		c.router.pool.Discard(c.pooled)
+		c.pooled = nil
+	}
+}
+
+// resetAtEnd makes the end of the connection look like the failure that it is.
+func (c *client) resetAtEnd() {
+	if tcp, ok := c.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
 // closeAfter makes this request the connection's last.
 func (c *client) closeAfter() { c.closeAfterThis = true }
 
@@ -106,24 +169,19 @@ func (c *client) closeAfter() { c.closeAfterThis = true }
 func (c *client) awaitRequest() bool {
 	c.idle.Store(true)
 	defer c.idle.Store(false)
-	switch wait := c.router.idleTime(); {
-	case wait > 0:
-		c.limit.Set(wait)
-	default:
+	wait := c.router.idleTime()
+	if wait <= 0 {
 		return false
 	}
+	c.reading.Set(wait)
 	for {
 		c.tryN, c.tryErr = 0, nil
 		err := c.raw.Read(c.try)
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.limit.Expired() {
-			_ = c.conn.SetDeadline(time.Time{})
+		if err != nil && c.spuriousRead(err) {
 			continue
 		}
-		if err != nil || c.tryErr != nil || c.tryN == 0 {
-			return false
-		}
-		c.limit.Clear()
-		return true
+		c.reading.Clear()
+		return err == nil && c.tryErr == nil && c.tryN > 0
 	}
 }
 
@@ -159,7 +217,7 @@ func ignoringEINTR(fd int, b []byte) (int, error) {
 func (c *client) read(b []byte) (int, error) {
 	for {
 		n, err := c.conn.Read(b)
-		if err != nil && c.spurious(err) && n == 0 {
+		if n == 0 && err != nil && c.spuriousRead(err) {
 			continue
 		}
 		return n, err
@@ -169,36 +227,57 @@ func (c *client) read(b []byte) (int, error) {
 // write writes all of b, giving up when the client takes nothing for as long as
 // a vassal may be silent.
 func (c *client) write(b []byte) error {
-	c.limit.Set(c.router.current().responseTimeout)
-	defer c.limit.Clear()
+	c.writing.Set(c.settings.responseTimeout)
+	defer c.writing.Clear()
 	for {
 		n, err := c.conn.Write(b)
 		if err == nil {
 			return nil
 		}
 		b = b[n:]
-		if !c.spurious(err) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.writeIsOver() {
+			c.lost = true
 			return err
+		}
+		_ = c.conn.SetWriteDeadline(time.Time{})
+		if c.writeIsOver() { // since the look before: not to be lost
+			c.interruptWrite()
 		}
 	}
 }
 
-// spurious tells that a limit fired just as it was being replaced: the error is
-// not meant for the wait that got it.
-func (c *client) spurious(err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || c.limit.Expired() || c.interrupted.Load() || c.aborted.Load() {
+// spuriousRead tells that a limit fired just as it was being replaced: the error
+// is not meant for the wait that got it.
+func (c *client) spuriousRead(err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.readIsOver() {
 		return false
 	}
-	_ = c.conn.SetDeadline(time.Time{})
+	_ = c.conn.SetReadDeadline(time.Time{})
+	if c.readIsOver() { // since the look before: not to be lost
+		c.interruptRead()
+	}
 	return true
 }
 
-// revive lifts an expired limit so that an answer can still be written.
+func (c *client) readIsOver() bool {
+	return c.reading.Expired() || c.interrupted.Load() || c.aborted.Load()
+}
+
+func (c *client) writeIsOver() bool { return c.writing.Expired() || c.aborted.Load() }
+
+// stopReading makes another goroutine's read return; revive undoes it.
+func (c *client) stopReading() {
+	c.interrupted.Store(true)
+	c.interruptRead()
+}
+
+// revive makes reading possible again after a limit or stopReading.
 func (c *client) revive() {
 	c.interrupted.Store(false)
-	c.limit.Clear()
-	if !c.aborted.Load() {
-		_ = c.conn.SetDeadline(time.Time{})
+	c.reading.Clear()
+	_ = c.conn.SetReadDeadline(time.Time{})
+	if c.aborted.Load() {
+		c.interruptRead()
 	}
 }
 
@@ -218,6 +297,7 @@ func (c *client) dial(conn *upstream.Conn, to *upstream.Address) error {
 // *http1.Error to answer, os.ErrDeadlineExceeded, or the end of the connection.
 func (c *client) readHead() error {
 	x := c.x
+	x.compact()
 	limited := false
 	for {
 		n, err := x.request.Parse(x.in[x.start:x.end], &c.settings.head)
@@ -227,13 +307,13 @@ func (c *client) readHead() error {
 		if n > 0 {
 			x.start += n
 			if limited {
-				c.limit.Clear()
+				c.reading.Clear()
 			}
 			return nil
 		}
 		if !limited {
 			// A total, from the first byte on: a drip does not extend it.
-			c.limit.Set(c.settings.headTimeout)
+			c.reading.Set(c.settings.headTimeout)
 			limited = true
 		}
 		if x.end == len(x.in) {
@@ -247,6 +327,15 @@ func (c *client) readHead() error {
 			}
 			return err
 		}
+	}
+}
+
+// compact moves a pipelined request to the front of in before it is read: in
+// would grow with every body that follows a head near its end.
+func (x *exchange) compact() {
+	if x.start >= inSize/2 {
+		x.end = copy(x.in, x.in[x.start:x.end])
+		x.start = 0
 	}
 }
 
@@ -279,36 +368,33 @@ func (c *client) gone() bool {
 	return closed
 }
 
-// refuse answers a request that is not acceptable HTTP; the connection ends.
-func (c *client) refuse(bad *http1.Error) {
-	c.closeAfter()
-	c.answer(bad.Status, bad.Reason, nil)
-	c.linger()
-}
-
 // linger lets the client read an answer that was given before it had sent
 // everything: closing with unread bytes would reset the connection and take the
-// answer with it. Bounded in bytes and time.
+// answer with it. Bounded in time; the bytes go nowhere.
 func (c *client) linger() {
 	half, ok := c.conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
 	c.revive()
-	c.limit.Set(2 * time.Second)
-	for total := 0; total < 1<<20; {
-		n, err := c.read(c.x.in)
-		if err != nil || n == 0 {
+	for end := time.Now().Add(lingerTotal); ; {
+		c.reading.Set(min(lingerSilence, time.Until(end)))
+		if n, err := c.read(c.x.in); err != nil || n == 0 {
 			return
 		}
-		total += n
 	}
 }
+
+const (
+	lingerTotal   = 30 * time.Second
+	lingerSilence = 5 * time.Second
+)
 
 // abort ends the connection whatever it is doing.
 func (c *client) abort() {
 	c.aborted.Store(true)
-	c.interrupt()
+	c.interruptRead()
+	c.interruptWrite()
 	if conn := c.sending.Load(); conn != nil {
 		conn.Abort()
 	}

@@ -17,8 +17,23 @@ type destination struct {
 	host, uri []byte     // what an http: rule replaces
 	defaults  []target   // http-to, to be tried in turn
 	rule      *rule.Rule // nil for a default
+	first     uint32     // which of them had the first turn
 	fixed     [1]target  // the address, when no vassal is known there
 	vars      []rule.Var // added by rules
+}
+
+// speaksUwsgi is a guess for a site, which may have changed when it is picked.
+func (d *destination) speaksUwsgi() bool {
+	if d.site == nil {
+		return d.protocol == protocolUwsgi
+	}
+	targets := d.site.current.Load().targets
+	for i := range targets {
+		if targets[i].protocol == protocolUwsgi {
+			return true
+		}
+	}
+	return false
 }
 
 // decide runs the rules. ok is false when the request has been answered here.
@@ -84,7 +99,6 @@ func (c *client) decide(d *destination) (ok bool) {
 		}
 		c.modifiers(d, decision)
 		d.defaults = s.defaults
-		d.address = []byte(s.defaults[0].text)
 	}
 	return true
 }

@@ -37,6 +37,18 @@ type exchange struct {
 	own      *upstream.Conn // for vassals that take one request per connection
 }
 
+// roomBehindHead is the part of in behind the head of the request under way,
+// made large enough to read into. in must be consumed.
+func (x *exchange) roomBehindHead() []byte {
+	if len(x.in)-x.headEnd < 4<<10 {
+		// The parsed head keeps pointing into the old array.
+		grown := make([]byte, x.headEnd+inSize)
+		copy(grown, x.in[:x.headEnd])
+		x.in = grown
+	}
+	return x.in[x.headEnd:]
+}
+
 const (
 	inSize   = 16 << 10
 	backSize = 32 << 10

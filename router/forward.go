@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +26,9 @@ func (c *client) serveRequest() bool {
 	defer c.router.counters.inFlight.Add(-1)
 	if x.request.Close || x.request.Minor == 0 || !c.settings.keepAlive || c.router.leaving.Load() {
 		c.closeAfterThis = true
+	}
+	if !c.settings.trusted.includes(c.remote) {
+		c.dropForeignForwarded()
 	}
 	x.body.expect(c)
 	defer x.body.discard()
@@ -63,63 +67,74 @@ func (c *client) forward(d *destination) {
 		c.refuseBody(err)
 		return
 	}
-	// The connect errors of a vassal in the table mean that the emperor is about
+	if x.request.Chunked && d.speaksUwsgi() {
+		// Before a vassal is picked: a slow upload must not hold up its hand-over.
+		if _, err := x.body.measure(); err != nil {
+			c.refuseBody(err)
+			return
+		}
+	}
+	// A vassal in the table that can't be reached means that the emperor is about
 	// to tell us something: it restarts, or has moved.
 	patience := time.Now().Add(time.Second)
-	retried := false
+	repeated := false
 	for turn := 0; ; turn++ {
-		g, to, err := c.pick(d, turn)
+		to, err := c.pick(d, turn)
 		if err != nil {
 			c.answerNotAdmitted(d, err)
 			return
 		}
-		outcome := c.attempt(d, g, to)
-		if g != nil {
-			d.site.end(g)
-		}
+		o := c.attempt(d, to, repeated)
+		g := c.pinned
+		c.letGo()
 		switch {
-		case outcome.err == nil:
+		case o.err == nil:
 			if d.site != nil {
 				d.site.served.Add(1)
 			}
 			return
-		case outcome.answered:
-			c.failed(d, to, outcome.err)
+		case o.answered:
+			c.failed(d, to, o.err)
 			return
-		case !outcome.sent && len(d.defaults) > turn+1:
+		case c.aborted.Load():
+			c.closeAfter()
+			return
+		case o.unreachable && turn+1 < len(d.defaults):
 			continue // the next of http-to
-		case !outcome.sent && d.site != nil && time.Now().Before(patience):
+		case o.unreachable && d.site != nil && time.Now().Before(patience):
 			c.awaitChange(d.site, g)
 			continue
-		case outcome.sent && !retried && c.mayRepeat(outcome.err):
-			retried = true
+		case o.sent && !repeated && c.mayRepeat(o.err):
+			repeated = true
 			continue
 		}
-		c.answerFailure(d, to, outcome)
+		c.answerFailure(d, to, o)
 		return
 	}
 }
 
 // pick chooses the socket; for a site it waits until one may be used, and pins
 // the generation.
-func (c *client) pick(d *destination, turn int) (*generation, *target, error) {
+func (c *client) pick(d *destination, turn int) (*target, error) {
 	switch {
 	case d.site != nil:
 		g, err := c.admit(d.site)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for i := range g.targets {
 			if d.address != nil && g.targets[i].text == string(d.address) {
-				return g, &g.targets[i], nil
+				return &g.targets[i], nil
 			}
 		}
-		return g, &g.targets[0], nil
+		return &g.targets[0], nil
 	case len(d.defaults) > 0:
-		n := c.router.turn.Add(1)
-		return nil, &d.defaults[int(n)%len(d.defaults)], nil
+		if turn == 0 {
+			d.first = c.router.turn.Add(1)
+		}
+		return &d.defaults[(int(d.first)+turn)%len(d.defaults)], nil
 	}
-	return nil, &d.fixed[0], nil
+	return &d.fixed[0], nil
 }
 
 // awaitChange gives the emperor a moment to say what has become of s.
@@ -141,10 +156,10 @@ func (c *client) awaitChange(s *site, g *generation) {
 
 // outcome is how an attempt ended.
 type outcome struct {
-	err      error
-	sent     bool // bytes may have reached the vassal
-	answered bool // the client got bytes of a response: nothing can be repeated or said any more
-	reused   bool // on a connection that was idle before
+	err         error
+	unreachable bool // no connection was made
+	sent        bool // bytes may have reached the vassal
+	answered    bool // the client got bytes of a response: nothing can be repeated or said any more
 }
 
 // mayRepeat: a second attempt is allowed when the method is idempotent, or when
@@ -152,16 +167,14 @@ type outcome struct {
 // whole body is still there to be sent again.
 func (c *client) mayRepeat(err error) bool {
 	x := c.x
-	if x.body.err != nil || x.body.rest() != nil && x.body.spool == nil {
+	if x.body.err != nil || x.body.streamed {
 		return false
 	}
 	if errors.Is(err, upstream.ErrTimeout) || errors.Is(err, errGarbage) {
 		return false
 	}
-	if x.body.spool != nil {
-		if _, err := x.body.spool.Seek(0, io.SeekStart); err != nil {
-			return false
-		}
+	if x.body.rewind() != nil {
+		return false
 	}
 	if idempotent(x.request.Method) {
 		return true
@@ -169,59 +182,56 @@ func (c *client) mayRepeat(err error) bool {
 	return !x.request.HasBody() && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))
 }
 
-// attempt sends the request to one socket and relays the response.
-func (c *client) attempt(d *destination, g *generation, to *target) outcome {
-	leave := func() {
-		if g != nil {
-			d.site.gate.leave()
-		}
-	}
+// attempt sends the request to one socket and relays the response. What it
+// holds, letGo gives back.
+func (c *client) attempt(d *destination, to *target, repeated bool) outcome {
 	if to.invalid != nil {
-		leave()
 		return outcome{err: to.invalid}
 	}
 	switch to.protocol {
 	case protocolUwsgi:
-		return c.attemptUwsgi(d, to, leave)
+		return c.attemptUwsgi(d, to)
 	case protocolHTTP:
-		return c.attemptHTTP(d, g, to, leave)
+		return c.attemptHTTP(d, to, repeated)
 	}
-	leave()
 	return outcome{err: errProtocol}
 }
 
 var errProtocol = errors.New("this protocol is not spoken yet")
 
 // attemptUwsgi: one connection, one packet, the response up to its end.
-func (c *client) attemptUwsgi(d *destination, to *target, leave func()) outcome {
+func (c *client) attemptUwsgi(d *destination, to *target) outcome {
 	x := c.x
 	packet, err := c.uwsgiPacket(d)
 	if err != nil {
-		leave()
 		return outcome{err: err}
 	}
 	conn := x.own
 	defer conn.Close()
 	conn.Deadline.Set(c.settings.connectTimeout)
 	if err := c.dial(conn, &to.address); err != nil {
-		leave()
-		return outcome{err: err}
+		return outcome{err: err, unreachable: true}
 	}
+	return c.converse(conn, packet, false)
+}
+
+// converse sends what is ready to be sent and then the rest of the body, if
+// there is any, and relays the response.
+func (c *client) converse(conn *upstream.Conn, ready []byte, chunked bool) outcome {
+	rest := c.x.body.rest()
 	conn.Deadline.Set(c.settings.responseTimeout)
-	rest := x.body.rest()
-	_, err = conn.Write(packet)
-	leave()
-	if err != nil && rest == nil {
-		// It may have answered without reading; if it has not, the error stands.
-		if o := c.relay(conn, nil); o.answered {
-			return o
-		}
-		return outcome{err: err, sent: true}
+	_, err := conn.Write(ready)
+	c.leave()
+	if err == nil && rest != nil {
+		return c.relayBoth(conn, rest, chunked)
 	}
-	if rest == nil {
-		return c.relay(conn, nil)
+	// After an error too: it may have answered without reading everything. If it
+	// has not, the error stands.
+	o := c.relay(conn, nil)
+	if err != nil && o.err != nil && !o.answered {
+		o.err = err
 	}
-	return c.relayBoth(conn, rest, false)
+	return o
 }
 
 // relayBoth sends the rest of the body while the response is read: a vassal may
@@ -230,28 +240,32 @@ func (c *client) relayBoth(conn *upstream.Conn, rest io.Reader, chunked bool) ou
 	if err := conn.Share(); err != nil {
 		return outcome{err: err, sent: true}
 	}
-	var sending sync.WaitGroup
-	sender := &sender{client: c, conn: conn, from: rest, chunked: chunked}
-	sending.Go(sender.run)
-	o := c.relay(conn, sender)
+	s := &sender{client: c, conn: conn, from: rest, chunked: chunked}
+	s.running.Go(s.run)
+	defer s.stop() // also when relaying panics: the sender must not outlive the request
+	o := c.relay(conn, s)
 	// The response is complete, or there will be none: whatever the client still
 	// sends, the vassal does not want it.
-	sender.stop()
-	sending.Wait()
-	c.revive()
-	if sender.failure != nil && !o.answered {
-		return outcome{err: sender.failure, sent: true}
+	s.stop()
+	if s.failure != nil && !o.answered {
+		return outcome{err: s.failure, sent: true}
+	}
+	if !s.complete && o.err == nil {
+		c.x.response.Close = true // the connection still waits for the rest
 	}
 	return o
 }
 
 // sender copies the rest of a request body to a vassal.
 type sender struct {
-	client  *client
-	conn    *upstream.Conn
-	from    io.Reader
-	chunked bool
-	failure error // of the client's side; the vassal's shows in its response
+	client   *client
+	conn     *upstream.Conn
+	from     io.Reader
+	chunked  bool
+	running  sync.WaitGroup
+	read     atomic.Bool // the body has been read to its end: the client has nothing more to say
+	failure  error       // of the client's side; the vassal's shows in its response
+	complete bool        // the vassal has been sent everything
 
 	mu      sync.Mutex
 	stopped bool // guarded by mu
@@ -259,28 +273,31 @@ type sender struct {
 }
 
 func (s *sender) run() {
-	buffer := make([]byte, 32<<10)
-	err := s.copy(buffer)
+	defer s.client.guard(s.conn)
+	err := s.copy(make([]byte, 32<<10))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = true
-	if err != nil && !s.stopped {
-		if s.client.x.body.err != nil {
-			s.failure = s.client.x.body.err
-			s.conn.Abort()
-		}
+	s.complete = err == nil
+	if err != nil && !s.stopped && s.client.x.body.err != nil {
+		s.failure = s.client.x.body.err
+		s.conn.Abort()
 	}
 }
 
 func (s *sender) copy(buffer []byte) error {
+	wait := s.client.settings.responseTimeout
 	for {
 		n, err := s.from.Read(buffer[chunkRoom : len(buffer)-2])
+		if s.client.x.body.whole {
+			s.read.Store(true)
+		}
+		s.conn.Deadline.Set(wait)
 		if n > 0 {
 			piece := buffer[chunkRoom : chunkRoom+n]
 			if s.chunked {
 				piece = frameChunk(buffer, n)
 			}
-			s.conn.Deadline.Set(s.client.settings.responseTimeout)
 			if _, err := s.conn.Write(piece); err != nil {
 				return err
 			}
@@ -295,18 +312,24 @@ func (s *sender) copy(buffer []byte) error {
 		if err != nil {
 			return err
 		}
+		// What comes next is the client's slowness, which has a limit of its own;
+		// the vassal can't answer what it has not been sent.
+		s.conn.Deadline.Set(2 * wait)
 	}
 }
 
-// stop ends a copy under way. Harmless when it has ended.
+// stop ends a copy under way and waits for it. Harmless when it has ended.
 func (s *sender) stop() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	running := !s.done && !s.stopped
 	s.stopped = true
-	if s.done {
-		return
+	s.mu.Unlock()
+	if running {
+		s.conn.Abort()
+		s.client.stopReading()
 	}
-	s.conn.Abort()
-	s.client.interrupted.Store(true)
-	s.client.interrupt()
+	s.running.Wait()
+	if running {
+		s.client.revive()
+	}
 }

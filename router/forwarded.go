@@ -1,6 +1,8 @@
 package router
 
 import (
+	"bytes"
+
 	"emperor/router/http1"
 )
 
@@ -11,6 +13,20 @@ import (
 var forwardedKinds = http1.KindsOf(http1.XForwardedFor, http1.XForwardedProto, http1.XForwardedPort,
 	http1.XForwardedHost, http1.XForwardedSSL, http1.Forwarded)
 
+// dropForeignForwarded marks the X-Forwarded-* fields of a peer we do not trust
+// as not to be passed on. Those that have a replacement are written anew.
+func (c *client) dropForeignForwarded() {
+	fields := c.x.request.Fields
+	for i := range fields {
+		f := &fields[i]
+		if f.Kind == http1.Other && len(f.Name) > len(forwardedPrefix) && bytes.EqualFold(f.Name[:len(forwardedPrefix)], forwardedPrefix) {
+			f.Flags |= http1.HopByHop
+		}
+	}
+}
+
+var forwardedPrefix = []byte("X-Forwarded-")
+
 // forwardedValue says what becomes of field f. keep false leaves it out.
 func (c *client) forwardedValue(f *http1.Field, trusted bool) (value []byte, keep bool) {
 	switch {
@@ -19,10 +35,14 @@ func (c *client) forwardedValue(f *http1.Field, trusted bool) (value []byte, kee
 	case trusted:
 		// Several such fields make one list, and we are appended once, at its end.
 		x := c.x
-		if f != x.lastForwardedFor() {
+		if f != x.lastForwardedFor() || !c.remote.IsValid() {
 			return f.Value, true
 		}
-		x.scratch = append(append(append(x.scratch[:0], f.Value...), ", "...), c.remoteAddr...)
+		x.scratch = x.scratch[:0]
+		if len(f.Value) > 0 {
+			x.scratch = append(append(x.scratch, f.Value...), ", "...)
+		}
+		x.scratch = append(x.scratch, c.remoteAddr...)
 		return x.scratch, true
 	}
 	switch f.Kind {
@@ -55,14 +75,21 @@ func (x *exchange) lastOf(kind http1.Kind) *http1.Field {
 func (c *client) appendForwarded(dst []byte, trusted bool) []byte {
 	x := c.x
 	dst = append(dst, "X-Forwarded-For: "...)
+	separator := ""
 	if trusted {
 		for i := range x.request.Fields {
 			if f := &x.request.Fields[i]; f.Kind == http1.XForwardedFor && len(f.Value) > 0 {
-				dst = append(append(dst, f.Value...), ", "...)
+				dst = append(append(dst, separator...), f.Value...)
+				separator = ", "
 			}
 		}
 	}
-	dst = append(append(dst, c.remoteAddr...), "\r\n"...)
+	// The peer of a unix socket has no address. Where a proxy told us the
+	// visitor's, 0.0.0.0 behind it would only hide that.
+	if c.remote.IsValid() || separator == "" {
+		dst = append(append(dst, separator...), c.remoteAddr...)
+	}
+	dst = append(dst, "\r\n"...)
 	if proto := x.lastOf(http1.XForwardedProto); trusted && proto != nil {
 		dst = append(append(append(dst, "X-Forwarded-Proto: "...), proto.Value...), "\r\n"...)
 	} else {

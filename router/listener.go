@@ -92,13 +92,18 @@ func (l *listener) takeQueue(r *Router) {
 	if err != nil {
 		return
 	}
-	for {
+	// Bounded, because a successor may be filling the same queue.
+	for range longestQueue {
 		fd := -1
 		_ = raw.Control(func(socket uintptr) {
 			fd, _, err = unix.Accept4(int(socket), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		})
-		if fd < 0 || err != nil {
-			return
+		switch {
+		case fd >= 0:
+		case err == unix.EINTR || err == unix.ECONNABORTED:
+			continue
+		default:
+			return // nothing is left, or no descriptor: then the kernel refuses the rest
 		}
 		file := os.NewFile(uintptr(fd), "connection")
 		conn, err := net.FileConn(file)
@@ -108,3 +113,7 @@ func (l *listener) takeQueue(r *Router) {
 		}
 	}
 }
+
+// longestQueue is the most that a socket's queue can hold (somaxconn is an
+// unsigned 16 bit number to listen(2)).
+const longestQueue = 1 << 16

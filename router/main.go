@@ -116,8 +116,9 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		}
 		c.acknowledge(m, c.router.Table(m.Table))
 	case link.Hold:
+		settle := c.router.Hold(m.Vassal) // here, so that a Release that follows finds it done
 		c.working.Go(func() {
-			c.router.Hold(m.Vassal)
+			settle()
 			c.acknowledge(m, nil)
 		})
 	case link.Release:

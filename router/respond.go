@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"emperor/router/http1"
 	"emperor/router/upstream"
@@ -65,21 +66,15 @@ func (c *client) relayHead(conn *upstream.Conn, body *sender) (o outcome, final 
 		}
 		return outcome{}, false
 	}
-	if body != nil && !body.finished() {
+	if body == nil && !x.body.whole || body != nil && !body.read.Load() {
 		// A response before the end of the request body: it is delivered, but the
-		// connection has an unknown number of body bytes to go and ends with it.
+		// client has an unknown number of bytes to go and its connection ends with it.
 		c.closeAfter()
 	}
 	if r.Framing == http1.Tunnel {
 		return c.relayTunnel(conn), true
 	}
 	return c.relayResponse(conn), true
-}
-
-func (s *sender) finished() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.done
 }
 
 // readResponseHead fills x.back until it starts (at x.first) with a whole head
@@ -168,6 +163,9 @@ func (c *client) relayResponse(conn *upstream.Conn) outcome {
 	}
 	if err != nil {
 		c.closeAfter()
+		if !chunk && r.Framing != http1.Length {
+			c.resetAtEnd() // the end of the connection is the end of the body: it must not look like one
+		}
 	}
 	return outcome{err: err, sent: true, answered: true}
 }
@@ -243,6 +241,12 @@ func (c *client) relayUntilClose(conn *upstream.Conn, chunk bool) error {
 	}
 	for {
 		err := c.fill(conn, chunkRoom)
+		if errors.Is(err, syscall.ECONNRESET) && x.request.HasBody() {
+			// A vassal that closes without having read the whole request resets the
+			// connection (uWSGI does, when an app leaves its input alone). That is how
+			// its response ends, not how it fails.
+			err = io.EOF
+		}
 		if err == io.EOF {
 			if chunk {
 				return c.write(lastChunk)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -31,10 +32,12 @@ type Router struct {
 	leaving    atomic.Bool   // every response is its connection's last
 	stopped    chan struct{} // closed when waiting requests are to give up
 	counters   counters
+	spooled    atomic.Int64 // bytes of request bodies in temporary files
 
 	mu        sync.Mutex
 	listeners map[string]*listener // guarded by mu; by option and address
 	clients   map[*client]struct{} // guarded by mu
+	closed    bool                 // guarded by mu
 	serving   sync.WaitGroup       // clients and listeners
 
 	cancel  context.CancelFunc
@@ -86,42 +89,55 @@ func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 	settings, problems := compile(options(r.set, c.Options))
 	err := problems.Err()
 	for i, described := range c.Listeners {
+		name := described.Option + " " + described.Address
 		l, openErr := openListener(described, descriptors[i]) // closes the descriptor also when we refuse
+		if openErr == nil && opened[name] != nil {
+			_ = l.socket.Close()
+			openErr = fmt.Errorf("%s:%d: %s = %s: the address is given twice", described.File, described.Line, described.Option, described.Address)
+		}
 		if openErr != nil {
 			if err == nil {
 				err = openErr
 			}
 			continue
 		}
-		opened[described.Option+" "+described.Address] = l
+		opened[name] = l
+	}
+	if err == nil {
+		err = r.exchangeListeners(opened, settings)
 	}
 	if err != nil {
 		for _, l := range opened {
 			_ = l.socket.Close()
 		}
-		return err
 	}
-	r.table.limits.Store(&settings.hold)
-	r.settings.Store(settings)
-	r.exchangeListeners(opened)
-	return nil
+	return err
 }
 
-// exchangeListeners makes exactly these the ones that accept. A socket that was
-// there before goes on under its new descriptor.
-func (r *Router) exchangeListeners(opened map[string]*listener) {
+var errLeaving = errors.New("router: going away, no new configuration is taken")
+
+// exchangeListeners puts the settings in force and makes exactly these listeners
+// the ones that accept. A socket that was there before goes on under its new
+// descriptor.
+func (r *Router) exchangeListeners(opened map[string]*listener, settings *Settings) error {
 	r.mu.Lock()
+	if r.leaving.Load() || r.closed {
+		r.mu.Unlock()
+		return errLeaving
+	}
+	r.settings.Store(settings)
 	old := r.listeners
 	r.listeners = opened
-	r.mu.Unlock()
 	for _, l := range opened {
 		r.serving.Go(func() { l.run(r) })
 	}
+	r.mu.Unlock()
 	// The new ones accept before the old ones end: no moment without. What a
 	// removed address has queued is still taken.
 	for _, l := range old {
 		l.drain()
 	}
+	return nil
 }
 
 // serve starts the goroutine of an accepted connection.
@@ -134,6 +150,9 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 	}
 	r.mu.Lock()
 	r.clients[c] = struct{}{}
+	if r.closed {
+		c.abort() // accepted while Close went through the clients
+	}
 	r.mu.Unlock()
 	r.counters.connections.Add(1)
 	r.serving.Go(func() {
@@ -161,38 +180,49 @@ func (r *Router) Table(m *link.Table) error { return r.table.apply(m) }
 // holdPatience bounds how long a hold waits for requests that are being sent.
 const holdPatience = 200 * time.Millisecond
 
-// Hold keeps new requests for a vassal back; when it returns none is between
-// connecting and its last byte.
-func (r *Router) Hold(vassal string) {
-	if s := r.table.vassal([]byte(vassal)); s != nil {
-		s.hold(holdPatience)
+// Hold keeps new requests for a vassal back from now on. What it returns waits
+// until none is between connecting and its last byte.
+func (r *Router) Hold(vassal string) (settle func()) {
+	s := r.table.site(vassal)
+	if s == nil {
+		return func() {}
+	}
+	sent := s.gate.close()
+	return func() {
+		timer := time.NewTimer(holdPatience)
+		defer timer.Stop()
+		select {
+		case <-sent:
+		case <-timer.C: // a vassal with a full backlog must not stop its own deploy
+		}
 	}
 }
 
 // Release lets held requests go.
 func (r *Router) Release(vassal string) {
-	if s := r.table.vassal([]byte(vassal)); s != nil {
+	if s := r.table.site(vassal); s != nil {
 		s.release()
 	}
 }
 
 // Drained returns when no request to a generation of the vassal's older than
-// that is under way, or cancel is closed. Idle connections to them are closed
-// first.
+// that is under way, or cancel is closed. Idle connections to them are closed.
+// A vassal that was removed from the table is known until its last request has
+// ended.
 func (r *Router) Drained(vassal string, number uint64, cancel <-chan struct{}) {
-	s := r.table.vassal([]byte(vassal))
+	s := r.table.site(vassal)
 	if s == nil {
 		return
 	}
-	s.mu.Lock()
-	retired := append([]*generation{s.current.Load()}, s.retired...)
-	s.mu.Unlock()
-	for _, g := range retired {
-		for i := range g.targets {
-			r.pool.Retire(g.targets[i].text, number)
+	addresses := s.addresses()
+	retire := func() {
+		for _, address := range addresses {
+			r.pool.Retire(address, number)
 		}
 	}
+	retire()
 	s.drained(number, cancel)
+	retire() // what was being given back during the switch
 }
 
 // Count reports the totals.
@@ -218,15 +248,15 @@ func (r *Router) Drain(ctx context.Context) {
 	r.mu.Lock()
 	listeners := r.listeners
 	r.listeners = map[string]*listener{}
-	r.mu.Unlock()
 	r.leaving.Store(true)
+	r.mu.Unlock()
 	for _, l := range listeners {
 		l.drain()
 	}
 	r.mu.Lock()
 	for c := range r.clients {
 		if c.idle.Load() {
-			c.limit.Set(r.idleTime())
+			c.reading.Set(r.idleTime())
 		}
 	}
 	r.mu.Unlock()
@@ -246,16 +276,15 @@ func (r *Router) Close() {
 	r.mu.Lock()
 	listeners := r.listeners
 	r.listeners = map[string]*listener{}
+	r.closed = true
+	for c := range r.clients {
+		c.abort()
+	}
 	r.mu.Unlock()
 	for _, l := range listeners {
 		_ = l.socket.Close()
 	}
 	close(r.stopped)
-	r.mu.Lock()
-	for c := range r.clients {
-		c.abort()
-	}
-	r.mu.Unlock()
 	r.serving.Wait()
 	r.exchanges.close()
 	r.cancel()

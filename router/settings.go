@@ -27,6 +27,8 @@ type Settings struct {
 	headTimeout     time.Duration // a request head, whole
 	connectTimeout  time.Duration
 	responseTimeout time.Duration // first byte, and silence after it
+	bodyRate        int64         // least bytes per second of a request body,
+	bodyGrace       time.Duration // once that time is over
 	tunnelTimeout   time.Duration // silence on an upgraded connection
 	clientIdle      time.Duration // between requests
 	upstreamIdle    time.Duration
@@ -46,16 +48,16 @@ type Settings struct {
 type variable struct{ name, value string }
 
 const (
-	// minimumBodyRate and bodyGrace: a body slower than that, after its first
-	// seconds, only holds a vassal (DESIGN §2).
+	// A body slower than that, after its first seconds, only holds a vassal
+	// (DESIGN §2).
 	minimumBodyRate = 240 // bytes per second
 	bodyGrace       = 5 * time.Second
 
 	// collected is how much of a body is taken in before a vassal is connected.
 	collected = 64 << 10
 
-	// spoolLimit bounds a chunked body that has to be measured before a uwsgi
-	// vassal can be told its length.
+	// spoolLimit bounds, for all requests together, the chunked bodies that have to
+	// be measured before a uwsgi vassal can be told their length.
 	spoolLimit = 1 << 30
 )
 
@@ -69,6 +71,8 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 		responseTimeout: c.Seconds("http-timeout"),
 		tunnelTimeout:   c.Seconds("http-websocket-timeout"),
 		clientIdle:      c.Seconds("http-keepalive-timeout"),
+		bodyRate:        minimumBodyRate,
+		bodyGrace:       bodyGrace,
 		upstreamIdle:    30 * time.Second,
 		drainIdle:       5 * time.Second,
 		keepAlive:       true,

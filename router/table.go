@@ -2,6 +2,8 @@ package router
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,9 +19,8 @@ type table struct {
 	byName    map[string]*site // guarded by mu
 	byAddress map[string]*site // guarded by mu; by the text of the address
 
-	held   atomic.Int64 // requests that wait for some site, now
-	limits atomic.Pointer[holdLimits]
-	wake   func(vassal string) // tells the emperor that somebody waits
+	held atomic.Int64        // requests that wait for some site, now
+	wake func(vassal string) // tells the emperor that somebody waits
 }
 
 // holdLimits bound what waits for sites that are not ready (DESIGN §2).
@@ -65,16 +66,25 @@ type target struct {
 }
 
 func newTable() *table {
-	t := &table{byName: map[string]*site{}, byAddress: map[string]*site{}, wake: func(string) {}}
-	t.limits.Store(&holdLimits{time: 30 * time.Second, perSite: 100, together: 1000})
-	return t
+	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, wake: func(string) {}}
 }
 
 // vassal returns the site of that name, or nil.
 func (t *table) vassal(name []byte) *site {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.byName[string(name)]
+	if s := t.byName[string(name)]; s != nil && !s.current.Load().removed {
+		return s
+	}
+	return nil
+}
+
+// site is vassal for the emperor's orders: it finds a removed one too, as long as
+// requests to it are under way.
+func (t *table) site(name string) *site {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byName[name]
 }
 
 // at returns the site that listens on that address, or nil.
@@ -87,6 +97,7 @@ func (t *table) at(address []byte) *site {
 // apply takes a message of the emperor's into the table. When it returns, every
 // request that starts sees the new state.
 func (t *table) apply(m *link.Table) error {
+	t.forget()
 	if m.Full {
 		listed := make(map[string]bool, len(m.Vassals))
 		for i := range m.Vassals {
@@ -106,6 +117,18 @@ func (t *table) apply(m *link.Table) error {
 	return nil
 }
 
+// forget drops removed sites to which no request is under way.
+func (t *table) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, s := range t.byName {
+		if s.current.Load().removed && !s.busy(math.MaxUint64) {
+			delete(t.byName, name)
+		}
+	}
+}
+
+// all returns the sites, removed ones too.
 func (t *table) all() []*site {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -147,10 +170,8 @@ func (t *table) set(v *link.Vassal) error {
 			delete(t.byAddress, old.text)
 		}
 	}
-	if v.Removed {
-		delete(t.byName, v.Name)
-	} else {
-		for _, to := range g.targets {
+	for _, to := range g.targets {
+		if !v.Removed {
 			t.byAddress[to.text] = s
 		}
 	}
@@ -166,6 +187,7 @@ func (s *site) replace(g *generation) {
 	defer s.mu.Unlock()
 	old := s.current.Swap(g)
 	s.retired = append(s.retired, old)
+	s.prune()
 	s.announce()
 }
 
@@ -175,21 +197,43 @@ func (s *site) announce() {
 	s.changed = make(chan struct{})
 }
 
+// prune forgets retired generations without requests; s.mu is held. (A request
+// that counts itself in just now finds out that its generation is not current.)
+func (s *site) prune() {
+	s.retired = slices.DeleteFunc(s.retired, func(g *generation) bool { return g.inFlight.Load() == 0 })
+}
+
+// addresses returns every address of the site's that requests may be using.
+func (s *site) addresses() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, g := range append([]*generation{s.current.Load()}, s.retired...) {
+		for i := range g.targets {
+			all = append(all, g.targets[i].text)
+		}
+	}
+	return all
+}
+
+// busy tells whether requests to replaced generations older than number are
+// under way.
+func (s *site) busy(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busyLocked(number)
+}
+
+func (s *site) busyLocked(number uint64) bool {
+	s.prune()
+	return slices.ContainsFunc(s.retired, func(g *generation) bool { return g.number < number })
+}
+
 // drained waits until no request to a generation older than number is under way.
 func (s *site) drained(number uint64, cancel <-chan struct{}) {
 	for {
 		s.mu.Lock()
-		busy := false
-		kept := s.retired[:0]
-		for _, g := range s.retired {
-			if g.inFlight.Load() == 0 {
-				continue
-			}
-			kept = append(kept, g)
-			busy = busy || g.number < number
-		}
-		clear(s.retired[len(kept):])
-		s.retired = kept
+		busy := s.busyLocked(number)
 		idle := s.idle
 		s.mu.Unlock()
 		if !busy {
@@ -226,19 +270,7 @@ func (s *site) end(g *generation) {
 	s.idle = make(chan struct{})
 }
 
-// hold keeps new requests from being sent, and returns when none is between its
-// decision to go and the last byte of its head (or after patience: a vassal with
-// a full backlog must not stop its own deploy).
-func (s *site) hold(patience time.Duration) {
-	entered := s.gate.close()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-entered:
-	case <-timer.C:
-	}
-}
-
+// release opens the gate and wakes who waits at it.
 func (s *site) release() {
 	s.gate.open()
 	s.mu.Lock()

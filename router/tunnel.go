@@ -1,7 +1,9 @@
 package router
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -15,10 +17,10 @@ import (
 // ends or both are silent for too long.
 func (c *client) relayTunnel(conn *upstream.Conn) outcome {
 	x := c.x
-	c.closeAfter()
-	if x.request.Upgrade == nil {
-		return outcome{err: errors.New("the vassal switched protocols, which nobody asked for"), sent: true}
+	if c.upgrade() == nil {
+		return outcome{err: fmt.Errorf("%w to this request: it switches protocols, which nobody asked for", errGarbage), sent: true}
 	}
+	c.closeAfter()
 	head := http1.ResponseHead{ContentLength: -1, Upgrade: x.response.Upgrade}
 	x.answer = head.Append(x.answer[:0], &x.response)
 	if err := c.writeWithHead(x.back[x.first:x.last]); err != nil {
@@ -30,24 +32,50 @@ func (c *client) relayTunnel(conn *upstream.Conn) outcome {
 	c.router.counters.tunnels.Add(1)
 	defer c.router.counters.tunnels.Add(-1)
 
+	c.reading.Clear()
 	t := &tunnel{client: c, conn: conn}
 	t.alive()
-	var up sync.WaitGroup
-	up.Go(t.up)
-	err := t.down()
-	conn.Abort()
-	c.interrupted.Store(true)
-	c.interrupt()
-	up.Wait()
-	c.revive()
-	return outcome{err: err, sent: true, answered: true}
+	t.running.Go(t.up)
+	defer t.stop() // also when down panics: up must not outlive the request
+	return outcome{err: t.down(), sent: true, answered: true}
+}
+
+// upgrade is the protocol that the client offers to switch to, nil when it does
+// not or may not. HTTP/2 and TLS are not let through: requests inside of them
+// would pass by the rules. Nor is an offer beside a body, which would have to be
+// sent to its end first.
+func (c *client) upgrade() []byte {
+	r := &c.x.request
+	if !c.settings.websockets || r.HasBody() || len(r.Upgrade) == 0 {
+		return nil
+	}
+	for _, b := range r.Upgrade {
+		if b == ',' {
+			return nil // a choice that we could not look into
+		}
+	}
+	for _, no := range [...]string{"h2", "HTTP/", "TLS/"} {
+		if len(r.Upgrade) >= len(no) && bytes.EqualFold(r.Upgrade[:len(no)], []byte(no)) {
+			return nil
+		}
+	}
+	return r.Upgrade
 }
 
 // tunnel is an upgraded connection: one goroutine each way.
 type tunnel struct {
-	client *client
-	conn   *upstream.Conn
-	ended  atomic.Bool // the client has sent its last byte
+	client  *client
+	conn    *upstream.Conn
+	ended   atomic.Bool // the client has sent its last byte
+	running sync.WaitGroup
+}
+
+// stop ends the way up and waits for it.
+func (t *tunnel) stop() {
+	t.conn.Abort()
+	t.client.stopReading()
+	t.running.Wait()
+	t.client.revive()
 }
 
 // tunnelGrace is how long a vassal may take to end after its client has.
@@ -67,10 +95,12 @@ func (t *tunnel) alive() {
 // is told (half-close) and may finish.
 func (t *tunnel) up() {
 	c, x := t.client, t.client.x
+	defer c.guard(t.conn)
 	for {
 		if x.start == x.end {
-			n, err := c.read(x.in)
-			x.start, x.end = 0, n
+			// Behind the head, which the log may still need.
+			n, err := c.read(x.roomBehindHead())
+			x.start, x.end = x.headEnd, x.headEnd+n
 			if n == 0 {
 				if err == nil || err == io.EOF {
 					t.ended.Store(true)

@@ -32,7 +32,7 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 		head.ServerName = string(r.HostField)
 	}
 	w.Request(&head)
-	upgrade := r.Upgrade != nil && s.websockets
+	upgrade := c.upgrade() != nil
 	trusted := s.trusted.includes(c.remote)
 	for i := range r.Fields {
 		f := &r.Fields[i]

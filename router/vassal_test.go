@@ -114,10 +114,13 @@ func (v *vassal) run() {
 			in := bufio.NewReader(conn)
 			for n := 1; ; n++ {
 				c := &call{Conn: conn, in: in, number: n, vars: map[string]string{}}
-				if v.protocol == "uwsgi" {
+				switch v.protocol {
+				case "uwsgi":
 					err = c.readPacket()
-				} else {
+				case "http":
 					err = c.readHead()
+				default: // the script reads
+					err, c.hangUp = nil, true
 				}
 				if err != nil {
 					if !errors.Is(err, io.EOF) {
