@@ -29,7 +29,7 @@ wsgi-file = DIR/app/webapp.py
 `
 
 // uwsgiMachine has the main file above and two sites.
-func uwsgiMachine(t testing.TB) *machine {
+func uwsgiMachine(t *testing.T) *machine {
 	t.Helper()
 	m := newMachine(t)
 	m.copyFile("testdata/apps/webapp.py", "app/webapp.py")

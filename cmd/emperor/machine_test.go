@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // emperorBinary is the path of the program under test.
-func emperorBinary(t testing.TB) string {
+func emperorBinary(t *testing.T) string {
 	t.Helper()
 	binary.once.Do(func() {
 		if binary.dir, binary.err = os.MkdirTemp("", "emperor-bin"); binary.err != nil {
@@ -57,7 +57,7 @@ func emperorBinary(t testing.TB) string {
 // test ends the emperor is stopped, and the test fails if it did not exit with 0,
 // if anything it started is left, or if the race detector spoke.
 type machine struct {
-	t    testing.TB
+	t    *testing.T
 	dir  string // short, for socket paths, and open to every user
 	port string // of the front
 	// env is added to the emperor's environment.
@@ -73,7 +73,7 @@ type machine struct {
 }
 
 // newMachine makes the folder; nothing runs yet.
-func newMachine(t testing.TB) *machine {
+func newMachine(t *testing.T) *machine {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "emp")
 	if err != nil {
@@ -91,7 +91,7 @@ func newMachine(t testing.TB) *machine {
 }
 
 // freePort is a TCP port that nobody listens on now.
-func freePort(t testing.TB) string {
+func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", ":0")
 	if err != nil {
