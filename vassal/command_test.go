@@ -48,6 +48,7 @@ func TestCommandGetsItsSurroundings(t *testing.T) {
 }
 
 func TestPortOfItsOwn(t *testing.T) {
+	t.Parallel()
 	front := newFakeFront()
 	s := newSite(t, "[uwsgi]\nport = auto\nenv = GORACE=atexit_sleep_ms=0\nenv = SAID=%(port)\ncommand = "+play(t, "serve", "port")+"\n", func(d *Deps) { d.Front = front })
 	first := s.ready(1)
@@ -127,6 +128,7 @@ func TestBindsItself(t *testing.T) {
 }
 
 func TestProcessesShareTheSocket(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, strings.Replace(commandSite(t, "serve", "fd=3"), "\ncommand", "\nprocesses = 2\ncommand", 1), func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
 	st := s.ready(1)
 	if len(st.PIDs) != 2 {
@@ -179,12 +181,14 @@ func TestNotReady(t *testing.T) {
 }
 
 func TestReadyAnnounced(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "notify=STATUS=loading", "notify=READY=1", "serve", "fd=3"), nil)
 	s.ready(1)
 }
 
 // TestQueueSurvivesACrash: what waits in the socket is answered by the next generation.
 func TestQueueSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
 	st := s.ready(1)
 	syscall.Kill(st.PIDs[0], syscall.SIGKILL)
@@ -203,6 +207,7 @@ func TestQueueSurvivesACrash(t *testing.T) {
 // TestTermIsDoubted: a death by TERM waits a second, in which the emperor may
 // learn that it is ending.
 func TestTermIsDoubted(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), nil)
 	st := s.ready(1)
 	// A program that dies by TERM: the default action.
@@ -222,6 +227,7 @@ func TestTermIsDoubted(t *testing.T) {
 }
 
 func TestOrders(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
@@ -268,6 +274,7 @@ func TestOrders(t *testing.T) {
 
 // TestOrderBeatsBackOff: nobody has to wait for it.
 func TestOrderBeatsBackOff(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "exit=1"), func(d *Deps) { d.Defaults.Throttle = time.Hour; d.Defaults.MaxThrottle = time.Hour })
 	s.until("failed", func(st Status) bool { return st.State == Failed })
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -282,6 +289,7 @@ func TestOrderBeatsBackOff(t *testing.T) {
 
 // TestNothingSurvives: processes that leave the session, ignore TERM or double-fork.
 func TestNothingSurvives(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "", nil)
 	s.write("[uwsgi]\nsocket = DIR/s\nstop-timeout = 1\nreload-mercy = 1\nenv = GORACE=atexit_sleep_ms=0\ncommand = " +
 		strings.ReplaceAll(play(t, "daemon=ignore=TERM,file=DIR/daemon,wait", "child=file=DIR/child,wait", "ignore=TERM", "serve", "fd=3"), "DIR", s.dir) + "\n")
@@ -310,6 +318,7 @@ func TestNothingSurvives(t *testing.T) {
 
 // TestRefused: a file with mistakes changes nothing that runs.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), nil)
 	s.ready(1)
 	before := s.mustGet("/")
@@ -334,6 +343,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestRefusedFromTheStart(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "", nil)
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = 'x\n")
 	_, problems := ReadSpec(Reading{Name: "site", File: s.file})
@@ -346,6 +356,7 @@ func TestRefusedFromTheStart(t *testing.T) {
 
 // TestSocketChanges: the address itself is edited.
 func TestSocketChanges(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), nil)
 	s.ready(1)
 	s.write(strings.Replace(commandSite(t, "serve", "fd=3"), "DIR/s\n", "DIR/other\n", 1))
@@ -361,6 +372,7 @@ func TestSocketChanges(t *testing.T) {
 
 // TestComesBack: the file of a vassal that drains appears again.
 func TestComesBack(t *testing.T) {
+	t.Parallel()
 	front := newFakeFront()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), func(d *Deps) { d.Front = front })
 	s.ready(1)
@@ -377,6 +389,7 @@ func TestComesBack(t *testing.T) {
 
 // TestBadEditOfACommand: the old process goes on, and comes back after a crash.
 func TestBadEditOfACommand(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

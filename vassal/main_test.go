@@ -3,6 +3,7 @@ package vassal
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,9 @@ import (
 
 func TestMain(m *testing.M) {
 	testvassal.MaybeRun()
+	// These tests wait for processes most of the time (each is believed ready after
+	// a second at the earliest), not for a processor.
+	flag.Set("test.parallel", "6")
 	goleak.VerifyTestMain(m)
 }
 

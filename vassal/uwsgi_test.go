@@ -47,6 +47,7 @@ func (s *site) app(text string) {
 }
 
 func TestUWSGIStartsAndIsReplaced(t *testing.T) {
+	t.Parallel()
 	s := uwsgiTest(t, uwsgiSite)
 	s.want()
 	first := s.ready(1)
@@ -70,6 +71,7 @@ func TestUWSGIStartsAndIsReplaced(t *testing.T) {
 }
 
 func TestBadEditKeepsTheOldGeneration(t *testing.T) {
+	t.Parallel()
 	s := uwsgiTest(t, uwsgiSite)
 	s.want()
 	s.ready(1)
@@ -159,6 +161,7 @@ func TestKindsOfUWSGI(t *testing.T) {
 }
 
 func TestUWSGIMissing(t *testing.T) {
+	t.Parallel()
 	s := uwsgiTest(t, uwsgiSite+"binary-path = /nowhere/uwsgi\n")
 	s.want()
 	st := s.until("failed", func(st Status) bool { return st.State == Failed })
@@ -172,6 +175,7 @@ func TestUWSGIMissing(t *testing.T) {
 // TestUWSGIKilled: the master and all its workers end, and the next generation
 // answers what waits.
 func TestUWSGIKilled(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "", func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
 	s.app(pythonApp)
 	s.write(uwsgiSite)
@@ -190,6 +194,7 @@ func TestUWSGIKilled(t *testing.T) {
 // TestTermToAll: a platform sends TERM to every process at once, the emperor
 // last. Nothing is started again.
 func TestTermToAll(t *testing.T) {
+	t.Parallel()
 	s := uwsgiTest(t, uwsgiSite)
 	s.want()
 	st := s.ready(1)
@@ -204,6 +209,7 @@ func TestTermToAll(t *testing.T) {
 
 // TestRemovedDrains: a request that is under way when the file goes is answered.
 func TestRemovedDrains(t *testing.T) {
+	t.Parallel()
 	s := uwsgiTest(t, uwsgiSite)
 	s.want()
 	s.ready(1)
