@@ -119,7 +119,8 @@ func (w *world) settle(more ...string) {
 	paths = append(paths, inner...)
 	paths = append(paths, more...)
 	for end := time.Now().Add(time.Minute); ; {
-		if monitor.FingerprintOf(paths) == monitor.FingerprintOf(paths) {
+		before := monitor.FingerprintOf(paths)
+		if before == monitor.FingerprintOf(paths) {
 			return
 		}
 		if time.Now().After(end) {

@@ -146,6 +146,34 @@ func TestKilledRouterComesBack(t *testing.T) {
 	}
 }
 
+// A SIGTERM that reaches the router alone: its requests under way are finished
+// while its successor has the port already.
+func TestRouterThatIsTermed(t *testing.T) {
+	m := uwsgiMachine(t)
+	m.start()
+	m.waitReady()
+	begun, result := slowly(m, "shop.example.com", "3")
+	<-begun
+	mark := m.mark()
+	if err := syscall.Kill(m.pidOf("router --link"), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	m.waitLog(mark, "the router is back")
+	m.page("shop.example.com", "/")
+	if got := <-result; strings.Contains(got, "error") || got == "" {
+		t.Errorf("the request under way got %q", got)
+	}
+	m.eventually("one router is left", func() bool {
+		routers := 0
+		for _, words := range m.processes() {
+			if strings.Contains(words, "router --link") {
+				routers++
+			}
+		}
+		return routers == 1
+	})
+}
+
 func TestKilledEmperorLeavesNothing(t *testing.T) {
 	m := uwsgiMachine(t)
 	m.start()
@@ -200,9 +228,13 @@ func TestAskingARunningEmperor(t *testing.T) {
 	if out, code := m.order("reload", "shop"); code != 0 || !strings.Contains(out, "generation 2") {
 		t.Errorf("reload: exit %d\n%s", code, out)
 	}
-	if out, code := m.order("stop", "shop"); code != 0 || !strings.Contains(out, "stopped") {
+	if out, code := m.order("stop", "shop"); code != 0 {
 		t.Errorf("stop: exit %d\n%s", code, out)
 	}
+	m.eventually("the site is stopped", func() bool {
+		out, _ := m.order("why", "shop")
+		return strings.Contains(out, "shop: stopped")
+	})
 	if status, _, err := m.get("shop.example.com", "/"); err != nil || status != http.StatusServiceUnavailable {
 		t.Errorf("a stopped site answers %d, %v", status, err)
 	}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"emperor/internal/proc"
+)
+
+func TestLogForPeople(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(&lineHandler{out: &out})
+	shop := log.With("vassal", "shop")
+	log.Info("listening", "address", ":8080")
+	shop.Warn("the old generation stays", "err", errors.New("exit status 1"), "gen", 2)
+	shop.Info("a line\x1b[31m of its own\r", "from", "output", "gen", 2)
+	shop.WithGroup("g").Error("grouped", "a", 1, slog.Group("h", "b", ""))
+	log.Info("two\nlines", "k", "x\ny")
+	log.Debug("not shown")
+	want := `listening address=:8080
+warn shop: the old generation stays err="exit status 1" gen=2
+shop | a line\x1b[31m of its own\x0d
+error shop: grouped g.a=1 g.h.b=""
+two\x0alines k="x\ny"
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestJSONLog(t *testing.T) {
+	var out bytes.Buffer
+	newLog(&out, true).Info("ready", "vassal", "shop")
+	if !strings.Contains(out.String(), `"msg":"ready","vassal":"shop"`) {
+		t.Error(out.String())
+	}
+}
+
+func TestWhichSocketsARuleOpens(t *testing.T) {
+	for _, test := range []struct {
+		target, address string
+		want            bool
+	}{
+		{"/tmp/$1.sock", "/tmp/shop.sock", true},
+		{"/tmp/$1.sock", "/tmp/a/shop.sock", false},
+		{"/tmp/${name}.sock", "/tmp/shop.sock", true},
+		{"/tmp/shop.sock", "/tmp/shop.sock", true},
+		{"/tmp/shop.sock", "/tmp/shopXsock", false},
+		{"127.0.0.1:300$1", "127.0.0.1:3005", true},
+	} {
+		if got := canBe(test.target, test.address); got != test.want {
+			t.Errorf("%s and %s: %t", test.target, test.address, got)
+		}
+	}
+}
+
+func TestSocketsBehindClosedDoors(t *testing.T) {
+	nobody := &proc.Credential{UID: 65534, GID: 65534}
+	private := t.TempDir() // the directory above it is its owner's alone
+	if why := unreachable(private+"/x.sock", nobody); !strings.Contains(why, "may not enter") {
+		t.Errorf("got %q", why)
+	}
+	for _, address := range []string{"/tmp/x.sock", "127.0.0.1:80", "@name"} {
+		if why := unreachable(address, nobody); why != "" {
+			t.Errorf("%s: %s", address, why)
+		}
+	}
+	if why := unreachable(private+"/x.sock", nil); why != "" {
+		t.Errorf("the emperor's own user: %s", why)
+	}
+}
+
+func TestOptionsAreListedOnce(t *testing.T) {
+	var out bytes.Buffer
+	if err := runOptions([]string{"reload-mercy"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count("\n"+out.String(), "\nreload-mercy\n"); n != 1 || !strings.Contains(out.String(), "main file and vassal") {
+		t.Errorf("got %s", out.String())
+	}
+	out.Reset()
+	if err := runOptions(nil, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"\nemperor\n", "\nhttp (httprouter)\n", "\nroute-host\n", "\ncommand\n", "\ninclude\n"} {
+		if !strings.Contains("\n"+out.String(), name) {
+			t.Errorf("%q is missing", name)
+		}
+	}
+	if err := runOptions([]string{"no-such-word"}, &out); err == nil {
+		t.Error("a word that nothing has is no error")
+	}
+}
+
+func TestNoOptionIsDeclaredTwice(t *testing.T) {
+	if _, err := mainOptions(); err != nil {
+		t.Error(err)
+	}
+}
