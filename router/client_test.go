@@ -35,7 +35,7 @@ func visit(t *testing.T, to net.Addr) *visitor {
 	}
 	_ = conn.SetDeadline(time.Now().Add(2 * patience))
 	t.Cleanup(func() { _ = conn.Close() })
-	return &visitor{Conn: conn, t: t, in: bufio.NewReader(conn)}
+	return newVisitor(t, conn)
 }
 
 func (v *visitor) send(text string) {
@@ -129,4 +129,15 @@ func cut(s string) string {
 		return s[:300] + "…"
 	}
 	return s
+}
+
+func newVisitor(t *testing.T, conn net.Conn) *visitor {
+	return &visitor{Conn: conn, t: t, in: bufio.NewReader(conn)}
+}
+
+// read reads exactly n bytes.
+func (v *visitor) read(n int) (string, error) {
+	b := make([]byte, n)
+	got, err := io.ReadFull(v.in, b)
+	return string(b[:got]), err
 }

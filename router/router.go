@@ -271,9 +271,14 @@ func (r *Router) Drain(ctx context.Context) {
 	}
 }
 
-// Close ends every connection at once and everything New started.
+// Close ends every connection at once and everything New started. Closing twice
+// is fine.
 func (r *Router) Close() {
 	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return
+	}
 	listeners := r.listeners
 	r.listeners = map[string]*listener{}
 	r.closed = true
