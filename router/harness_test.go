@@ -2,11 +2,13 @@ package router
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,13 +33,15 @@ type front struct {
 	tcp     net.Listener // the emperor's copies, which stay open
 	unix    net.Listener
 	log     *lines
+	later   atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
 }
 
 // newFront starts a router with options written as "key = value".
 func newFront(t *testing.T, options ...string) *front {
 	t.Helper()
 	f := &front{t: t, log: &lines{}}
-	r, err := New(slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	r, err := newRouter(slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +144,34 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited %v in vain: %s", patience, what)
+		}
+	}
+}
+
+// busySocket is a unix socket whose queue is full, so that connecting has to
+// wait.
+func busySocket(t *testing.T) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "busy.sock")
+	socket := func() int {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+		return fd
+	}
+	l := socket()
+	if err := errors.Join(unix.Bind(l, &unix.SockaddrUnix{Name: path}), unix.Listen(l, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		switch err := unix.Connect(socket(), &unix.SockaddrUnix{Name: path}); err {
+		case nil:
+		case unix.EAGAIN:
+			return path
+		default:
+			t.Fatal(err)
 		}
 	}
 }

@@ -52,7 +52,10 @@ type counters struct {
 }
 
 // New makes a router that serves nothing yet. Close must follow.
-func New(log *slog.Logger) (*Router, error) {
+func New(log *slog.Logger) (*Router, error) { return newRouter(log, time.Now) }
+
+// newRouter is New with a clock by which connections to vassals grow old.
+func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	set, err := config.NewSet(Options)
 	if err != nil {
 		return nil, fmt.Errorf("router: %w", err)
@@ -68,7 +71,7 @@ func New(log *slog.Logger) (*Router, error) {
 	if r.poller, err = upstream.NewPoller(r.sweeper); err != nil {
 		return nil, err
 	}
-	r.pool = upstream.NewPool(r.poller)
+	r.pool = upstream.NewPool(r.poller, now)
 	r.exchanges.poller = r.poller
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())

@@ -9,6 +9,7 @@ import (
 // Pool keeps idle connections to vassals that speak HTTP.
 type Pool struct {
 	poller *Poller
+	now    func() time.Time
 
 	mu   sync.Mutex
 	idle map[poolKey][]*Pooled // guarded by mu; most recently used last
@@ -34,9 +35,10 @@ type Pooled struct {
 	until time.Time // not to be used after
 }
 
-// NewPool returns an empty Pool. Run has to run for idle connections to end.
-func NewPool(p *Poller) *Pool {
-	return &Pool{poller: p, idle: make(map[poolKey][]*Pooled)}
+// NewPool returns an empty Pool that measures idle time by the clock now. Run has
+// to run for idle connections to end.
+func NewPool(p *Poller, now func() time.Time) *Pool {
+	return &Pool{poller: p, now: now, idle: make(map[poolKey][]*Pooled)}
 }
 
 // Take returns an open connection that was idle for less than fresh, or a closed
@@ -68,7 +70,7 @@ func (p *Pool) pop(address string, bytes []byte, generation uint64, fresh time.D
 		return nil
 	}
 	last := list[len(list)-1]
-	now := time.Now()
+	now := p.now()
 	if now.Sub(last.since) > fresh || now.After(last.until) {
 		return nil
 	}
@@ -102,7 +104,7 @@ func (p *Pool) Put(c *Pooled, d time.Duration) {
 		return
 	}
 	c.Deadline.Clear()
-	c.since = time.Now()
+	c.since = p.now()
 	c.until = c.since.Add(d)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +136,7 @@ func (p *Pool) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
-			now := time.Now()
+			now := p.now()
 			p.remove(func(c *Pooled) bool { return now.After(c.until) })
 		case <-ctx.Done():
 			p.remove(func(*Pooled) bool { return true })
