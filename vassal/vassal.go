@@ -264,9 +264,6 @@ func (v *Vassal) handle(m message) {
 	case pidsChanged:
 	case generationEnded:
 		delete(v.draining, m.generation)
-		if v.current != nil && v.current.number == m.generation {
-			v.current = nil // it had died; that was handled
-		}
 		v.releaseSockets()
 		v.checkEnded()
 	case backOffOver:
@@ -383,6 +380,10 @@ func (v *Vassal) handleOrder(m message) {
 		return
 	case event == StartOrdered && v.current != nil, event == StopOrdered && v.state == Stopped:
 		m.reply <- nil
+		return
+	}
+	if moves[v.state][event].do == postpone {
+		v.step(event, m) // it comes back here when the hand-over is over
 		return
 	}
 	v.log.Info("order", "order", string(m.order))
@@ -595,7 +596,7 @@ func (v *Vassal) dismiss(g **generation, drain time.Duration) {
 		return
 	}
 	*g = nil
-	v.draining[gone.number] = gone
+	v.linger(gone)
 	gone.selfBound = v.selfBound != ""
 	gone.abandon()
 	v.afterwards = append(v.afterwards, func(row uint64) { gone.askToLeave(drain, row) })
@@ -606,8 +607,17 @@ func (v *Vassal) dismiss(g **generation, drain time.Duration) {
 // by its own goroutine.
 func (v *Vassal) mourn() {
 	if v.current != nil {
-		v.draining[v.current.number] = v.current
+		v.linger(v.current)
 		v.current = nil
+	}
+}
+
+// linger remembers a generation until it has ended, unless it has.
+func (v *Vassal) linger(g *generation) {
+	select {
+	case <-g.done:
+	default:
+		v.draining[g.number] = g
 	}
 }
 
