@@ -15,9 +15,9 @@ type destination struct {
 	modifier1 byte
 	modifier2 byte
 	host, uri []byte     // what an http: rule replaces
-	defaults  []target   // http-to, to be tried in turn
+	defaults  bool       // http-to decides, in turns
 	rule      *rule.Rule // nil for a default
-	first     uint32     // which of them had the first turn
+	turn      turn       // of the defaults
 	fixed     [1]target  // the address, when no vassal is known there
 	vars      []rule.Var // added by rules
 }
@@ -93,12 +93,13 @@ func (c *client) decide(d *destination) (ok bool) {
 		c.refuseRequest(400, decision.Why)
 		return false
 	default:
-		if len(s.defaults) == 0 {
+		if len(s.defaults.targets)+len(s.defaults.fallbacks) == 0 {
 			c.answerNoRule()
 			return false
 		}
 		c.modifiers(d, decision)
-		d.defaults = s.defaults
+		d.defaults = true
+		d.turn.first = c.router.turn.Add(1)
 	}
 	return true
 }

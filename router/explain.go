@@ -127,10 +127,10 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 	case rule.Unsafe:
 		fmt.Fprintf(out, "answer     400: %s\n", d.Why)
 	default:
-		if len(settings.defaults) > 0 {
+		if len(settings.defaults.targets) > 0 {
 			fmt.Fprint(out, "goes to    http-to")
-			for i := range settings.defaults {
-				fmt.Fprintf(out, " %s", settings.defaults[i].text)
+			for i := range settings.defaults.targets {
+				fmt.Fprintf(out, " %s", settings.defaults.targets[i].text)
 			}
 			fmt.Fprintln(out)
 			return

@@ -78,8 +78,8 @@ func (c *client) forward(d *destination) {
 	// to tell us something: it restarts, or has moved.
 	patience := time.Now().Add(time.Second)
 	repeated := false
-	for turn := 0; ; turn++ {
-		to, err := c.pick(d, turn)
+	to, index, err := c.pick(d)
+	for {
 		if err != nil {
 			c.answerNotAdmitted(d, err)
 			return
@@ -99,13 +99,21 @@ func (c *client) forward(d *destination) {
 		case c.aborted.Load():
 			c.closeAfter()
 			return
-		case o.unreachable && turn+1 < len(d.defaults):
-			continue // the next of http-to
+		case o.unreachable && d.defaults:
+			c.unreachable(d, index, o.err)
+			if other, i, _ := c.pick(d); other != nil {
+				to, index = other, i
+				continue
+			}
 		case o.unreachable && d.site != nil && time.Now().Before(patience):
 			c.awaitChange(d.site, g)
+			to, index, err = c.pick(d)
 			continue
 		case o.sent && !repeated && c.mayRepeat(o.err):
 			repeated = true
+			if d.site != nil {
+				to, index, err = c.pick(d)
+			}
 			continue
 		}
 		c.answerFailure(d, to, o)
@@ -114,27 +122,26 @@ func (c *client) forward(d *destination) {
 }
 
 // pick chooses the socket; for a site it waits until one may be used, and pins
-// the generation.
-func (c *client) pick(d *destination, turn int) (*target, error) {
+// the generation. Of http-to it returns the next address and its index, nil when
+// all were tried.
+func (c *client) pick(d *destination) (to *target, index int, err error) {
 	switch {
 	case d.site != nil:
 		g, err := c.admit(d.site)
 		if err != nil {
-			return nil, err
+			return nil, -1, err
 		}
 		for i := range g.targets {
 			if d.address != nil && g.targets[i].text == string(d.address) {
-				return &g.targets[i], nil
+				return &g.targets[i], -1, nil
 			}
 		}
-		return &g.targets[0], nil
-	case len(d.defaults) > 0:
-		if turn == 0 {
-			d.first = c.router.turn.Add(1)
-		}
-		return &d.defaults[(int(d.first)+turn)%len(d.defaults)], nil
+		return &g.targets[0], -1, nil
+	case d.defaults:
+		to, index = c.settings.defaults.next(&d.turn, time.Now())
+		return to, index, nil
 	}
-	return &d.fixed[0], nil
+	return &d.fixed[0], -1, nil
 }
 
 // awaitChange gives the emperor a moment to say what has become of s.

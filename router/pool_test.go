@@ -86,8 +86,6 @@ func TestPooling(t *testing.T) {
 	ask("kept again", get("a"), false)
 	f.Drained("v", 2, nil)
 	ask("the new one's are not drained", get("a"), false)
-	f.Drained("v", 3, nil)
-	ask("drained", get("a"), true)
 	f.vassals(row("v", 2, link.Ready, v)) // another message about the same generation
 	ask("the same generation", get("a"), false)
 }
@@ -167,8 +165,8 @@ func TestIdleConnectionsEnd(t *testing.T) {
 	}
 }
 
-// TestDefaultsTakeTurns: row 45; the one that is dead is passed over, also when
-// many ask at once.
+// TestDefaultsTakeTurns: rows 45 and 46. The one that is dead is passed over, is
+// said to be once, and is tried again when its time is over.
 func TestDefaultsTakeTurns(t *testing.T) {
 	a := uwsgiVassal(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"))
 	b := uwsgiVassal(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb"))
@@ -187,5 +185,44 @@ func TestDefaultsTakeTurns(t *testing.T) {
 	clients.Wait()
 	if na, nb := len(a.calls()), len(b.calls()); na+nb != 400 || na < 100 || nb < 100 {
 		t.Errorf("a got %d, b got %d", na, nb)
+	}
+	if n := strings.Count(f.log.String(), "is passed over"); n != 1 || !strings.Contains(f.log.String(), dead.address) {
+		t.Errorf("it was said %d times", n)
+	}
+	if err := os.Remove(dead.address); err != nil {
+		t.Fatal(err)
+	}
+	back := newVassal(t, "uwsgi", "unix", dead.address, answering(okResponse))
+	f.current().defaults.failed[1].Store(1) // its time is over
+	eventually(t, "the one that is back to get requests", func() bool {
+		f.ask(get("x"))
+		return len(back.calls()) > 0
+	})
+}
+
+// TestDefaultsAllDead: row 47, and that an address alone is tried whatever
+// happened before.
+func TestDefaultsAllDead(t *testing.T) {
+	a := uwsgiVassal(t, answering(okResponse))
+	dead := uwsgiVassal(t, nil)
+	dead.stop()
+	f := newFront(t, "http-to = "+dead.address, "http-fallback = "+a.address)
+	for range 5 {
+		if r := f.ask(get("x")); r.StatusCode != 200 {
+			t.Errorf("with a fallback: %d", r.StatusCode)
+		}
+	}
+	if err := f.configure("http-to = " + dead.address); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.ask(get("x")); r.StatusCode != 502 {
+		t.Errorf("without: %d", r.StatusCode)
+	}
+	if err := os.Remove(dead.address); err != nil {
+		t.Fatal(err)
+	}
+	newVassal(t, "uwsgi", "unix", dead.address, answering(okResponse))
+	if r := f.ask(get("x")); r.StatusCode != 200 {
+		t.Errorf("the only one is back: %d", r.StatusCode)
 	}
 }

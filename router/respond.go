@@ -147,6 +147,9 @@ func (c *client) relayResponse(conn *upstream.Conn) outcome {
 			c.closeAfter()
 		}
 	}
+	if c.router.leaving.Load() {
+		c.closeAfter() // since the request came: it is told now
+	}
 	head.Close = c.closeAfterThis
 	x.answer = head.Append(x.answer[:0], r)
 

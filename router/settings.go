@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"emperor/internal/config"
@@ -19,7 +20,7 @@ import (
 // configuration is a new Settings.
 type Settings struct {
 	rules     *rule.Table
-	defaults  []target // http-to
+	defaults  defaults // http-to, http-fallback
 	modifier1 byte     // http-modifier1, when not zero
 	modifier2 byte
 
@@ -105,17 +106,22 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 	mistake := func(v config.Value, err error) {
 		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
 	}
-	for _, v := range c.All("http-to") {
-		to := target{text: v.Value, protocol: protocolUwsgi}
-		if err := to.address.Parse([]byte(v.Value)); err != nil {
-			if errors.Is(err, upstream.ErrName) {
-				err = errors.New("want a unix path or IP:port; host names are not resolved here")
+	addresses := func(option string) (all []target) {
+		for _, v := range c.All(option) {
+			to := target{text: v.Value, protocol: protocolUwsgi}
+			if err := to.address.Parse([]byte(v.Value)); err != nil {
+				if errors.Is(err, upstream.ErrName) {
+					err = errors.New("want a unix path or IP:port; host names are not resolved here")
+				}
+				mistake(v, err)
+				continue
 			}
-			mistake(v, err)
-			continue
+			all = append(all, to)
 		}
-		s.defaults = append(s.defaults, to)
+		return all
 	}
+	s.defaults = defaults{targets: addresses("http-to"), fallbacks: addresses("http-fallback"), grace: c.Seconds("http-gracetime")}
+	s.defaults.failed = make([]atomic.Int64, len(s.defaults.targets))
 	for _, v := range c.All("http-var") {
 		name, value, ok := strings.Cut(v.Value, "=")
 		if !ok || name == "" {

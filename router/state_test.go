@@ -456,7 +456,9 @@ func TestDrain(t *testing.T) {
 	default:
 	}
 	close(finish)
-	slow.want("GET", 200, "ok")
+	if r := slow.want("GET", 200, "ok"); !r.Close {
+		t.Error("an answer given while draining does not say that the connection ends")
+	}
 	draining.Wait()
 }
 
