@@ -6,6 +6,9 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // account is who a command runs as.
@@ -59,6 +62,35 @@ func lookupAccount(uid, gid string) (*account, error) {
 		}
 	}
 	return a, nil
+}
+
+// assume gives the calling thread, and no other, the effective user and groups of
+// the account, and with them only its rights. The system calls are made directly:
+// package syscall's change all threads.
+func (a *account) assume() error {
+	groups := append([]uint32{}, a.groups...)
+	var first *uint32
+	if len(groups) > 0 {
+		first = &groups[0]
+	}
+	keep := ^uintptr(0)
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(first)), 0); errno != 0 {
+		return fmt.Errorf("taking the groups of %s: %w", a, errno)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, keep, uintptr(a.gid), keep); errno != 0 {
+		return fmt.Errorf("taking the group of %s: %w", a, errno)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(a.uid), keep); errno != 0 {
+		return fmt.Errorf("taking the rights of %s: %w", a, errno)
+	}
+	return nil
+}
+
+func (a *account) String() string {
+	if a.name != "" {
+		return a.name
+	}
+	return strconv.FormatUint(uint64(a.uid), 10)
 }
 
 // lookupOwner reads "user", "user:group" or ":group"; -1 is "leave it".

@@ -114,9 +114,7 @@ func (s *surroundings) listeners(fresh bool) ([]*listener, error) {
 // rules are the spec's with the emperor's default for who may connect.
 func (s *surroundings) rules() socketRules {
 	rules := s.spec.sockets
-	if s.defaults.SocketGroup > 0 && !rules.hasMode && rules.uid < 0 && rules.gid < 0 {
-		rules.gid, rules.mode, rules.hasMode = s.defaults.SocketGroup, 0o660, true
-	}
+	rules.group = s.defaults.SocketGroup
 	return rules
 }
 

@@ -253,8 +253,8 @@ func TestOrders(t *testing.T) {
 	if err := s.Order(ctx, OrderRestart); err != nil {
 		t.Fatal(err)
 	}
-	if now := s.ready(4); now.PIDs[0] == st.PIDs[0] {
-		t.Error("the same process after a restart")
+	if now := s.ready(4); now.PIDs[0] == st.PIDs[0] || len(now.Draining) > 0 {
+		t.Errorf("after a restart: %+v; want another process, and the old one gone", now)
 	}
 	s.write(commandSite(t, "error=no luck", "exit=9"))
 	s.want()

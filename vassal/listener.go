@@ -27,6 +27,8 @@ type socketRules struct {
 	hasMode  bool
 	uid, gid int // -1: left alone
 	backlog  int
+	as       *account // whose rights are used; nil: ours
+	group    int      // >0: without owner and mode, this group with mode 0660
 }
 
 // listener is one bound, listening socket. It is a raw descriptor and never an
@@ -40,6 +42,7 @@ type listener struct {
 	fd       int
 	path     string // absolute path of its file, "" when it has none
 	dev, ino uint64
+	as       *account // with whose rights its file is removed
 	uses     atomic.Int32
 }
 
@@ -49,8 +52,13 @@ func (l *listener) release() {
 	if l.uses.Add(-1) > 0 {
 		return
 	}
-	if l.atPath() {
-		os.Remove(l.path)
+	if l.path != "" {
+		socketRules{umask: -1, as: l.as}.onBehalf(func() error {
+			if l.atPath() {
+				os.Remove(l.path)
+			}
+			return nil
+		})
 	}
 	unix.Close(l.fd)
 }
@@ -121,8 +129,10 @@ func listenTCP(a address, rules socketRules) (*listener, error) {
 	return bindAndListen(fd, to, a, rules)
 }
 
+// bindAndListen closes the descriptor when it fails. Low ports need the right to
+// bind them, which a vassal's user does not have.
 func bindAndListen(fd int, to unix.Sockaddr, a address, rules socketRules) (*listener, error) {
-	err := unix.Bind(fd, to)
+	err := socketRules{umask: -1, as: rules.as}.onBehalf(func() error { return unix.Bind(fd, to) })
 	if err == nil {
 		err = unix.Listen(fd, rules.backlog)
 	}
@@ -139,27 +149,30 @@ func bindAndListen(fd int, to unix.Sockaddr, a address, rules socketRules) (*lis
 }
 
 func listenPath(a address, rules socketRules) (*listener, error) {
-	path := a.in(rules.dir)
-	if err := makeParent(path); err != nil {
-		return nil, fmt.Errorf("socket %s: %w", a.text, err)
-	}
-	if err := clearPath(path); err != nil {
-		return nil, fmt.Errorf("socket %s: %w", a.text, err)
-	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", a.text, err)
 	}
-	l := &listener{fd: fd, path: path}
+	l := &listener{fd: fd, path: a.in(rules.dir), as: rules.as}
 	l.uses.Store(1)
-	err = inDirectory(rules, func() error { return unix.Bind(fd, &unix.SockaddrUnix{Name: a.path}) })
-	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("socket %s: %w", a.text, err)
-	}
-	var st unix.Stat_t
-	if err = unix.Lstat(path, &st); err == nil {
+	err = rules.onBehalf(func() error {
+		if err := makeParent(l.path); err != nil {
+			return err
+		}
+		if err := clearPath(l.path); err != nil {
+			return err
+		}
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: a.path}); err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(l.path, &st); err != nil {
+			return err
+		}
 		l.dev, l.ino = st.Dev, st.Ino
+		return nil
+	})
+	if err == nil {
 		err = l.own(rules)
 	}
 	if err == nil {
@@ -173,45 +186,94 @@ func listenPath(a address, rules socketRules) (*listener, error) {
 	return l, nil
 }
 
-// own gives the socket file its owner and mode.
+// own gives the socket file its owner and mode: what the file says with the
+// rights of the vassal, what the emperor wants for its router with its own.
 func (l *listener) own(rules socketRules) error {
 	if !l.atPath() {
 		return nil
 	}
-	if rules.uid >= 0 || rules.gid >= 0 {
-		if err := os.Lchown(l.path, rules.uid, rules.gid); err != nil {
-			return err
-		}
+	if rules.uid >= 0 || rules.gid >= 0 || rules.hasMode {
+		return rules.onBehalf(func() error {
+			if rules.uid >= 0 || rules.gid >= 0 {
+				if err := os.Lchown(l.path, rules.uid, rules.gid); err != nil {
+					return err
+				}
+			}
+			if rules.hasMode {
+				return os.Chmod(l.path, rules.mode)
+			}
+			return nil
+		})
 	}
-	if rules.hasMode {
-		return os.Chmod(l.path, rules.mode)
+	if rules.group <= 0 {
+		return nil
 	}
-	return nil
+	// A path can be changed by the vassal's user at any time; a descriptor is the
+	// file it was opened on.
+	file, err := unix.Open(l.path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(file)
+	var st unix.Stat_t
+	if err := unix.Fstat(file, &st); err != nil || st.Dev != l.dev || st.Ino != l.ino {
+		return err
+	}
+	if err := unix.Fchownat(file, "", -1, rules.group, unix.AT_EMPTY_PATH); err != nil {
+		return err
+	}
+	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", file), 0o660)
 }
 
-// inDirectory runs f with the working directory and file mask of the rules. Both
-// belong to the whole process, unless a thread stops sharing them; that thread
-// is not used for anything else: it ends with its goroutine.
-func inDirectory(rules socketRules, f func() error) error {
-	result := make(chan error)
-	go func() { // ends at once: f only makes system calls that do not wait
-		runtime.LockOSThread() // and never unlocked
+// onBehalf runs f as the vassal would: with its user and groups, in its
+// directory, with its file mask. What is done to files for a vassal of another
+// user is done this way, so that nothing happens that the user could not do.
+//
+// All of this normally belongs to the whole process. Linux keeps it for each
+// thread, so a thread is made that differs in it, used for nothing else, and
+// ends with its goroutine. Its real and saved user stay ours, so the vassal's
+// user may not signal or trace it.
+func (r socketRules) onBehalf(f func() error) error {
+	if r.as == nil && r.umask < 0 && r.dir == "" {
+		return f()
+	}
+	result := make(chan error, 1)
+	go throwaway(func() { // ends at once: f only makes system calls that do not wait
 		result <- func() error {
 			if err := unix.Unshare(unix.CLONE_FS); err != nil {
 				return fmt.Errorf("unshare: %w", err)
 			}
-			if rules.dir != "" {
-				if err := unix.Chdir(rules.dir); err != nil {
-					return fmt.Errorf("%s: %w", rules.dir, err)
+			if r.umask >= 0 {
+				unix.Umask(r.umask)
+			}
+			if r.as != nil {
+				if err := r.as.assume(); err != nil {
+					return err
 				}
 			}
-			if rules.umask >= 0 {
-				unix.Umask(rules.umask)
+			if r.dir != "" {
+				if err := unix.Chdir(r.dir); err != nil {
+					return fmt.Errorf("%s: %w", r.dir, err)
+				}
 			}
 			return f()
 		}()
-	}()
+	})
 	return <-result
+}
+
+// throwaway runs f on a thread that ends afterwards. The process's first thread
+// cannot end, and /proc shows its state as that of the process: never that one.
+func throwaway(f func()) {
+	runtime.LockOSThread() // and never unlocked
+	if unix.Gettid() != unix.Getpid() {
+		f()
+		return
+	}
+	done := make(chan struct{})
+	go func() { throwaway(f); close(done) }() // on another thread: this one is taken
+	<-done
+	runtime.UnlockOSThread()
 }
 
 // clearPath makes room at a path: nothing there is fine, a socket that nobody

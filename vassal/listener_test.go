@@ -291,3 +291,73 @@ func FuzzParseAddress(f *testing.F) {
 		a.dialable("/dir")
 	})
 }
+
+// TestOnBehalf: what is done for a vassal of another user is done with that
+// user's rights, by one thread, and no other part of the process notices.
+func TestOnBehalf(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("only root can become somebody else; nothing to see here")
+		return
+	}
+	nobody, err := lookupAccount("nobody", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := shortDir(t)
+	open, closed := filepath.Join(dir, "open"), filepath.Join(dir, "closed")
+	os.Chmod(dir, 0o755)
+	os.Mkdir(closed, 0o755)
+	os.Mkdir(open, 0o755)
+	os.Chown(open, int(nobody.uid), int(nobody.gid))
+	rules := plainRules("")
+	rules.as = nobody
+	for _, path := range []string{filepath.Join(closed, "s"), "/etc/emperor-test.sock"} {
+		if l, err := listen(address{text: path, path: path}, rules); err == nil {
+			l.release()
+			t.Errorf("%s was bound for a user who may not write there", path)
+		}
+	}
+	if l, err := listen(mustAddress(t, "127.0.0.1:1"), rules); err == nil {
+		l.release()
+		t.Error("a low port was bound for a user who may not")
+	}
+	path := filepath.Join(open, "s")
+	rules.group = 12345
+	l, err := listen(address{text: path, path: path}, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil || st.Uid != nobody.uid || st.Gid != 12345 || st.Mode&0o777 != 0o660 {
+		t.Errorf("owner %d:%d, mode %o, %v; want %d:12345, 660", st.Uid, st.Gid, st.Mode&0o777, err, nobody.uid)
+	}
+	l.release()
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the socket was left behind")
+	}
+	// Every thread that stays is still root.
+	for stranger := "?"; stranger != ""; {
+		stranger = ""
+		tasks, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range tasks {
+			text, _ := os.ReadFile("/proc/self/task/" + task.Name() + "/status")
+			for line := range strings.Lines(string(text)) {
+				if strings.HasPrefix(line, "Uid:") && line != "Uid:\t0\t0\t0\t0\n" {
+					stranger = line // ends in a moment, or the test never does
+				}
+			}
+		}
+	}
+}
+
+func mustAddress(t *testing.T, text string) address {
+	t.Helper()
+	a, err := parseAddress(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

@@ -97,7 +97,8 @@ func (s *Sockets) exchange(owner string, socket Socket, rules socketRules, fresh
 	case !h.listener.atPath():
 		return fmt.Errorf("the file at %s was replaced by somebody else; it was not touched", key)
 	}
-	if err := os.Rename(fresh.path, key); err != nil {
+	rename := func() error { return os.Rename(fresh.path, key) }
+	if err := (socketRules{umask: -1, as: rules.as}).onBehalf(rename); err != nil {
 		return fmt.Errorf("socket %s: %w", socket.Address, err)
 	}
 	fresh.path = key

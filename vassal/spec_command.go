@@ -47,23 +47,9 @@ func (r *reader) readCommand(dir string) {
 		}
 	}
 	command.environment = r.environment()
-	if uid, ok := c.Last("uid"); ok || c.Has("gid") {
-		gid, _ := c.Last("gid")
-		user, err := lookupAccount(uid.Value, gid.Value)
-		switch {
-		case err != nil:
-			if !ok {
-				uid = gid
-			}
-			r.wrong(uid, "%v", err)
-		case os.Geteuid() != 0:
-			// As uWSGI: whoever is not root stays who he is.
-			if int(user.uid) != os.Geteuid() {
-				r.warn(uid, "no effect: only root can change to another user")
-			}
-		default:
-			command.user = user
-		}
+	command.user = r.account()
+	if s.sockets.uid < 0 && s.sockets.gid < 0 {
+		s.sockets.as = command.user
 	}
 
 	protocol := "http"
@@ -114,6 +100,34 @@ func (r *reader) readCommand(dir string) {
 			s.Overlap, s.OverlapReason = false, "socket "+socket.Address+" ("+shortPos(socket.Pos)+") is not a path: it cannot be exchanged in one step"
 		}
 	}
+}
+
+// account is who uid and gid name; nil when that is us, or we may not change.
+func (r *reader) account() *account {
+	uid, ok := r.c.Last("uid")
+	gid, hasGID := r.c.Last("gid")
+	if !ok && !hasGID || uid.Unknown || gid.Unknown {
+		return nil
+	}
+	at := uid
+	if !ok {
+		at = gid
+	}
+	user, err := lookupAccount(uid.Value, gid.Value)
+	switch {
+	case err != nil:
+		r.fault(at, "%v", err)
+		return nil
+	case os.Geteuid() != 0:
+		// As uWSGI: whoever is not root stays who he is.
+		if int(user.uid) != os.Geteuid() && r.spec.Kind == Command {
+			r.warn(at, "no effect: only root can change to another user")
+		}
+		return nil
+	case user.uid == 0 && int(user.gid) == os.Getegid():
+		return nil
+	}
+	return user
 }
 
 // commandSockets are the socket options that mean something for a command.

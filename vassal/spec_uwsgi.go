@@ -30,6 +30,10 @@ func (r *reader) readUWSGI() {
 		}
 	}
 
+	if len(c.All("chown-socket")) == 0 {
+		// With chown-socket uWSGI binds before it drops its rights, and so do we.
+		s.sockets.as = r.account()
+	}
 	jailed := ""
 	if values := c.All(jails...); len(values) > 0 {
 		jailed = "a path means something else after " + reason(values[0])

@@ -230,3 +230,44 @@ func TestRemovedDrains(t *testing.T) {
 	}
 	<-s.ended
 }
+
+// TestAsAnotherUser: the socket is made with the rights of the vassal's user.
+func TestAsAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Log("only root can start something as another user; nothing to see here")
+		return
+	}
+	nobody, err := lookupAccount("nobody", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ name, text string }{
+		{"uwsgi", "plugin = python3\nhttp-socket = DIR/run/s\nwsgi-file = DIR/app.py\nuid = nobody\ngid = nogroup\n"},
+		{"command", "socket = DIR/run/s\nchdir = DIR\nenv = PYTHONPATH=DIR\nenv = HOME=DIR/run\ncommand = gunicorn app:application\nuid = nobody\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, "", func(d *Deps) { d.Defaults.SocketGroup = 4242 })
+			s.app(pythonApp)
+			os.Chmod(s.dir, 0o755)
+			run := filepath.Join(s.dir, "run")
+			os.Mkdir(run, 0o755)
+			os.Chown(run, int(nobody.uid), int(nobody.gid))
+			s.write("[uwsgi]\n" + test.text)
+			s.want()
+			st := s.ready(1)
+			var file syscall.Stat_t
+			if err := syscall.Lstat(filepath.Join(run, "s"), &file); err != nil || file.Uid != nobody.uid || file.Gid != 4242 || file.Mode&0o777 != 0o660 {
+				t.Errorf("socket of %d:%d, mode %o, %v", file.Uid, file.Gid, file.Mode&0o777, err)
+			}
+			if err := syscall.Lstat(fmt.Sprintf("/proc/%d", st.PIDs[0]), &file); err != nil || file.Uid != nobody.uid {
+				t.Errorf("process of user %d, %v", file.Uid, err)
+			}
+			s.want()
+			s.ready(2)
+			if _, err := get(filepath.Join(run, "s"), "/"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -80,7 +80,8 @@ type waiter struct {
 	reply chan error // buffered
 }
 
-// New makes a vassal; it does nothing before Run and Want.
+// New makes a vassal; it does nothing before Run and Want. Two of one name must
+// not run at the same time: their processes are told apart by name and generation.
 func New(name string, deps Deps) *Vassal {
 	v := &Vassal{
 		name: name, deps: deps, log: deps.Log.With("vassal", name), clock: deps.Clock, sockets: deps.Sockets,
@@ -478,12 +479,12 @@ func (v *Vassal) act(do action, e Event, m message) {
 	case start, restart:
 		v.dismiss(&v.candidate, 0)
 		v.failuresForgiven(e)
-		v.launch()
+		v.launch(false)
 	case again:
 		v.restarts++
 		v.log.Warn("vassal died, starting it again", "gen", m.generation, "how", m.err, "restarts", v.restarts)
 		v.mourn()
-		v.launch()
+		v.launch(false)
 		v.reason = m.err.Error()
 	case exchange:
 		v.dismiss(&v.candidate, 0)
@@ -493,7 +494,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		}
 		v.dismiss(&v.current, drain)
 		v.failuresForgiven(e)
-		v.launch()
+		v.launch(true)
 		v.reason = "the old generation ends before the new one starts: " + v.whyAlone()
 	case serve:
 		v.current, v.candidate = v.candidate, nil
@@ -528,7 +529,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 			// It was started on a socket of its own. What waits in the old socket must
 			// be answered: start it on that one.
 			v.dismiss(&v.candidate, 0)
-			v.launch()
+			v.launch(false)
 		}
 	case hold:
 		v.fail(e, m)
@@ -549,11 +550,12 @@ func (v *Vassal) failuresForgiven(e Event) {
 }
 
 // launch starts a generation of the spec, beside whatever still answers. It
-// first waits for those that would collide with it, or answer in its place.
-func (v *Vassal) launch() {
+// first waits for those that would collide with it, or answer in its place; with
+// alone for all.
+func (v *Vassal) launch(alone bool) {
 	beside := v.current != nil
 	var others []*generation
-	alone := !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
+	alone = alone || !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
 	for _, d := range v.draining {
 		switch {
 		case alone, v.spec.Kind == Command && d.readyAt.IsZero():
