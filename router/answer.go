@@ -104,7 +104,7 @@ func (c *client) answerByRule(d *rule.Decision) {
 	}
 	response := http1.Response{Minor: 1, Status: d.Code, Reason: d.Reason}
 	if len(d.Body) > 0 {
-		response.Fields = append(response.Fields, http1.Field{Name: contentTypeName, Value: textPlain})
+		response.Fields = textPlain
 	}
 	x.answer = head.Append(x.answer[:0], &response)
 	if !isHead(x.request.Method) {
@@ -115,10 +115,7 @@ func (c *client) answerByRule(d *rule.Decision) {
 	}
 }
 
-var (
-	contentTypeName = []byte("Content-Type")
-	textPlain       = []byte("text/plain")
-)
+var textPlain = []http1.Field{{Name: []byte("Content-Type"), Value: []byte("text/plain")}}
 
 // answerNoRule: 404, and the log says what would have caught the request.
 func (c *client) answerNoRule() {

@@ -14,7 +14,7 @@ import (
 // are and reads responses with net/http's eyes.
 type visitor struct {
 	net.Conn
-	t  *testing.T
+	t  testing.TB
 	in *bufio.Reader
 }
 
@@ -27,7 +27,7 @@ type reply struct {
 
 func (f *front) visit() *visitor { f.t.Helper(); return visit(f.t, f.tcp.Addr()) }
 
-func visit(t *testing.T, to net.Addr) *visitor {
+func visit(t testing.TB, to net.Addr) *visitor {
 	t.Helper()
 	conn, err := net.Dial(to.Network(), to.String())
 	if err != nil {
@@ -131,7 +131,7 @@ func cut(s string) string {
 	return s
 }
 
-func newVisitor(t *testing.T, conn net.Conn) *visitor {
+func newVisitor(t testing.TB, conn net.Conn) *visitor {
 	return &visitor{Conn: conn, t: t, in: bufio.NewReader(conn)}
 }
 

@@ -28,7 +28,7 @@ const patience = 30 * time.Second
 // front is a Router under test with one TCP and one unix listener.
 type front struct {
 	*Router
-	t       *testing.T
+	t       testing.TB
 	options []link.Option
 	tcp     net.Listener // the emperor's copies, which stay open
 	unix    net.Listener
@@ -37,7 +37,7 @@ type front struct {
 }
 
 // newFront starts a router with options written as "key = value".
-func newFront(t *testing.T, options ...string) *front {
+func newFront(t testing.TB, options ...string) *front {
 	t.Helper()
 	f := &front{t: t, log: &lines{}}
 	r, err := newRouter(slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -107,7 +107,7 @@ func row(name string, generation uint64, state link.State, vassals ...*vassal) l
 }
 
 // descriptor returns a raw copy of a listener's descriptor, to be given away.
-func descriptor(t *testing.T, l net.Listener) int {
+func descriptor(t testing.TB, l net.Listener) int {
 	t.Helper()
 	raw, err := l.(syscall.Conn).SyscallConn()
 	if err != nil {
