@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +23,8 @@ type Address struct {
 // Unix tells whether the address is a unix socket's.
 func (a *Address) Unix() bool { return a.family == unix.AF_UNIX }
 
-// ErrName is returned by Parse for an address that names a host: it has to be
-// resolved first (Resolver).
+// ErrName is returned by Parse for an address that names a host. Names are not
+// resolved: a lookup could block a request, and its answer change unseen.
 var ErrName = errors.New("a host name")
 
 const maxUnixPath = len(unix.RawSockaddrUnix{}.Path) - 1
@@ -111,13 +110,4 @@ func (a *Address) setTCP(to netip.AddrPort) {
 		}
 	}
 	a.family, a.size = unix.AF_INET6, unix.SizeofSockaddrInet6
-}
-
-// SplitName cuts "host:port" for a name that Parse answered ErrName to.
-func SplitName(text string) (host, port string, err error) {
-	colon := strings.LastIndexByte(text, ':')
-	if colon <= 0 {
-		return "", "", fmt.Errorf("address %q, want host:port", text)
-	}
-	return text[:colon], text[colon+1:], nil
 }
