@@ -201,9 +201,13 @@ func (g *generation) awaitDrained(ctx context.Context) {
 			g.v.log.Warn("the router did not say when the old generation was drained", "gen", g.number, "err", err)
 		}
 	}
-	// Who connected without the router may still wait to be accepted.
-	for ctx.Err() == nil && !g.body.quiet() {
-		sleep(ctx, g.v.clock, 5*time.Millisecond)
+	// Who connected without the router may still wait to be accepted, or to be
+	// read from; a server that is told to end drops both.
+	for quiet := 0; quiet < 2 && ctx.Err() == nil; quiet++ {
+		if !g.body.quiet() {
+			quiet = -1
+		}
+		sleep(ctx, g.v.clock, settle)
 	}
 	cancel()
 	<-finished
