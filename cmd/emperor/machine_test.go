@@ -114,6 +114,12 @@ func (m *machine) write(name, text string) {
 		m.t.Fatal(err)
 	}
 	text = strings.NewReplacer("DIR", m.dir, "PORT", m.port).Replace(text)
+	m.put(path, text)
+}
+
+// put writes a file as it is.
+func (m *machine) put(path, text string) {
+	m.t.Helper()
 	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
@@ -129,7 +135,10 @@ func (m *machine) copyFile(from, name string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.write(name, string(text))
+	if err := os.MkdirAll(filepath.Dir(m.path(name)), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	m.put(m.path(name), string(text))
 }
 
 // remove takes a file away.
