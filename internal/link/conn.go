@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,10 @@ const (
 	// maxFrame bounds what a confused or compromised peer can make us allocate.
 	// A hundred thousand rules of 100 bytes fit ten times over.
 	maxFrame = 256 << 20
+
+	// sendTime is how long the other side may leave a full buffer unread. A frame
+	// cut by it leaves the conversation broken: whoever sent it ends it.
+	sendTime = 10 * time.Second
 
 	// The kernel passes at most 253 descriptors with one sendmsg (SCM_MAX_FD).
 	descriptorsPerSend = 250
@@ -88,6 +93,11 @@ func (c *Conn) Send(m *Message, descriptors ...int) error {
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
+	// Both sides always read; one that does not for so long is stopped or broken,
+	// and must not stop us too.
+	if err := c.unix.SetWriteDeadline(time.Now().Add(sendTime)); err != nil {
+		return fmt.Errorf("link: %w", err)
+	}
 	c.frame = append(c.frame[:0], make([]byte, headerSize)...)
 	binary.LittleEndian.PutUint32(c.frame, uint32(len(text)))
 	binary.LittleEndian.PutUint32(c.frame[4:], uint32(len(descriptors)))
@@ -106,6 +116,7 @@ func (c *Conn) Send(m *Message, descriptors ...int) error {
 		}
 		n, _, err := c.unix.WriteMsgUnix(piece, oob, nil)
 		if err != nil {
+			_ = c.unix.Close() // half a frame: nothing after it could be understood
 			return fmt.Errorf("link: %w", err)
 		}
 		rest = rest[n:]
