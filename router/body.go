@@ -186,6 +186,17 @@ func (b *body) collect() error {
 	return nil
 }
 
+// appendCollected appends the collected part, as a chunk if chunked.
+func (b *body) appendCollected(dst []byte, chunked bool) []byte {
+	n := len(b.collected)
+	if n == 0 || !chunked {
+		return append(dst, b.collected...)
+	}
+	dst = http1.AppendChunkHeader(dst, n)
+	dst = append(dst, b.collected...)
+	return append(dst, '\r', '\n')
+}
+
 // measure returns the length of a chunked body, because a uwsgi vassal has to be
 // told. What is not collected goes into an unlinked temporary file.
 func (b *body) measure() (int64, error) {

@@ -248,10 +248,136 @@ func TestChunkedRequests(t *testing.T) {
 				t.Errorf("%d bytes: CONTENT_LENGTH is %q", size, length)
 			}
 		}
-		if n := f.spooled.Load(); n != 0 {
-			t.Errorf("%d bytes are still counted as spooled", n)
+		eventually(t, "no byte to be counted as spooled", func() bool { return f.spooled.Load() == 0 })
+	})
+}
+
+// TestChunkedInput: row 25. Under the option an app reads the chunks itself.
+func TestChunkedInput(t *testing.T) {
+	v := uwsgiVassal(t, func(c *call) {
+		if c.vars["HTTP_TRANSFER_ENCODING"] == "chunked" && c.vars["CONTENT_LENGTH"] == "" {
+			c.chunked = true
+		}
+		echo(c)
+	})
+	f := newFront(t, "http-to = "+v.address, "http-chunked-input = true")
+	visitor := f.visit()
+	for _, size := range []int{0, 5, collected, 200_000} {
+		text := string(pattern(size))
+		body := "0\r\n\r\n"
+		if size > 0 {
+			body = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, text)
+		}
+		visitor.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n" + body)
+		visitor.want("POST", 200, text)
+	}
+	visitor.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n")
+	visitor.want("POST", 400, "*")
+}
+
+// TestStreaming: what a vassal sends is not held back, however its response is
+// framed; nor is what a client sends, once a vassal is connected.
+func TestStreaming(t *testing.T) {
+	step := make(chan struct{})
+	both(t, func(c *call) {
+		c.hangUp = true
+		chunk := "%s"
+		switch c.vars["PATH_INFO"] + c.vars["X-Path"] {
+		case "/length":
+			c.say("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n")
+		case "/chunks":
+			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			chunk = "3\r\n%s\r\n"
+			defer c.say("0\r\n\r\n")
+		default:
+			c.say("HTTP/1.1 200 OK\r\n\r\n")
+		}
+		for i := range 5 {
+			<-step
+			c.say(fmt.Sprintf(chunk, fmt.Sprintf("<%d>", i)))
+		}
+	}, func(t *testing.T, f *front, v *vassal) {
+		for _, path := range []string{"/length", "/chunks", "/close"} {
+			visitor := f.visit()
+			visitor.send("GET " + path + " HTTP/1.1\r\nHost: a\r\nX-Path: " + path + "\r\n\r\n")
+			var response *http.Response
+			for i := range 5 {
+				if i == 0 { // the head comes before the first byte of the body
+					var err error
+					if response, err = http.ReadResponse(visitor.in, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				step <- struct{}{}
+				got := make([]byte, 3)
+				if _, err := io.ReadFull(response.Body, got); err != nil || string(got) != fmt.Sprintf("<%d>", i) {
+					t.Fatalf("%s: piece %d is %q (%v)", path, i, got, err)
+				}
+			}
+			if rest, err := io.ReadAll(response.Body); len(rest) > 0 || err != nil {
+				t.Errorf("%s: %q, %v at the end", path, rest, err)
+			}
 		}
 	})
+}
+
+// TestNobodyWaitsForAnother: row 99, and one slow vassal beside a quick one.
+func TestNobodyWaitsForAnother(t *testing.T) {
+	var there sync.WaitGroup
+	there.Add(20)
+	slow := uwsgiVassal(t, func(c *call) {
+		there.Done()
+		there.Wait() // until all twenty are here at the same time
+		c.say(okResponse)
+	})
+	quick := uwsgiVassal(t, answering(okResponse))
+	f := newFront(t, "route-host = ^slow$ uwsgi:"+slow.address+",0,0", "http-to = "+quick.address)
+	var visitors []*visitor
+	for i := range 20 {
+		visitor := f.visit()
+		visitors = append(visitors, visitor)
+		visitor.send(get("slow"))
+		if r := f.ask(get("quick")); r.StatusCode != 200 {
+			t.Errorf("beside %d slow ones: %d", i+1, r.StatusCode)
+		}
+	}
+	for _, visitor := range visitors {
+		visitor.want("GET", 200, "ok")
+	}
+}
+
+// TestBuffersAreGivenBack after a burst, and a connection that has not said
+// anything yet has none.
+func TestBuffersAreGivenBack(t *testing.T) {
+	release := make(chan struct{})
+	v := uwsgiVassal(t, func(c *call) { <-release; c.say(okResponse) })
+	f := newFront(t, "http-to = "+v.address)
+	var visitors []*visitor
+	for range 200 {
+		visitor := f.visit()
+		visitors = append(visitors, visitor)
+		visitor.send(get("a"))
+	}
+	eventually(t, "all to be under way", func() bool { return f.Count().InFlight == 200 })
+	close(release)
+	for _, visitor := range visitors {
+		visitor.want("GET", 200, "ok")
+	}
+	kept := func() int {
+		f.exchanges.mu.Lock()
+		defer f.exchanges.mu.Unlock()
+		return len(f.exchanges.kept)
+	}
+	eventually(t, "all buffers to be back", func() bool { return kept() == 200 })
+	for range 20 {
+		f.exchanges.shrink()
+	}
+	if n := kept(); n != keptAlways {
+		t.Errorf("%d exchanges are kept, want %d", n, keptAlways)
+	}
+	for _, visitor := range visitors {
+		visitor.wantAlive("a")
+	}
 }
 
 // TestSpooledBodyIsRepeatedWhole: a second attempt sends all of a body that had

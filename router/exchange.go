@@ -1,7 +1,10 @@
 package router
 
 import (
+	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"emperor/router/http1"
 	"emperor/router/rule"
@@ -50,24 +53,30 @@ func (x *exchange) roomBehindHead() []byte {
 }
 
 const (
-	inSize   = 16 << 10
+	inSize   = 8 << 10
 	backSize = 32 << 10
 
 	// Buffers that a request made larger than this go to the collector with it.
 	keptSize = 128 << 10
 
-	keptExchanges = 512
+	keptExchanges = 512 // after a burst,
+	keptAlways    = 16  // and when it is over
 )
 
 func newExchange(p *upstream.Poller) *exchange {
 	return &exchange{
-		in:     make([]byte, inSize),
-		out:    make([]byte, 0, 8<<10),
-		back:   make([]byte, backSize),
-		answer: make([]byte, 0, 4<<10),
-		path:   make([]byte, 0, 256),
-		own:    p.NewConn(),
+		in:  make([]byte, inSize),
+		own: p.NewConn(),
 	}
+}
+
+// prepareBack makes the buffer for responses. A connection that only drips a
+// head needs none.
+func (x *exchange) prepareBack() {
+	if x.back == nil {
+		x.back = make([]byte, backSize)
+	}
+	x.first, x.last = 0, 0
 }
 
 // forget drops what refers to the request that was.
@@ -76,7 +85,7 @@ func (x *exchange) forget() {
 	x.request.Reset()
 	x.response.Reset()
 	if cap(x.out) > keptSize {
-		x.out = make([]byte, 0, 8<<10)
+		x.out = nil
 	}
 	if len(x.in) > keptSize {
 		x.in = make([]byte, inSize)
@@ -89,8 +98,36 @@ type exchanges struct {
 	poller *upstream.Poller
 
 	mu     sync.Mutex
-	kept   []*exchange // guarded by mu
+	kept   []*exchange // guarded by mu; most recently used last
+	unused int         // guarded by mu; least length of kept since the last shrink
 	closed bool        // guarded by mu
+}
+
+// run gives memory back, until ctx ends.
+func (e *exchanges) run(ctx context.Context) {
+	ticker := time.NewTicker(10 * time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			e.shrink()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// shrink drops half of what nobody needed since it was last called.
+func (e *exchanges) shrink() {
+	e.mu.Lock()
+	n := max(0, min(e.unused, len(e.kept))-keptAlways+1) / 2
+	dropped := slices.Clone(e.kept[:n])
+	e.kept = slices.Delete(e.kept, 0, n)
+	e.unused = len(e.kept)
+	e.mu.Unlock()
+	for _, x := range dropped {
+		x.own.Release()
+	}
 }
 
 func (e *exchanges) borrow() *exchange {
@@ -98,6 +135,7 @@ func (e *exchanges) borrow() *exchange {
 	if n := len(e.kept); n > 0 {
 		x := e.kept[n-1]
 		e.kept = e.kept[:n-1]
+		e.unused = min(e.unused, n-1)
 		e.mu.Unlock()
 		return x
 	}

@@ -67,7 +67,7 @@ func (c *client) forward(d *destination) {
 		c.refuseBody(err)
 		return
 	}
-	if x.request.Chunked && d.speaksUwsgi() {
+	if x.request.Chunked && !c.settings.chunkedInput && d.speaksUwsgi() {
 		// Before a vassal is picked: a slow upload must not hold up its hand-over.
 		if _, err := x.body.measure(); err != nil {
 			c.refuseBody(err)
@@ -219,7 +219,7 @@ func (c *client) attemptUwsgi(d *destination, to *target) outcome {
 	if err := c.dial(conn, &to.address); err != nil {
 		return outcome{err: err, unreachable: true}
 	}
-	return c.converse(conn, packet, false)
+	return c.converse(conn, packet, x.request.Chunked && c.settings.chunkedInput)
 }
 
 // converse sends what is ready to be sent and then the rest of the body, if

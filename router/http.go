@@ -23,16 +23,7 @@ func (c *client) attemptHTTP(d *destination, to *target, repeated bool) outcome 
 	x.scratch = c.appendForwarded(x.scratch[:0], c.settings.trusted.includes(c.remote))
 	head.Extra = x.scratch
 	x.out = head.Append(x.out[:0], &x.request)
-	if n := len(x.body.collected); n > 0 {
-		if head.Chunked {
-			x.out = http1.AppendChunkHeader(x.out, n)
-		}
-		x.out = append(x.out, x.body.collected...)
-		if head.Chunked {
-			x.out = append(x.out, '\r', '\n')
-		}
-	}
-
+	x.out = x.body.appendCollected(x.out, head.Chunked)
 	if err := c.connect(d, to, repeated); err != nil {
 		return outcome{err: err, unreachable: true}
 	}

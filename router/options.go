@@ -37,6 +37,8 @@ var Options = append([]config.Option{
 		Help: "Let requests upgrade their connection (websockets)."},
 	{Name: "http-manage-expect", Type: config.Int, Argument: config.Optional, Default: "0", Where: config.Main,
 		Help: "Answer \"Expect: 100-continue\" before a vassal is asked; a number above 1 refuses longer bodies with 413."},
+	{Name: "http-chunked-input", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Send chunked request bodies to uwsgi vassals as chunks, for apps that read them with uwsgi.chunked_read(); otherwise they are decoded and their length is told."},
 	{Name: "http-server-name-as-http-host", Type: config.Bool, Default: "false", Where: config.Main,
 		Help: "Pass the Host as SERVER_NAME instead of this machine's name."},
 	{Name: "http-modifier1", Type: config.Int, Max: 255, Default: "0", Where: config.Main,

@@ -35,8 +35,7 @@ func frameChunk(buffer []byte, n int) []byte {
 // relay reads the response and gives it to the client with exact framing. body
 // is the sender of a request body that is still under way, nil when none is.
 func (c *client) relay(conn *upstream.Conn, body *sender) outcome {
-	x := c.x
-	x.first, x.last = 0, 0
+	c.x.prepareBack()
 	for {
 		o, final := c.relayHead(conn, body)
 		if final {

@@ -77,6 +77,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })
 	r.helpers.Go(func() { r.pool.Run(ctx) })
+	r.helpers.Go(func() { r.exchanges.run(ctx) })
 	return r, nil
 }
 

@@ -38,6 +38,7 @@ type Settings struct {
 	chunked         bool // responses of unknown length are sent in chunks
 	websockets      bool
 	manageExpect    int64 // 0: off, 1: answer always, more: greatest Content-Length
+	chunkedInput    bool  // uwsgi vassals get chunked bodies in chunks
 	hostAsName      bool  // SERVER_NAME is the Host
 	hold            holdLimits
 
@@ -79,6 +80,7 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 		keepAlive:       true,
 		chunked:         c.Bool("http-auto-chunked"),
 		websockets:      c.Bool("http-websockets"),
+		chunkedInput:    c.Bool("http-chunked-input"),
 		hostAsName:      c.Bool("http-server-name-as-http-host"),
 		modifier1:       byte(c.Int("http-modifier1")),
 		modifier2:       byte(c.Int("http-modifier2")),

@@ -13,7 +13,8 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 	x, s := c.x, c.settings
 	r := &x.request
 	length := r.ContentLength
-	if r.Chunked {
+	inChunks := r.Chunked && s.chunkedInput
+	if r.Chunked && !inChunks {
 		// A uwsgi vassal knows no chunks: it is told the length.
 		var err error
 		if length, err = x.body.measure(); err != nil {
@@ -49,6 +50,8 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 			w.Header(f.Name, f.Value)
 		case upgrade && f.Kind == http1.Connection:
 			w.Header(f.Name, upgradeValue)
+		case inChunks && f.Kind == http1.TransferEncoding:
+			w.Header(f.Name, chunkedValue)
 		}
 	}
 	if length >= 0 {
@@ -68,11 +71,12 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(x.body.collected) > 0 {
-		packet = append(packet, x.body.collected...)
-		x.out = packet[:0]
+	packet = x.body.appendCollected(packet, inChunks)
+	if inChunks && x.body.whole {
+		packet = append(packet, lastChunk...)
 	}
+	x.out = packet[:0]
 	return packet, nil
 }
 
-var upgradeValue = []byte("Upgrade")
+var upgradeValue, chunkedValue = []byte("Upgrade"), []byte("chunked")
