@@ -51,8 +51,10 @@ type routerChild struct {
 	draining []*routerProcess // finish what they have
 	crashes  int              // in a row, each soon after its start
 	restarts int
-	retry    *time.Timer
-	children sync.WaitGroup
+	// generation numbers the processes.
+	generation uint64
+	retry      *time.Timer
+	children   sync.WaitGroup
 }
 
 // routerRequest is a whole configuration with its sockets.
@@ -273,8 +275,11 @@ func (r *routerChild) spawn(ctx context.Context) (*routerProcess, error) {
 	_ = syscall.SetNonblock(pipe[0], true)
 	output := os.NewFile(uintptr(pipe[0]), "router output")
 
+	r.generation++
 	command := &proc.Command{
-		Name: "router", Path: r.program,
+		// A number of its own: what ends one router must not take another, that is
+		// still finishing requests, for part of it.
+		Name: "router", Generation: r.generation, Path: r.program,
 		Args:              []string{"emperor", "router", "--link", fmt.Sprint(linkDescriptor)},
 		Env:               sysd.StripEnv(os.Environ()),
 		Files:             map[int]int{1: pipe[1], 2: pipe[1], linkDescriptor: theirs},

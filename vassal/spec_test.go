@@ -194,7 +194,7 @@ func TestArgumentsOfUWSGI(t *testing.T) {
 	empty, file := filepath.Join(dir, "empty.ini"), filepath.Join(dir, "site.ini")
 	want := "--inherit " + empty + " --include " + empty + " --set env=LANG=C.UTF-8 --set master --ini " + file +
 		" --inherit " + empty + " --include " + empty +
-		" --set worker-reload-mercy=600 --set no-orphans=true --set die-on-term=true --set need-app=true" +
+		" --set worker-reload-mercy=600 --set no-orphans=true --set die-on-term=true --set hook-master-start=unix_signal:15 gracefully_kill_them_all --set hook-accepting=unix_signal:15 abs --set need-app=true" +
 		" --set shutdown-sockets=false --set vacuum=false --set log-reopen=true"
 	if got := strings.Join(b.arguments(), " "); got != want {
 		t.Errorf("arguments\n%s\nwant\n%s", got, want)

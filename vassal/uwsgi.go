@@ -118,7 +118,13 @@ func (b *uwsgiBody) arguments() []string {
 	}
 	set("worker-reload-mercy=" + strconv.Itoa(int((mercy+time.Second-1)/time.Second)))
 	set("no-orphans=true")
+	// Platforms and service managers send TERM to every process at once. To a master
+	// it then means: finish what the workers have, and end. Workers, which would
+	// drop their requests, are given a handler that does nothing (any C function of
+	// one integer will do): when they end is the master's business and ours.
 	set("die-on-term=true")
+	set("hook-master-start=unix_signal:15 gracefully_kill_them_all")
+	set("hook-accepting=unix_signal:15 abs")
 	if u.noMaster {
 		// Under an emperor uWSGI has a master unless it is told otherwise; without
 		// one nobody reads our orders, and it could only be killed.
