@@ -218,6 +218,7 @@ func TestFailuresAsConformed(t *testing.T) {
 		{row: "54, a huge head", script: func(c *call) {
 			c.say("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n")
 		}, status: 502, log: "too big"},
+		{row: "54, only interim answers", script: func(c *call) { c.say(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000)) }, status: 502, log: "interim"},
 		{row: "61", script: func(c *call) { c.say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort") }, status: 200, text: "short", broken: true, log: "response ended before"},
 	} {
 		for _, protocol := range []string{"uwsgi", "http"} {

@@ -69,6 +69,7 @@ func (c *child) run(ctx context.Context) error {
 	case err = <-ended:
 		// The emperor is gone: its vassals end now too, so there is little to wait for.
 		limit = 5 * time.Second
+		c.router.Hurry()
 	case <-c.quit:
 	case <-ctx.Done():
 		// A signal that reached us alone. The emperor learns it and can start our
@@ -77,14 +78,24 @@ func (c *child) run(ctx context.Context) error {
 	}
 	draining, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	go func() { // ends with draining
+	conversation.Go(func() { // ends with draining
+		select {
+		case <-c.quit:
+			c.router.Hurry() // now, or after a signal
+		case <-ended:
+			cancel()
+			return
+		case <-draining.Done():
+			return
+		}
 		select {
 		case <-ended:
 			cancel()
 		case <-draining.Done():
 		}
-	}()
+	})
 	c.router.Drain(draining)
+	cancel()
 	stopCounting()
 	_ = c.peer.Close()
 	c.mu.Lock()
@@ -243,6 +254,7 @@ func Standalone(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	<-ctx.Done()
 	draining, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
+	r.Hurry()
 	r.Drain(draining)
 	return nil
 }

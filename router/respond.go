@@ -36,13 +36,17 @@ func frameChunk(buffer []byte, n int) []byte {
 // is the sender of a request body that is still under way, nil when none is.
 func (c *client) relay(conn *upstream.Conn, body *sender) outcome {
 	c.x.prepareBack()
-	for {
-		o, final := c.relayHead(conn, body)
-		if final {
+	for range mostInterim {
+		if o, final := c.relayHead(conn, body); final {
 			return o
 		}
 	}
+	return outcome{err: fmt.Errorf("%w: it is preceded by more than %d interim ones", errGarbage, mostInterim), sent: true}
 }
+
+// mostInterim bounds 1xx answers: time limits do not end a vassal that never
+// stops to send them.
+const mostInterim = 100
 
 // relayHead reads one head, interim or final; with a final one the whole
 // response is relayed and final is true.

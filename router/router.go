@@ -30,6 +30,7 @@ type Router struct {
 	complaints rationing
 	turn       atomic.Uint32 // of http-to
 	leaving    atomic.Bool   // every response is its connection's last
+	hurried    atomic.Bool   // and idle connections get little time
 	stopped    chan struct{} // closed when waiting requests are to give up
 	counters   counters
 	spooled    atomic.Int64 // bytes of request bodies in temporary files
@@ -172,7 +173,7 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 
 // idleTime is how long a connection may wait for its next request now.
 func (r *Router) idleTime() time.Duration {
-	if r.leaving.Load() {
+	if r.hurried.Load() {
 		return r.current().drainIdle
 	}
 	return r.current().clientIdle
@@ -245,9 +246,9 @@ func (r *Router) Count() link.Counters {
 	return count
 }
 
-// Drain stops accepting, after taking what is queued, lets every request end
-// and every idle connection speak once more, and returns when none is left or
-// ctx ended.
+// Drain stops accepting, after taking what is queued, and lets every request end
+// and every idle connection speak once more or reach its idle time: none is
+// closed under a client. It returns when none is left or ctx ended.
 func (r *Router) Drain(ctx context.Context) {
 	r.mu.Lock()
 	listeners := r.listeners
@@ -257,13 +258,6 @@ func (r *Router) Drain(ctx context.Context) {
 	for _, l := range listeners {
 		l.drain()
 	}
-	r.mu.Lock()
-	for c := range r.clients {
-		if c.idle.Load() {
-			c.reading.Set(r.idleTime())
-		}
-	}
-	r.mu.Unlock()
 	done := make(chan struct{})
 	go func() { // ends with the last connection; Close makes sure of that
 		r.serving.Wait()
@@ -272,6 +266,19 @@ func (r *Router) Drain(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+	}
+}
+
+// Hurry leaves idle connections only a little time to speak once more, because
+// the whole front goes.
+func (r *Router) Hurry() {
+	r.hurried.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.clients {
+		if c.idle.Load() {
+			c.reading.Set(r.idleTime())
+		}
 	}
 }
 

@@ -432,7 +432,8 @@ func TestDrain(t *testing.T) {
 	})
 	f := newFront(t, "http-to = "+v.address)
 	f.adjust(func(s *Settings) { s.drainIdle = 2 * time.Second })
-	slow, idle, silent := f.visit(), f.visit(), f.visit()
+	slow, idle, silent, late := f.visit(), f.visit(), f.visit(), f.visit()
+	late.wantAlive("a")
 	idle.wantAlive("a")
 	silent.wantAlive("a")
 	slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -449,6 +450,10 @@ func TestDrain(t *testing.T) {
 	if err := f.configure(); err == nil {
 		t.Error("a router that goes took a configuration")
 	}
+	// A client that is silent keeps its connection until the front goes as a whole.
+	late.send(get("a"))
+	late.want("GET", 200, "ok")
+	f.Hurry()
 	silent.wantEnd()
 	select {
 	case <-drained:
