@@ -377,8 +377,12 @@ func (c *client) linger() {
 		return
 	}
 	c.revive()
-	for end := time.Now().Add(lingerTotal); ; {
-		c.reading.Set(min(lingerSilence, time.Until(end)))
+	for begun := time.Now(); ; {
+		total := lingerTotal
+		if c.router.hurried.Load() {
+			total = lingerSilence
+		}
+		c.reading.Set(min(lingerSilence, total-time.Since(begun)))
 		if n, err := c.read(c.x.in); err != nil || n == 0 {
 			return
 		}

@@ -12,6 +12,7 @@
 //	client.go     one connection: idle without buffers, then one request after the other
 //	exchange.go   the working set of one request, borrowed while the connection is busy
 //	decide.go     request head → rule → destination
+//	defaults.go   http-to: whose turn it is
 //	admit.go      a site that is not ready: wait, within limits
 //	forward.go    destination → upstream connection, retry
 //	body.go       the request's body, collected or streamed

@@ -43,7 +43,11 @@ func TestPooling(t *testing.T) {
 			connections = n
 		}
 	}
-	age := func(d time.Duration) { f.later.Add(int64(d)) } // what is idle has been for d
+	age := func(d time.Duration) { // what is idle has been for d
+		t.Helper()
+		eventually(t, "the connection to be given back", func() bool { return f.Count().InFlight == 0 })
+		f.later.Add(int64(d))
+	}
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
 	ask("first", get("a"), true)
 	ask("kept", get("a"), false)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -130,6 +131,7 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 			mistake(v, fmt.Errorf("want NAME=VALUE, got %q", v.Value))
 			continue
 		}
+		s.vars = slices.DeleteFunc(s.vars, func(v variable) bool { return v.name == name })
 		s.vars = append(s.vars, variable{name, value})
 	}
 	var err error

@@ -304,6 +304,21 @@ func TestTableDoesNotGrow(t *testing.T) {
 	}
 }
 
+// TestBadRow harms its own vassal only.
+func TestBadRow(t *testing.T) {
+	v := uwsgiVassal(t, answering(okResponse))
+	f := newFront(t, "route-host = ^(.+)$ vassal:$1")
+	bad := row("bad", 1, link.Ready, v)
+	bad.Addresses[0].Protocol = "gopher"
+	err := f.Table(&link.Table{Full: true, Vassals: []link.Vassal{bad, row("good", 1, link.Ready, v)}})
+	if err == nil || !strings.Contains(err.Error(), `vassal bad: protocol "gopher"`) {
+		t.Errorf("got %v", err)
+	}
+	if r := f.ask(get("good")); r.StatusCode != 200 {
+		t.Errorf("the good one: %d", r.StatusCode)
+	}
+}
+
 // TestRestartOfAVassal: connections refused for a moment are not the visitor's
 // business when the emperor is about to say that something new is there.
 func TestRestartOfAVassal(t *testing.T) {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -95,7 +96,8 @@ func (t *table) at(address []byte) *site {
 }
 
 // apply takes a message of the emperor's into the table. When it returns, every
-// request that starts sees the new state.
+// request that starts sees the new state. A row that is wrong harms that vassal
+// only.
 func (t *table) apply(m *link.Table) error {
 	t.forget()
 	if m.Full {
@@ -104,17 +106,16 @@ func (t *table) apply(m *link.Table) error {
 			listed[m.Vassals[i].Name] = true
 		}
 		for _, s := range t.all() {
-			if !listed[s.name] {
-				t.set(&link.Vassal{Name: s.name, Removed: true})
+			if !listed[s.name] && !s.current.Load().removed {
+				_ = t.set(&link.Vassal{Name: s.name, Removed: true})
 			}
 		}
 	}
+	var errs []error
 	for i := range m.Vassals {
-		if err := t.set(&m.Vassals[i]); err != nil {
-			return err
-		}
+		errs = append(errs, t.set(&m.Vassals[i]))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // forget drops removed sites to which no request is under way.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"emperor/router/http1"
+	"emperor/router/rule"
 	"emperor/router/uwsgi"
 )
 
@@ -58,11 +59,17 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 		x.scratch = strconv.AppendInt(x.scratch[:0], length, 10)
 		w.VarBytes("CONTENT_LENGTH", x.scratch)
 	}
+	// The last of a name counts, and the rules' come after http-var's. (Where such a
+	// name repeats one from above, uWSGI takes this one.)
 	for i := range s.vars {
-		w.Var(s.vars[i].name, s.vars[i].value)
+		if !named(d.vars, s.vars[i].name) {
+			w.Var(s.vars[i].name, s.vars[i].value)
+		}
 	}
 	for i := range d.vars {
-		w.VarBytes(d.vars[i].Name, d.vars[i].Value)
+		if !named(d.vars[i+1:], d.vars[i].Name) {
+			w.VarBytes(d.vars[i].Name, d.vars[i].Value)
+		}
 	}
 	packet, err := w.Finish()
 	if packet != nil {
@@ -77,6 +84,15 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 	}
 	x.out = packet[:0]
 	return packet, nil
+}
+
+func named(vars []rule.Var, name string) bool {
+	for i := range vars {
+		if vars[i].Name == name {
+			return true
+		}
+	}
+	return false
 }
 
 var upgradeValue, chunkedValue = []byte("Upgrade"), []byte("chunked")
