@@ -1,0 +1,181 @@
+package vassal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"emperor/internal/config"
+)
+
+// messageKind says what a message is about.
+type messageKind uint8
+
+const (
+	machineEvent    messageKind = iota // event (generation, err)
+	wanted                             // spec
+	refused                            // problems
+	ordered                            // order, reply
+	died                               // generation, death
+	becameLoyal                        // generation
+	pidsChanged                        //
+	generationEnded                    // generation
+	backOffOver                        // generation: the number of the back-off
+)
+
+// message is what the owner of the state is told. Those about a generation
+// carry its number: by the time they are read it may be another one's turn.
+type message struct {
+	kind       messageKind
+	event      Event
+	generation uint64
+	err        error
+	death      death
+	spec       *Spec
+	problems   config.Problems
+	order      Order
+	reply      chan error
+}
+
+// inbox is a queue without end: who tells a vassal something never waits.
+type inbox struct {
+	mu    sync.Mutex
+	queue []message
+	ready chan struct{} // has one entry when the queue is not empty
+}
+
+func (v *Vassal) send(m message) {
+	v.inbox.mu.Lock()
+	v.inbox.queue = append(v.inbox.queue, m)
+	v.inbox.mu.Unlock()
+	select {
+	case v.inbox.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (i *inbox) take() []message {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	q := i.queue
+	i.queue = nil
+	return q
+}
+
+// handle turns a message into an event of the machine, or drops what is about a
+// generation whose time is over.
+func (v *Vassal) handle(m message) {
+	switch m.kind {
+	case wanted:
+		v.handleWanted(m)
+	case refused:
+		v.refused = true
+		v.problem = strings.TrimSpace(m.problems.Errors().String())
+		v.log.Error("the file has mistakes; what runs stays", "err", m.problems.Err())
+		v.step(Refused, m)
+		v.reply(OrderReload, errors.New(v.problem))
+	case ordered:
+		v.handleOrder(m)
+	case died:
+		v.handleDied(m)
+	case becameLoyal:
+		if v.current != nil && v.current.number == m.generation || v.candidate != nil && v.candidate.number == m.generation {
+			v.loyal = true
+		}
+	case pidsChanged:
+	case generationEnded:
+		delete(v.draining, m.generation)
+		v.releaseSockets()
+		v.checkEnded()
+	case backOffOver:
+		if m.generation == v.backOff && v.state == Failed {
+			v.step(BackOffElapsed, m)
+		}
+	case machineEvent:
+		v.handleEvent(m)
+	}
+}
+
+func (v *Vassal) handleEvent(m message) {
+	switch m.event {
+	case BecameReady, StartFailed, HandedOver, HandOverFailed:
+		if v.candidate == nil || v.candidate.number != m.generation {
+			return // abandoned meanwhile
+		}
+		if m.event == BecameReady {
+			if why := v.candidate.body.alone(); why != "" {
+				v.selfBound = why
+			}
+		}
+		if m.event == BecameReady && v.state == Starting {
+			if err := v.candidate.body.promote(); err != nil {
+				m.event, m.err = StartFailed, err
+				v.candidate.hurry()
+				v.candidate.askToLeave(0, 0)
+			}
+		}
+	case Shutdown:
+		v.shutdown = true
+		v.reply("", errors.New("the emperor is stopping"))
+	case Removed:
+		v.removed = true
+	}
+	v.step(m.event, m)
+}
+
+func (v *Vassal) handleWanted(m message) {
+	if v.shutdown {
+		return
+	}
+	if v.spec == nil || v.spec.command.line != m.spec.command.line {
+		v.selfBound = "" // perhaps it takes its socket now
+	}
+	v.wanted, v.spec, v.refused, v.problem, v.removed = m.spec, m.spec, false, "", false
+	v.sockets.leave(v.name, false)
+	event := Wanted
+	if v.current != nil && !v.mayOverlap() {
+		event = WantedAlone
+		// The old generation will be gone when the new one starts: find out before
+		// whether its sockets can be had.
+		if err := v.tryout(); err != nil {
+			m.err, m.generation = err, v.current.number
+			v.problem = fmt.Sprintf("the change cannot be carried out: %v; generation %d goes on", err, v.current.number)
+			v.log.Error("the change cannot be carried out, the old generation goes on", "err", err)
+			v.spec = v.current.spec
+			v.releaseSockets()
+			return
+		}
+	}
+	v.step(event, m)
+}
+
+func (v *Vassal) handleDied(m message) {
+	switch {
+	case v.state == Switching:
+		// Of the old one it does not matter any more; of the new one it does later.
+		v.postponed = append(v.postponed, m)
+		return
+	case v.current == nil || v.current.number != m.generation:
+		return
+	}
+	lived := v.clock.Now().Sub(v.current.readyAt)
+	event := ExitedEarly
+	if lived >= healthy {
+		v.failures = 0
+		if m.death.signal != syscall.SIGTERM {
+			event = Exited
+		}
+	}
+	m.err = fmt.Errorf("%s, %s after it was ready", m.death, roundedAge(lived))
+	v.step(event, m)
+}
+
+func roundedAge(d time.Duration) time.Duration {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}

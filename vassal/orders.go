@@ -1,0 +1,113 @@
+package vassal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Order is what an operator can ask for.
+type Order string
+
+const (
+	OrderStart   Order = "start"   // start a stopped or failed one now
+	OrderStop    Order = "stop"    // drain, end, stay down until told otherwise
+	OrderReload  Order = "reload"  // a new generation from the same file
+	OrderRestart Order = "restart" // end the old one first, then start; requests wait meanwhile
+)
+
+// waiter is somebody who gave an order and wants to know what came of it.
+type waiter struct {
+	order Order
+	reply chan error // buffered
+}
+
+// Order carries out an operator's order and returns when the outcome is known:
+// nil when it is done, an error that says why it could not be, or ctx's error
+// when that ends first (the order is carried out all the same).
+func (v *Vassal) Order(ctx context.Context, o Order) error {
+	reply := make(chan error, 1)
+	v.send(message{kind: ordered, order: o, reply: reply})
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-v.done:
+		select {
+		case err := <-reply:
+			return err
+		default:
+			return errGone
+		}
+	}
+}
+
+var errGone = errors.New("the vassal is gone")
+
+func (v *Vassal) handleOrder(m message) {
+	var event Event
+	switch m.order {
+	case OrderStart:
+		event = StartOrdered
+	case OrderStop:
+		event = StopOrdered
+	case OrderReload:
+		event = ReloadOrdered
+		if v.current != nil && v.wanted != nil && !v.mayOverlap() {
+			event = RestartOrdered
+		}
+	case OrderRestart:
+		event = RestartOrdered
+	default:
+		m.reply <- fmt.Errorf("unknown order %q", m.order)
+		return
+	}
+	switch {
+	case v.shutdown:
+		m.reply <- errors.New("the emperor is stopping")
+		return
+	case v.state == Leaving || v.state == Gone:
+		m.reply <- errGone
+		return
+	case event != StopOrdered && (v.spec == nil || v.refused):
+		m.reply <- fmt.Errorf("the file has mistakes: %s", v.problem)
+		return
+	case event == StartOrdered && v.current != nil, event == StopOrdered && v.state == Stopped:
+		m.reply <- nil
+		return
+	}
+	if moves[v.state][event].do == postpone {
+		v.step(event, m) // it comes back here when the hand-over is over
+		return
+	}
+	v.log.Info("order", "order", string(m.order))
+	if event != StopOrdered {
+		v.spec = v.wanted
+	}
+	v.step(event, m)
+	v.waiters = append(v.waiters, waiter{m.order, m.reply})
+	if v.state == Stopped {
+		v.reply(OrderStop, nil)
+	}
+}
+
+// reply answers those who wait for an order's outcome: those of a stop, or (any
+// other value) all the others.
+func (v *Vassal) reply(o Order, err error) {
+	v.waiters = slices.DeleteFunc(v.waiters, func(w waiter) bool {
+		if (w.order == OrderStop) != (o == OrderStop) {
+			return false
+		}
+		w.reply <- err
+		return true
+	})
+}
+
+// answerLate answers orders that came while Run was about to return.
+func (v *Vassal) answerLate(m message) {
+	if m.kind == ordered {
+		m.reply <- errGone
+	}
+}

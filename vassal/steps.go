@@ -1,0 +1,210 @@
+package vassal
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"emperor/internal/link"
+)
+
+// step is the machine's one step: look the move up, take it, publish.
+func (v *Vassal) step(e Event, m message) {
+	move, ok := moves[v.state][e]
+	if !ok {
+		v.log.Error("mistake in this program: no move", "state", v.state.String(), "event", e.String())
+		return
+	}
+	if move.do == postpone {
+		v.postponed = append(v.postponed, m)
+		return
+	}
+	from := v.state
+	if from != move.to {
+		v.state, v.since = move.to, v.clock.Now()
+	}
+	if from == Failed && v.state != Failed {
+		v.disarm()
+	}
+	v.act(move.do, e, m)
+	if v.state == Failed && v.refused && v.spec != nil && v.spec.Kind == UWSGI {
+		v.disarm() // uWSGI would read the file with its mistakes
+	}
+	if v.state == Stopped && from != Stopped {
+		v.reply(OrderStop, nil)
+	}
+	row := v.publish()
+	for _, f := range v.afterwards {
+		f(row)
+	}
+	v.afterwards = nil
+	v.releaseSockets()
+	v.show()
+	v.checkEnded()
+	if from == Switching && v.state != Switching {
+		waiting := v.postponed
+		v.postponed = nil
+		for _, m := range waiting {
+			v.handle(m)
+		}
+	}
+}
+
+// act does what a move says. Generations are told to leave afterwards, when the
+// router's row is on its way.
+func (v *Vassal) act(do action, e Event, m message) {
+	switch do {
+	case nothing:
+		if e == Refused && v.current == nil && v.state == Failed {
+			v.reason = "the file has mistakes"
+		}
+	case start, restart:
+		v.dismiss(&v.candidate, 0)
+		v.failuresForgiven(e)
+		v.launch(false)
+	case again:
+		v.restarts++
+		v.log.Warn("vassal died, starting it again", "gen", m.generation, "how", m.err, "restarts", v.restarts)
+		v.mourn()
+		v.launch(false)
+		v.reason = m.err.Error()
+	case exchange:
+		v.dismiss(&v.candidate, 0)
+		drain := min(v.mercy(v.current.spec), aloneDrain)
+		if v.current.spec.Mercy > 0 {
+			drain = v.current.spec.Mercy
+		}
+		v.dismiss(&v.current, drain)
+		v.failuresForgiven(e)
+		v.launch(true)
+		v.reason = "the old generation ends before the new one starts: " + v.whyAlone()
+	case serve:
+		v.current, v.candidate = v.candidate, nil
+		v.becomeReady()
+		v.reply("", nil)
+	case handOver:
+		old, successor := v.current, v.candidate
+		row := v.row(successor, link.Ready)
+		v.tasks.Go(func() { v.handOver(old, successor, row) })
+	case complete:
+		old := v.current
+		v.current, v.candidate = v.candidate, nil
+		v.becomeReady()
+		v.dismiss(&old, v.mercy(old.spec))
+		v.reply("", nil)
+	case keepOld:
+		v.problem = fmt.Sprintf("generation %d did not come up: %v; generation %d goes on", m.generation, m.err, v.current.number)
+		v.complain("the new generation did not come up, the old one goes on", m)
+		if v.current.spec.Kind == Command {
+			// If the old one dies now it comes back as it was. (A uWSGI reads the file
+			// by itself: there is no way back.)
+			v.spec = v.current.spec
+		}
+		v.dismiss(&v.candidate, 0)
+		v.reply("", m.err)
+	case loseOld:
+		v.restarts++
+		v.log.Warn("the old generation died before its successor was ready", "gen", m.generation, "how", m.err)
+		v.mourn()
+		v.reason = m.err.Error()
+		if v.candidate.spec.Kind == Command {
+			// It was started on a socket of its own. What waits in the old socket must
+			// be answered: start it on that one.
+			v.dismiss(&v.candidate, 0)
+			v.launch(false)
+		}
+	case hold:
+		v.fail(e, m)
+	case stop, hurry:
+		v.leave(do == hurry, e)
+	}
+}
+
+// failuresForgiven: a changed file and an operator's order begin a new count.
+func (v *Vassal) failuresForgiven(e Event) {
+	switch e {
+	case BackOffElapsed:
+		v.restarts++
+	default:
+		v.failures = 0
+		v.reason = e.String()
+	}
+}
+
+func (v *Vassal) becomeReady() {
+	v.current.readyAt = v.clock.Now()
+	v.reason = ""
+	v.problem = ""
+	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
+}
+
+// fail arms the back-off.
+func (v *Vassal) fail(e Event, m message) {
+	if e == StartFailed {
+		v.complain("the vassal did not start", m)
+		v.dismiss(&v.candidate, 0)
+	} else {
+		v.complain("the vassal died", m)
+		v.mourn()
+	}
+	delay := time.Duration(0)
+	if e == StartFailed || m.death.signal != syscall.SIGTERM || v.failures > 0 {
+		v.failures++
+		delay = nextDelay(v.failures, v.defaults.Throttle, v.defaults.MaxThrottle)
+	}
+	if m.death.signal == syscall.SIGTERM {
+		delay = max(delay, doubt)
+	}
+	v.reason = m.err.Error()
+	v.retryAt = v.clock.Now().Add(delay)
+	v.backOff++
+	number := v.backOff
+	v.stopTimer = v.clock.AfterFunc(delay, func() { v.send(message{kind: backOffOver, generation: number}) })
+	v.reply("", m.err)
+}
+
+func (v *Vassal) disarm() {
+	if v.stopTimer != nil {
+		v.stopTimer()
+		v.stopTimer = nil
+	}
+	v.backOff++
+	v.retryAt = time.Time{}
+}
+
+// complain logs a failure with the last lines of the generation that failed.
+func (v *Vassal) complain(what string, m message) {
+	var text []string
+	for _, l := range v.output.lines(m.generation) {
+		text = append(text, l.Text)
+	}
+	v.log.Error(what, "gen", m.generation, "err", m.err, "output", strings.Join(text, "\n"))
+}
+
+// leave ends everything.
+func (v *Vassal) leave(hurry bool, e Event) {
+	v.reason = e.String()
+	v.reply("", errors.New("the vassal was stopped meanwhile"))
+	v.dismiss(&v.candidate, 0)
+	if v.current != nil {
+		v.log.Info("vassal stopping", "gen", v.current.number, "why", v.reason)
+		v.dismiss(&v.current, v.mercy(v.current.spec))
+	}
+	if hurry {
+		for _, g := range v.draining {
+			g.hurry()
+		}
+	}
+	if v.removed {
+		v.sockets.leave(v.name, true)
+	}
+}
+
+// checkEnded notices that nothing is left where that is waited for.
+func (v *Vassal) checkEnded() {
+	if (v.state == Stopping || v.state == Leaving) && v.current == nil && v.candidate == nil && len(v.draining) == 0 {
+		v.step(EverythingEnded, message{})
+	}
+}

@@ -1,0 +1,153 @@
+package vassal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxDraining is how many old generations may finish what they have at a time;
+// when there are more the oldest must be quick.
+const maxDraining = 2
+
+// tryout binds the sockets of a spec that are not held yet, or says why not.
+func (v *Vassal) tryout() error {
+	if v.selfBound != "" {
+		return nil
+	}
+	rules := (&surroundings{spec: v.spec, defaults: v.defaults}).rules()
+	for _, socket := range v.spec.held() {
+		l, err := v.sockets.hold(v.name, socket, rules)
+		if err != nil {
+			return fmt.Errorf("%s: %w", socket.Pos, err)
+		}
+		l.release()
+	}
+	return nil
+}
+
+// mayOverlap: the generation that serves and one of the spec can run side by side.
+func (v *Vassal) mayOverlap() bool {
+	old := v.current
+	return v.spec.Overlap && old.spec.Overlap && old.spec.Kind == v.spec.Kind && v.selfBound == "" && old.body.alone() == ""
+}
+
+// launch starts a generation of the spec, beside whatever still answers. It
+// first waits for those that would collide with it, or answer in its place; with
+// alone for all.
+func (v *Vassal) launch(alone bool) {
+	beside := v.current != nil
+	var others []*generation
+	alone = alone || !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
+	for _, d := range v.draining {
+		switch {
+		case alone, v.spec.Kind == Command && d.readyAt.IsZero():
+			others = append(others, d)
+		case d.answers():
+			beside = true
+		}
+	}
+	g := v.newGeneration(v.spec, beside)
+	v.candidate = g
+	v.log.Info("vassal starting", "gen", g.number, "kind", v.spec.Kind.String(), "why", v.reason)
+	v.tasks.Go(func() { g.run(others) })
+}
+
+// anyAlone: something that is still ending would collide with a new generation.
+func (v *Vassal) anyAlone() bool {
+	for _, d := range v.draining {
+		if !d.spec.Overlap || d.spec.Kind != v.spec.Kind || d.selfBound {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *Vassal) whyAlone() string {
+	switch {
+	case v.spec.OverlapReason != "":
+		return v.spec.OverlapReason
+	case v.selfBound != "":
+		return v.selfBound
+	}
+	return "a restart was ordered"
+}
+
+// dismiss lets a generation go: one that serves drains first, one on its way up
+// is abandoned.
+func (v *Vassal) dismiss(g **generation, drain time.Duration) {
+	gone := *g
+	if gone == nil {
+		return
+	}
+	*g = nil
+	v.linger(gone)
+	gone.selfBound = v.selfBound != ""
+	gone.abandon()
+	v.afterwards = append(v.afterwards, func(row uint64) { gone.askToLeave(drain, row) })
+	v.limitDraining()
+}
+
+// mourn forgets the serving generation, which died; its remains are cleared away
+// by its own goroutine.
+func (v *Vassal) mourn() {
+	if v.current != nil {
+		v.linger(v.current)
+		v.current = nil
+	}
+}
+
+// linger remembers a generation until it has ended, unless it has.
+func (v *Vassal) linger(g *generation) {
+	select {
+	case <-g.done:
+	default:
+		v.draining[g.number] = g
+	}
+}
+
+// limitDraining makes the oldest hurry when too many old generations linger.
+func (v *Vassal) limitDraining() {
+	var lingering []uint64
+	for number, g := range v.draining {
+		if g.hurrying.Err() == nil && !g.readyAt.IsZero() {
+			lingering = append(lingering, number)
+		}
+	}
+	slices.Sort(lingering)
+	for len(lingering) > maxDraining {
+		v.draining[lingering[0]].hurry()
+		lingering = lingering[1:]
+	}
+}
+
+func (v *Vassal) mercy(s *Spec) time.Duration {
+	if s.Mercy > 0 {
+		return s.Mercy
+	}
+	return v.defaults.Mercy
+}
+
+// releaseSockets lets go of the sockets that nothing needs any more: those of a
+// spec that is no longer used, and all of a vassal that was stopped.
+func (v *Vassal) releaseSockets() {
+	needed := map[string]bool{}
+	need := func(s *Spec) {
+		for _, socket := range s.held() {
+			needed[socket.address.in(s.sockets.dir)] = true
+		}
+	}
+	for _, g := range v.draining {
+		need(g.spec)
+	}
+	if v.current != nil {
+		need(v.current.spec)
+	}
+	if v.candidate != nil {
+		need(v.candidate.spec)
+	}
+	if v.spec != nil && v.current == nil && (v.state == Failed || v.state == Starting) {
+		need(v.spec)
+	}
+	v.sockets.keep(v.name, needed)
+}
