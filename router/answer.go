@@ -166,7 +166,7 @@ func (c *client) answerFailure(d *destination, to *target, o outcome) {
 	err := o.err
 	status, text := 502, "this site does not answer"
 	switch {
-	case c.x.body.err != nil:
+	case c.x.body.failed():
 		c.refuseBody(c.x.body.err)
 		return
 	case errors.Is(err, uwsgi.ErrTooLarge):
@@ -198,7 +198,7 @@ func (c *client) answerFailure(d *destination, to *target, o outcome) {
 // the connection's end; all we can do is say it.
 func (c *client) failed(d *destination, to *target, err error) {
 	c.closeAfter()
-	if c.lost || c.aborted.Load() || c.x.body.err != nil {
+	if c.lost || c.aborted.Load() || c.x.body.failed() {
 		return // the client went away, or we do: nothing is wrong with the vassal
 	}
 	c.logFailure("response broke off", d, to, err)

@@ -31,7 +31,7 @@ type body struct {
 // errShort: the client ended its connection in the middle of its body.
 var errShort = errors.New("the client closed its connection in the middle of the request body")
 
-// errUnread makes a body that is given up look broken to whoever still reads it.
+// errUnread: we stopped reading, because the vassal does not want the rest.
 var errUnread = errors.New("the request body is not read any further")
 
 // expect prepares for the body that the parsed head announces.
@@ -152,7 +152,11 @@ func (b *body) fromClient(p []byte) (int, error) {
 	n, err := c.read(p)
 	b.waited += time.Since(before)
 	c.reading.Clear()
-	if n == 0 && (err == nil || err == io.EOF) {
+	switch {
+	case n > 0 || err != nil && err != io.EOF && !c.interrupted.Load():
+	case c.interrupted.Load():
+		err = errUnread
+	default:
 		err = errShort
 	}
 	return n, err
@@ -255,6 +259,9 @@ func (b *body) rest() io.Reader {
 	b.streamed = true
 	return b
 }
+
+// failed tells that the client did not send its body as it should have.
+func (b *body) failed() bool { return b.err != nil && b.err != errUnread }
 
 // discard forgets the temporary file.
 func (b *body) discard() {

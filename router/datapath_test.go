@@ -472,6 +472,21 @@ func TestEarlyResponse(t *testing.T) {
 	}
 }
 
+// TestVassalDiesDuringAnUpload: that is the vassal's failure, not the client's.
+func TestVassalDiesDuringAnUpload(t *testing.T) {
+	both(t, func(c *call) {
+		_, _ = io.ReadFull(c.in, make([]byte, 80_000))
+		c.hangUp = true
+	}, func(t *testing.T, f *front, v *vassal) {
+		visitor := f.visit()
+		visitor.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 100_000))
+		visitor.want("POST", 502, "this site does not answer\n")
+		if !strings.Contains(f.log.String(), "request failed") {
+			t.Error("the log says nothing")
+		}
+	})
+}
+
 // TestSlowBodies: a body that comes too slowly is cut, also while the vassal
 // already answers; a vassal's slowness is not the client's.
 func TestSlowBodies(t *testing.T) {

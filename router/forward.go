@@ -338,5 +338,9 @@ func (s *sender) stop() {
 	s.running.Wait()
 	if running {
 		s.client.revive()
+		if s.complete {
+			// It was just about to end by itself, so nothing is wrong with the connection.
+			s.conn.Resume()
+		}
 	}
 }

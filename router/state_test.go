@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -533,4 +534,41 @@ func TestClose(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNoDescriptorIsLost over the life of a router with every kind of traffic.
+func TestNoDescriptorIsLost(t *testing.T) {
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	life := func(t *testing.T) {
+		both(t, echo, func(t *testing.T, f *front, v *vassal) {
+			for i := range 20 {
+				visitor := f.visit()
+				visitor.wantAlive("a")
+				visitor.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n" + strings.Repeat("x", 0x20000) + "\r\n0\r\n\r\n")
+				visitor.want("POST", 200, "*")
+				if i%2 == 0 {
+					_ = visitor.Close()
+				}
+				if err := f.configure("route-run = vassal:v"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			v.stop()
+			visitor := f.visit()
+			visitor.send(get("a"))
+			visitor.want("GET", 502, "*")
+		})
+	}
+	t.Run("warm up", life)
+	before := open()
+	t.Run("life", life)
+	if after := open(); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
 }

@@ -56,12 +56,16 @@ func (c *Conn) wake() {
 	c.writable.set()
 }
 
-// Abort makes every wait, now and until the next Dial, return ErrAborted. Any
-// goroutine may call it.
+// Abort makes every wait, now and until the next Dial or Resume, return
+// ErrAborted. Any goroutine may call it.
 func (c *Conn) Abort() {
 	c.aborted.Store(true)
 	c.wake()
 }
+
+// Resume takes an Abort back that interrupted nothing: all that was written is
+// whole. Only the owner may call it, when nobody reads or writes.
+func (c *Conn) Resume() { c.aborted.Store(false) }
 
 // The raw forms below spare the scheduler's bookkeeping around a system call:
 // none of these can block, the socket is non-blocking.

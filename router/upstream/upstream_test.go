@@ -271,6 +271,26 @@ func TestWaitsEnd(t *testing.T) {
 	}
 }
 
+func TestResume(t *testing.T) {
+	p := newPoller(t)
+	l := serve(t, "unix", t.TempDir()+"/s", func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
+	c := newConn(t, p)
+	if err := c.Dial(parse(t, l.Addr().String())); err != nil {
+		t.Fatal(err)
+	}
+	c.Abort()
+	if err := c.AwaitReadable(); !errors.Is(err, ErrAborted) {
+		t.Errorf("after Abort: %v", err)
+	}
+	c.Resume()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Errorf("after Resume: %d, %v", n, err)
+	}
+}
+
 // busySocket is a unix socket whose queue is full.
 func busySocket(t *testing.T) (path string) {
 	t.Helper()
