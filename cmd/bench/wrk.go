@@ -30,7 +30,7 @@ func runWrk(ctx context.Context, wrk, address, host string, connections int, dur
 	command := exec.CommandContext(ctx, wrk,
 		"-t1", "-c"+strconv.Itoa(connections), fmt.Sprintf("-d%ds", int(duration.Seconds())),
 		"--latency", "--timeout", "5s", "-H", "Host: "+host, "http://"+address+"/")
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	output, err := command.CombinedOutput()
 	if ctx.Err() != nil {
 		return load{}, fmt.Errorf("wrk: %w", ctx.Err())

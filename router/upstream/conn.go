@@ -29,7 +29,7 @@ type Conn struct {
 
 	poller     *Poller
 	fd         int
-	registered bool
+	registered interest // what the poller reports; 0: not registered
 	aborted    atomic.Bool
 	readable   latch
 	writable   latch
@@ -78,7 +78,7 @@ func (c *Conn) Dial(a *Address) error {
 		return os.NewSyscallError("socket", errno)
 	}
 	c.fd = int(fd)
-	c.registered = false
+	c.registered = 0
 	c.aborted.Store(false)
 	c.readable.clear()
 	c.writable.clear()
@@ -155,12 +155,11 @@ func (c *Conn) wait(l latch, d time.Duration) error {
 	return c.check()
 }
 
-func (c *Conn) await(l latch) error {
-	if !c.registered {
-		if err := c.poller.register(c); err != nil {
+func (c *Conn) await(l latch, wanted interest) error {
+	if c.registered&wanted != wanted {
+		if err := c.poller.register(c, c.registered|wanted); err != nil {
 			return err
 		}
-		c.registered = true
 	}
 	if err := c.check(); err != nil {
 		return err
@@ -171,9 +170,9 @@ func (c *Conn) await(l latch) error {
 
 // AwaitReadable returns when a read may find something. It saves the read that
 // would only say "not yet" right after a request was sent.
-func (c *Conn) AwaitReadable() error { return c.await(c.readable) }
+func (c *Conn) AwaitReadable() error { return c.await(c.readable, toRead) }
 
-func (c *Conn) awaitWritable() error { return c.await(c.writable) }
+func (c *Conn) awaitWritable() error { return c.await(c.writable, toWrite) }
 
 // Read reads what is there, waiting for the first byte.
 func (c *Conn) Read(b []byte) (int, error) {
@@ -241,12 +240,12 @@ func (c *Conn) Close() {
 	if c.fd < 0 {
 		return
 	}
-	if c.registered {
+	if c.registered != 0 {
 		c.poller.unregister(c)
 	}
 	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
 	c.fd = -1
-	c.registered = false
+	c.registered = 0
 }
 
 // Stale tells whether an idle connection cannot carry another request: the
@@ -259,12 +258,8 @@ func (c *Conn) Stale() bool {
 
 // Share prepares for two goroutines, one that reads and one that writes.
 func (c *Conn) Share() error {
-	if c.registered {
+	if c.registered&toWrite != 0 {
 		return nil
 	}
-	if err := c.poller.register(c); err != nil {
-		return err
-	}
-	c.registered = true
-	return nil
+	return c.poller.register(c, toRead|toWrite)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -65,16 +66,17 @@ func (p *Poller) run(raw syscall.RawConn) {
 	events := make([]unix.EpollEvent, 256)
 	var n int
 	take := func(uintptr) bool {
-		var err error
-		n, err = unix.EpollWait(p.epoll, events, 0)
-		return err != nil || n > 0
+		// It does not wait, so the scheduler need not be told of it.
+		got, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+		n = int(got)
+		return errno != 0 || n > 0
 	}
 	for {
 		n = 0
 		if err := raw.Read(take); err != nil {
 			return // closed
 		}
-		for i := range max(n, 0) {
+		for i := range max(min(n, len(events)), 0) {
 			p.dispatch(&events[i])
 		}
 	}
@@ -115,21 +117,37 @@ func (p *Poller) slot(fd int) *atomic.Pointer[Conn] {
 
 var errTooManyDescriptors = errors.New("too many open descriptors")
 
-// register makes the poller report c's socket, both directions, edges only.
-func (p *Poller) register(c *Conn) error {
+// interest is what a Conn wants to be told of, edges only.
+type interest uint32
+
+const (
+	toRead  interest = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
+	toWrite interest = unix.EPOLLOUT
+)
+
+// register makes the poller report c's socket. Writability only where somebody
+// waits for it: nearly every socket is writable at once, and the report of what
+// nobody asked for would cost a wake-up per request.
+func (p *Poller) register(c *Conn, wanted interest) error {
+	wanted |= toRead
+	operation := unix.EPOLL_CTL_ADD
+	if c.registered != 0 {
+		operation = unix.EPOLL_CTL_MOD
+	}
 	slot := p.slot(c.fd)
 	if slot == nil {
 		return errTooManyDescriptors
 	}
 	slot.Store(c)
-	event := unix.EpollEvent{
-		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff,
-		Fd:     int32(c.fd),
+	event := unix.EpollEvent{Events: uint32(wanted), Fd: int32(c.fd)}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epoll), uintptr(operation), uintptr(c.fd), uintptr(unsafe.Pointer(&event)), 0, 0)
+	if errno != 0 {
+		if c.registered == 0 {
+			slot.Store(nil)
+		}
+		return os.NewSyscallError("epoll_ctl", errno)
 	}
-	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, c.fd, &event); err != nil {
-		slot.Store(nil)
-		return os.NewSyscallError("epoll_ctl", err)
-	}
+	c.registered = wanted
 	return nil
 }
 
