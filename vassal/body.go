@@ -70,8 +70,11 @@ type surroundings struct {
 	sockets    *Sockets
 	defaults   Defaults
 	output     *output
-	// beside: another generation serves, so this one must be tried on its own.
-	beside bool
+	// contested are the keys of those held sockets at which another generation
+	// takes connections, so that this one must be tried on sockets of its own.
+	contested map[string]bool
+	// underHold calls a function while the router sends the vassal nothing new.
+	underHold func(ctx context.Context, f func())
 	// selfBound says why the sockets are not held for it, when that was found out
 	// by an earlier generation; empty otherwise.
 	selfBound string
@@ -81,34 +84,74 @@ type surroundings struct {
 	started func(pids []int)
 }
 
-// listeners binds or fetches the sockets the emperor holds for the spec.
-func (s *surroundings) listeners(fresh bool) ([]*listener, error) {
+// listeners binds or fetches the sockets the emperor holds for the spec: where
+// another generation takes connections at the path a fresh one, elsewhere (and
+// where sockets cannot be exchanged) the one that is passed on. named: the fresh
+// ones must have exactly the name that the file says.
+func (s *surroundings) listeners(ctx context.Context, named bool) ([]*listener, error) {
 	rules := s.rules()
-	var out []*listener
-	for _, socket := range s.spec.held() {
-		var l *listener
-		var err error
-		if fresh {
-			// The old generation's socket stays at its path; make sure it is there.
-			if l, err = s.sockets.hold(s.name, socket, rules); err == nil {
-				l.release()
-				l, err = s.sockets.beside(s.name, socket, rules, s.generation)
-			}
-		} else {
-			l, err = s.sockets.hold(s.name, socket, rules)
-		}
+	held := s.spec.held()
+	out := make([]*listener, len(held))
+	var missing []int
+	for i, socket := range held {
+		l, err := s.sockets.hold(s.name, socket, rules)
 		if err != nil {
 			releaseAll(out)
 			return nil, fmt.Errorf("%s: %w", socket.Pos, err)
 		}
-		if !s.beside {
+		switch {
+		case !s.contested[socket.key(s.spec)]:
 			if err := l.blocking(); err != nil {
 				s.log.Warn("cannot make a socket blocking", "socket", socket.Address, "err", err)
 			}
+		case s.spec.exchangeable():
+			// The other's stays at its path; now it is certain that it is there.
+			l.release()
+			missing = append(missing, i)
+			continue
 		}
-		out = append(out, l)
+		out[i] = l
+	}
+	bind, do := s.sockets.beside, func(_ context.Context, f func()) { f() }
+	if named {
+		bind = s.sockets.twin
+		if len(missing) > 0 {
+			do = s.underHold
+		}
+	}
+	var err error
+	do(ctx, func() {
+		for _, i := range missing {
+			if out[i], err = bind(s.name, held[i], rules, s.generation); err != nil {
+				err = fmt.Errorf("%s: %w", held[i].Pos, err)
+				return
+			}
+		}
+	})
+	if err != nil {
+		releaseAll(out)
+		return nil, err
 	}
 	return out, nil
+}
+
+// fresh says whether it has sockets that nobody connects to before promote.
+func (s *surroundings) fresh() bool { return len(s.contested) > 0 && s.spec.exchangeable() }
+
+// exchange gives the fresh sockets among the listeners the paths that everybody
+// knows.
+func (s *surroundings) exchange(listeners []*listener) error {
+	if !s.fresh() {
+		return nil
+	}
+	for i, socket := range s.spec.held() {
+		if s.contested[socket.key(s.spec)] {
+			if err := s.sockets.exchange(s.name, socket, s.rules(), listeners[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // rules are the spec's with the emperor's default for who may connect.
@@ -120,7 +163,9 @@ func (s *surroundings) rules() socketRules {
 
 func releaseAll(listeners []*listener) {
 	for _, l := range listeners {
-		l.release()
+		if l != nil {
+			l.release()
+		}
 	}
 }
 

@@ -26,7 +26,6 @@ const portTries = 3
 type commandBody struct {
 	surroundings
 	listeners []*listener
-	fresh     bool // they were bound beside those of the old generation
 	capture   *capture
 	notify    *sysd.NotifySocket
 	port      int    // port = auto: what was promised to it
@@ -62,7 +61,7 @@ func (b *commandBody) boot(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errPortTaken) && try < portTries:
 			b.log.Warn("another program took the port first: trying another", "port", b.port)
-		case b.reason == "" && !b.fresh && len(b.listeners) > 0 && b.copies != nil && b.complainsOfAddress():
+		case b.reason == "" && !b.fresh() && len(b.listeners) > 0 && b.copies != nil && b.complainsOfAddress():
 			b.bindsItself("it could not bind its address, because it was held for it")
 		default:
 			return err
@@ -95,7 +94,7 @@ func (b *commandBody) complainsOfAddress() bool {
 
 // attempt starts the copies and waits until they are ready.
 func (b *commandBody) attempt(ctx context.Context) error {
-	if err := b.takeSockets(); err != nil {
+	if err := b.takeSockets(ctx); err != nil {
 		return err
 	}
 	b.copies = newCopySet(b)
@@ -112,7 +111,7 @@ func (b *commandBody) attempt(ctx context.Context) error {
 }
 
 // takeSockets gets everything it is to listen on, or makes room for it.
-func (b *commandBody) takeSockets() error {
+func (b *commandBody) takeSockets(ctx context.Context) error {
 	switch {
 	case b.spec.Port:
 		var err error
@@ -134,8 +133,7 @@ func (b *commandBody) takeSockets() error {
 		return nil
 	}
 	var err error
-	b.fresh = b.beside
-	b.listeners, err = b.surroundings.listeners(b.fresh)
+	b.listeners, err = b.surroundings.listeners(ctx, false)
 	return err
 }
 
@@ -256,7 +254,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 		}
 	}
 	b.copies.grown()
-	if b.reason == "" && !b.fresh {
+	if b.reason == "" && !b.fresh() {
 		for _, l := range b.listeners {
 			if l.path != "" && !l.atPath() {
 				b.bindsItself("it replaced the file of its socket")
@@ -333,7 +331,7 @@ func (b *commandBody) target() (network, to string) {
 	if b.spec.Port {
 		return "tcp", ""
 	}
-	if b.fresh {
+	if b.fresh() {
 		return "unix", b.listeners[0].path
 	}
 	return b.spec.Sockets[0].address.dialable(b.spec.sockets.dir)
@@ -368,18 +366,7 @@ func (b *commandBody) accepting() bool { return false }
 func (b *commandBody) died() <-chan struct{} { return b.copies.ended }
 func (b *commandBody) cause() death          { return b.copies.lastDeath() }
 
-// promote gives its fresh sockets the paths that everybody knows.
-func (b *commandBody) promote() error {
-	if !b.fresh {
-		return nil
-	}
-	for i, socket := range b.spec.held() {
-		if err := b.sockets.exchange(b.name, socket, b.rules(), b.listeners[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (b *commandBody) promote() error { return b.exchange(b.listeners) }
 
 func (b *commandBody) retire() { b.copies.retire() }
 

@@ -42,20 +42,22 @@ type generation struct {
 	pids atomic.Pointer[[]int]
 	// Set by the loop.
 	readyAt   time.Time
-	selfBound bool // it binds its own sockets
+	selfBound bool            // it binds its own sockets
+	serving   map[string]bool // keys of the held sockets at whose address it is the one that accepts
+	contested map[string]bool // see surroundings
 }
 
 // newGeneration makes one; run starts it.
-func (v *Vassal) newGeneration(spec *Spec, beside bool) *generation {
+func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generation {
 	v.number++
-	g := &generation{number: v.number, spec: spec, v: v, leaving: make(chan struct{}), done: make(chan struct{})}
+	g := &generation{number: v.number, spec: spec, v: v, contested: contested, leaving: make(chan struct{}), done: make(chan struct{})}
 	g.abandoned, g.abandon = context.WithCancel(context.Background())
 	g.hurrying, g.hurry = context.WithCancel(context.Background())
 	g.pids.Store(&[]int{})
 	g.body = v.newBody(surroundings{
 		name: v.name, generation: g.number, spec: spec, log: v.log.With("gen", g.number),
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
-		beside: beside, selfBound: v.selfBound,
+		contested: contested, underHold: v.underHold, selfBound: v.selfBound,
 		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
 		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
 	})
@@ -94,7 +96,10 @@ func (g *generation) run(others []*generation) {
 // withdraw ends a body that did not become ready and yet takes requests from
 // the socket it shares with others: killing it would lose them.
 func (g *generation) withdraw() {
-	g.v.underHold(g.hurrying, g.retire)
+	g.v.underHold(g.hurrying, func() {
+		g.retire()
+		sleep(g.hurrying, g.v.clock, handOverTime)
+	})
 	over, stop := after(g.v.clock, g.stopTime())
 	defer stop()
 	select {

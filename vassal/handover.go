@@ -2,6 +2,7 @@ package vassal
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"emperor/internal/link"
@@ -9,13 +10,13 @@ import (
 
 const (
 	// settle is waited between the router's word that it sends no new request and
-	// the order to the old workers to accept no more: what the router sent just
-	// before is in the queue of the socket, or with a worker that still accepts.
+	// what may not meet one: what the router sent just before is in the queue of
+	// the socket, or with a worker that still accepts.
 	settle = 10 * time.Millisecond
-	// handOverTime is waited after that order, until the old workers have left
-	// accept. (A worker that is told to go between accept and its first read drops
-	// the connection: 10 of 150 swaps lost a request without the pauses, none of
-	// 150 with them.)
+	// handOverTime is waited after byte 2 to a uWSGI whose socket its successor
+	// shares, until the old workers have left accept. (A worker that is told to go
+	// between accept and its first read drops the connection: 10 of 150 swaps lost a
+	// request without the pauses, none of 150 with them.)
 	handOverTime = 20 * time.Millisecond
 )
 
@@ -26,6 +27,11 @@ func (v *Vassal) underHold(ctx context.Context, f func()) {
 		f()
 		return
 	}
+	select {
+	case v.holding <- struct{}{}:
+		defer func() { <-v.holding }()
+	case <-ctx.Done(): // somebody is in a hurry: f must run all the same
+	}
 	holding, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if err := front.Hold(holding, v.name); err != nil && ctx.Err() == nil {
@@ -34,7 +40,6 @@ func (v *Vassal) underHold(ctx context.Context, f func()) {
 	defer front.Release(v.name)
 	sleep(ctx, v.clock, settle)
 	f()
-	sleep(ctx, v.clock, handOverTime)
 }
 
 // handOver gives new requests to the successor. It runs in a goroutine of its
@@ -45,20 +50,39 @@ func (v *Vassal) handOver(old, successor *generation, row link.Vassal) {
 		defer cancel()
 		v.publisher.wait(ctx, v.publisher.publish(row))
 	}
-	if successor.spec.Kind == UWSGI {
+	var err error
+	switch {
+	case successor.spec.Kind == UWSGI && !successor.spec.exchangeable():
 		// Both accept from the same socket. The old one must leave it while nothing
 		// arrives; what it has accepted it finishes.
 		v.underHold(v.ctx, func() {
 			announce()
 			old.retire()
+			sleep(v.ctx, v.clock, handOverTime)
 		})
-	} else {
+	case changesProtocol(old.body.addresses(), row.Addresses):
+		// Until the router knows the row it would speak the old one's protocol.
+		v.underHold(v.ctx, func() {
+			if err = successor.body.promote(); err == nil {
+				announce()
+			}
+		})
+	default:
 		// The successor has a socket of its own, and rename(2) gives it the path.
-		if err := successor.body.promote(); err != nil {
-			v.send(message{kind: machineEvent, event: HandOverFailed, generation: successor.number, err: err})
-			return
+		if err = successor.body.promote(); err == nil {
+			announce()
 		}
-		announce()
 	}
-	v.send(message{kind: machineEvent, event: HandedOver, generation: successor.number})
+	event := HandedOver
+	if err != nil {
+		event = HandOverFailed
+	}
+	v.send(message{kind: machineEvent, event: event, generation: successor.number, err: err})
+}
+
+// changesProtocol: an address stays, and something else is spoken there.
+func changesProtocol(before, after []link.Address) bool {
+	return slices.ContainsFunc(after, func(a link.Address) bool {
+		return slices.ContainsFunc(before, func(b link.Address) bool { return a.Address == b.Address && a.Protocol != b.Protocol })
+	})
 }

@@ -48,6 +48,17 @@ type listener struct {
 
 func (l *listener) retain() *listener { l.uses.Add(1); return l }
 
+// retainLiving is retain for whoever has no hold on it: false when it is closed,
+// or about to be.
+func (l *listener) retainLiving() bool {
+	for n := l.uses.Load(); n > 0; n = l.uses.Load() {
+		if l.uses.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *listener) release() {
 	if l.uses.Add(-1) > 0 {
 		return

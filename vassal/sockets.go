@@ -73,14 +73,19 @@ func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listene
 // beside binds a fresh socket next to the one at the path of socket, for a
 // generation that must be asked on its own before it takes the path over.
 func (s *Sockets) beside(owner string, socket Socket, rules socketRules, generation uint64) (*listener, error) {
-	path := socket.address.in(rules.dir)
+	fresh := besidePath(socket.address.in(rules.dir), generation)
+	// Left over from an earlier emperor whose numbers were the same.
+	rules.dir = ""
+	return listen(address{text: fresh, path: fresh}, rules)
+}
+
+// besidePath names the file of a generation's own socket until it takes the path over.
+func besidePath(path string, generation uint64) string {
 	fresh := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), generation))
 	if len(fresh) > maxUnixPath {
 		fresh = filepath.Join(filepath.Dir(path), fmt.Sprintf(".%d.%d", os.Getpid()%100000, generation))
 	}
-	// Left over from an earlier emperor whose numbers were the same.
-	rules.dir = ""
-	return listen(address{text: fresh, path: fresh}, rules)
+	return fresh
 }
 
 // exchange puts a fresh listener in the place of the one at socket's path:
@@ -97,15 +102,31 @@ func (s *Sockets) exchange(owner string, socket Socket, rules socketRules, fresh
 	case !h.listener.atPath():
 		return fmt.Errorf("the file at %s was replaced by somebody else; it was not touched", key)
 	}
+	if !fresh.retainLiving() {
+		return fmt.Errorf("socket %s: the generation it is for has ended", socket.Address)
+	}
 	rename := func() error { return os.Rename(fresh.path, key) }
 	if err := (socketRules{umask: -1, as: rules.as}).onBehalf(rename); err != nil {
+		fresh.release()
 		return fmt.Errorf("socket %s: %w", socket.Address, err)
 	}
 	fresh.path = key
 	old := h.listener
-	h.listener = fresh.retain()
+	h.listener = fresh
 	old.release()
 	return nil
+}
+
+// has says whether the listener is one that a next generation would get.
+func (s *Sockets) has(l *listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		if h.listener == l {
+			return true
+		}
+	}
+	return false
 }
 
 // keep lets go of all addresses of the owner but these.

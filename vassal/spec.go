@@ -144,6 +144,20 @@ func (s *Spec) held() []Socket {
 	return out
 }
 
+// key is what Sockets knows the socket by.
+func (s Socket) key(of *Spec) string { return s.address.in(of.sockets.dir) }
+
+// exchangeable: every held socket has a path, so that rename(2) can put another
+// socket in its place in one step.
+func (s *Spec) exchangeable() bool {
+	for _, socket := range s.held() {
+		if socket.address.path == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // Reading is what ReadSpec needs to know: the same inputs a uWSGI started by an
 // emperor would get on its command line.
 type Reading struct {

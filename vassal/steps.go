@@ -82,6 +82,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.reason = "the old generation ends before the new one starts: " + v.whyAlone()
 	case serve:
 		v.current, v.candidate = v.candidate, nil
+		v.succeed(nil)
 		v.becomeReady()
 		v.reply("", nil)
 	case handOver:
@@ -91,6 +92,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 	case complete:
 		old := v.current
 		v.current, v.candidate = v.candidate, nil
+		v.succeed(old)
 		v.becomeReady()
 		v.dismiss(&old, v.mercy(old.spec))
 		v.reply("", nil)
@@ -109,7 +111,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.log.Warn("the old generation died before its successor was ready", "gen", m.generation, "how", m.err)
 		v.mourn()
 		v.reason = m.err.Error()
-		if v.candidate.spec.Kind == Command {
+		if len(v.candidate.contested) > 0 && v.candidate.spec.exchangeable() {
 			// It was started on a socket of its own. What waits in the old socket must
 			// be answered: start it on that one.
 			v.dismiss(&v.candidate, 0)

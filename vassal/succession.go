@@ -28,26 +28,42 @@ func (v *Vassal) tryout() error {
 
 // mayOverlap: the generation that serves and one of the spec can run side by side.
 func (v *Vassal) mayOverlap() bool {
-	old := v.current
-	return v.spec.Overlap && old.spec.Overlap && old.spec.Kind == v.spec.Kind && v.selfBound == "" && old.body.alone() == ""
+	return v.selfBound == "" && v.current.body.alone() == "" && sideBySide(v.current.spec, v.spec)
+}
+
+// sideBySide: generations of the two specs can run at the same time. Those of
+// different kinds can when no socket has to pass from one to the other: what one
+// program leaves behind on it (non-blocking, half accepted) the other does not expect.
+func sideBySide(a, b *Spec) bool {
+	return a.Overlap && b.Overlap && (a.Kind == b.Kind || a.exchangeable() && b.exchangeable())
 }
 
 // launch starts a generation of the spec, beside whatever still answers. It
 // first waits for those that would collide with it, or answer in its place; with
 // alone for all.
 func (v *Vassal) launch(alone bool) {
-	beside := v.current != nil
 	var others []*generation
+	contested := map[string]bool{}
+	besides := func(g *generation) {
+		for _, socket := range v.spec.held() {
+			if key := socket.key(v.spec); g.serving[key] {
+				contested[key] = true
+			}
+		}
+	}
+	if v.current != nil {
+		besides(v.current)
+	}
 	alone = alone || !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
 	for _, d := range v.draining {
 		switch {
-		case alone, v.spec.Kind == Command && d.readyAt.IsZero():
+		case alone, d.readyAt.IsZero() && (v.spec.Kind == Command || d.spec.Kind == Command):
 			others = append(others, d)
 		case d.answers():
-			beside = true
+			besides(d)
 		}
 	}
-	g := v.newGeneration(v.spec, beside)
+	g := v.newGeneration(v.spec, contested)
 	v.candidate = g
 	v.log.Info("vassal starting", "gen", g.number, "kind", v.spec.Kind.String(), "why", v.reason)
 	v.tasks.Go(func() { g.run(others) })
@@ -56,11 +72,27 @@ func (v *Vassal) launch(alone bool) {
 // anyAlone: something that is still ending would collide with a new generation.
 func (v *Vassal) anyAlone() bool {
 	for _, d := range v.draining {
-		if !d.spec.Overlap || d.spec.Kind != v.spec.Kind || d.selfBound {
+		if d.selfBound || !sideBySide(d.spec, v.spec) {
 			return true
 		}
 	}
 	return false
+}
+
+// succeed notes that the generation that serves now has the sockets of its spec:
+// no other takes connections that come from now on.
+func (v *Vassal) succeed(old *generation) {
+	v.current.serving = map[string]bool{}
+	for _, socket := range v.current.spec.held() {
+		key := socket.key(v.current.spec)
+		v.current.serving[key] = true
+		if old != nil {
+			delete(old.serving, key)
+		}
+		for _, d := range v.draining {
+			delete(d.serving, key)
+		}
+	}
 }
 
 func (v *Vassal) whyAlone() string {

@@ -44,9 +44,7 @@ func newUWSGIBody(s surroundings) *uwsgiBody { return &uwsgiBody{surroundings: s
 
 func (b *uwsgiBody) boot(ctx context.Context) error {
 	var err error
-	// All generations share the sockets: what was accepted by none is accepted by
-	// the next.
-	if b.listeners, err = b.surroundings.listeners(false); err != nil {
+	if b.listeners, err = b.surroundings.listeners(ctx, true); err != nil {
 		return err
 	}
 	if b.capture, err = newCapture(b.output, b.generation); err != nil {
@@ -227,8 +225,10 @@ func (b *uwsgiBody) explain(e proc.Exit) error {
 
 // knock connects to its first held socket and goes away again.
 func (b *uwsgiBody) knock() {
-	socket := b.spec.held()[0]
-	network, to := socket.address.dialable(b.spec.sockets.dir)
+	network, to := b.spec.held()[0].address.dialable(b.spec.sockets.dir)
+	if b.fresh() {
+		to = b.listeners[0].path
+	}
 	if c, err := net.DialTimeout(network, to, time.Second); err == nil {
 		c.Close()
 	}
@@ -251,7 +251,7 @@ func (b *uwsgiBody) watch(events <-chan pipe.Report) {
 }
 
 func (b *uwsgiBody) accepting() bool {
-	if !b.accepts {
+	if !b.accepts || b.fresh() {
 		return false
 	}
 	select {
@@ -264,9 +264,19 @@ func (b *uwsgiBody) accepting() bool {
 
 func (b *uwsgiBody) died() <-chan struct{} { return b.process.Done() }
 func (b *uwsgiBody) cause() death          { return deathOf("uwsgi", b.process.Exit()) }
-func (b *uwsgiBody) promote() error        { return nil }
-func (b *uwsgiBody) quiet() bool           { return true } // what waits is for the next generation
+func (b *uwsgiBody) promote() error        { return b.exchange(b.listeners) }
 func (b *uwsgiBody) alone() string         { return "" }
+
+// quiet: what waits in a socket that is still the one at the path is for the next
+// generation.
+func (b *uwsgiBody) quiet() bool {
+	for _, l := range b.listeners {
+		if l.pending() && !b.sockets.has(l) {
+			return false
+		}
+	}
+	return true
+}
 
 // retire: byte 2 lets the workers finish their requests. The master closes its
 // end of the control descriptor just before it tells them, so that is waited for:

@@ -25,6 +25,9 @@ type Vassal struct {
 	inbox  inbox
 	status atomic.Pointer[Status]
 	done   chan struct{}
+	// holding has an entry while the router holds requests back: one at a time,
+	// because the router does not count how often it was asked to.
+	holding chan struct{}
 
 	// Everything below belongs to the goroutine in Run.
 	ctx        context.Context
@@ -59,7 +62,7 @@ type Vassal struct {
 func New(name string, deps Deps) *Vassal {
 	v := &Vassal{
 		name: name, deps: deps, log: deps.Log.With("vassal", name), clock: deps.Clock, sockets: deps.Sockets,
-		done: make(chan struct{}), draining: map[uint64]*generation{}, defaults: deps.Defaults,
+		done: make(chan struct{}), holding: make(chan struct{}, 1), draining: map[uint64]*generation{}, defaults: deps.Defaults,
 	}
 	if v.clock == nil {
 		v.clock = systemClock{}
