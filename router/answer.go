@@ -183,6 +183,9 @@ func (c *client) answerFailure(d *destination, to *target, o outcome) {
 		err = errors.New("no connection within http-connect-timeout")
 	case errors.Is(err, upstream.ErrName):
 		err = errors.New("the address is a host name, want IP:port or a unix path")
+	case !o.sent && d.site == nil && c.router.table.wasRemoved(d.address):
+		status, text = 404, "no site of this name is served here"
+		err = errors.New("the vassal at this address was removed")
 	case errors.Is(err, syscall.ENOENT):
 		err = fmt.Errorf("%w: nothing has made this socket", err)
 	case errors.Is(err, syscall.ECONNREFUSED):

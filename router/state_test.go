@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -570,5 +571,28 @@ func TestNoDescriptorIsLost(t *testing.T) {
 	t.Run("life", life)
 	if after := open(); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+// TestRemovedByAddress: a rule that names a removed vassal's socket says that the
+// site is gone; one that names a socket that never was says that it is broken.
+func TestRemovedByAddress(t *testing.T) {
+	v := uwsgiVassal(t, answering(okResponse))
+	never := filepath.Join(t.TempDir(), "never.sock")
+	f := newFront(t, "route-host = ^a$ uwsgi:"+v.address+",0,0", "route-host = ^b$ uwsgi:"+never+",0,0")
+	f.vassals(row("v", 1, link.Ready, v))
+	for _, step := range []struct {
+		change func()
+		host   string
+		status int
+	}{
+		{func() {}, "a", 200},
+		{func() { v.stop(); _ = os.Remove(v.address); f.vassals(link.Vassal{Name: "v", Removed: true}) }, "a", 404},
+		{func() {}, "b", 502},
+	} {
+		step.change()
+		if r := f.ask(get(step.host)); r.StatusCode != step.status {
+			t.Errorf("%s: %d, want %d", step.host, r.StatusCode, step.status)
+		}
 	}
 }

@@ -19,6 +19,9 @@ type table struct {
 	mu        sync.RWMutex
 	byName    map[string]*site // guarded by mu
 	byAddress map[string]*site // guarded by mu; by the text of the address
+	// Addresses whose vassal was removed: a rule may still name them, and the
+	// answer is then that there is no such site, not that it is broken.
+	removed map[string]struct{} // guarded by mu
 
 	held atomic.Int64        // requests that wait for some site, now
 	wake func(vassal string) // tells the emperor that somebody waits
@@ -67,7 +70,7 @@ type target struct {
 }
 
 func newTable() *table {
-	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, wake: func(string) {}}
+	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, removed: map[string]struct{}{}, wake: func(string) {}}
 }
 
 // vassal returns the site of that name, or nil.
@@ -130,6 +133,25 @@ func (t *table) forget() {
 }
 
 // all returns the sites, removed ones too.
+// rememberedRemovals bounds what is kept of vassals that are gone.
+const rememberedRemovals = 10000
+
+// bury remembers the address of a removed vassal; t.mu is held.
+func (t *table) bury(address string) {
+	if len(t.removed) >= rememberedRemovals {
+		clear(t.removed)
+	}
+	t.removed[address] = struct{}{}
+}
+
+// wasRemoved tells whether the vassal that was at that address is gone.
+func (t *table) wasRemoved(address []byte) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, ok := t.removed[string(address)]
+	return ok
+}
+
 func (t *table) all() []*site {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -169,11 +191,15 @@ func (t *table) set(v *link.Vassal) error {
 	for _, old := range s.current.Load().targets {
 		if t.byAddress[old.text] == s {
 			delete(t.byAddress, old.text)
+			if v.Removed {
+				t.bury(old.text)
+			}
 		}
 	}
 	for _, to := range g.targets {
 		if !v.Removed {
 			t.byAddress[to.text] = s
+			delete(t.removed, to.text)
 		}
 	}
 	t.mu.Unlock()
