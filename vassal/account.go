@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/proc"
 )
 
 // account is who a command runs as.
@@ -62,6 +64,22 @@ func lookupAccount(uid, gid string) (*account, error) {
 		}
 	}
 	return a, nil
+}
+
+// accountOf is the account with the numbers of a credential.
+func accountOf(c *proc.Credential) *account {
+	a := &account{uid: c.UID, gid: c.GID, groups: append([]uint32{}, c.Groups...)}
+	if found, err := user.LookupId(strconv.FormatUint(uint64(c.UID), 10)); err == nil {
+		a.name, a.home = found.Username, found.HomeDir
+	}
+	return a
+}
+
+func (a *account) credential() *proc.Credential {
+	if a == nil {
+		return nil
+	}
+	return &proc.Credential{UID: a.uid, GID: a.gid, Groups: a.groups}
 }
 
 // assume gives the calling thread, and no other, the effective user and groups of

@@ -34,6 +34,9 @@ type body interface {
 	retire()
 	// quiet says whether no connection waits to be accepted by it alone.
 	quiet() bool
+	// halt makes it start no process again that dies. It may be called at any time,
+	// by any goroutine.
+	halt()
 	// end kills what is left of it and gives everything back.
 	end(ctx context.Context)
 

@@ -33,6 +33,7 @@ type commandBody struct {
 	reason    string // see alone
 	copies    *copySet
 	senders   atomic.Pointer[copySet] // whose announcements count
+	halted    atomic.Bool
 }
 
 func newCommandBody(s surroundings) *commandBody {
@@ -172,7 +173,7 @@ func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 	}
 	env := inherited(b.defaults.Environment, false)
 	if c.user != nil {
-		p.Credential = &proc.Credential{UID: c.user.uid, GID: c.user.gid, Groups: c.user.groups}
+		p.Credential = c.user.credential()
 		for name, value := range map[string]string{"USER": c.user.name, "LOGNAME": c.user.name, "HOME": c.user.home} {
 			if value != "" {
 				env = append(without(env, name), name+"="+value)
@@ -367,6 +368,8 @@ func (b *commandBody) died() <-chan struct{} { return b.copies.ended }
 func (b *commandBody) cause() death          { return b.copies.lastDeath() }
 
 func (b *commandBody) promote() error { return b.exchange(b.listeners) }
+
+func (b *commandBody) halt() { b.halted.Store(true) }
 
 func (b *commandBody) retire() { b.copies.retire() }
 

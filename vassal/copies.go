@@ -80,7 +80,7 @@ func (s *copySet) accompany(i int, p *proc.Process, started time.Time) {
 		default:
 		}
 	}
-	restart := s.grownUp && !s.retiring && len(s.running) > 0 && s.ctx.Err() == nil
+	restart := s.grownUp && !s.retiring && len(s.running) > 0 && s.ctx.Err() == nil && !s.body.halted.Load()
 	if restart && lived >= healthy {
 		s.failures = 0
 	} else if restart {
@@ -108,7 +108,7 @@ func (s *copySet) accompany(i int, p *proc.Process, started time.Time) {
 // revive starts a copy again, as often as it takes.
 func (s *copySet) revive(i int, pause time.Duration) {
 	for {
-		if !sleep(s.ctx, s.body.clock, pause) {
+		if !sleep(s.ctx, s.body.clock, pause) || s.body.halted.Load() {
 			return
 		}
 		err := s.start(s.ctx, i)

@@ -14,10 +14,19 @@
 //   - ReadSpec turns a file into a Spec. It is a pure function: it reads files,
 //     but never runs a program, resolves a name or opens a socket.
 //   - Sockets holds listening sockets, so that a restart or crash never refuses
-//     a connection: the kernel queues it until the next generation accepts.
+//     a connection: the kernel queues it until the next generation accepts. A
+//     generation that starts beside another gets fresh ones: bound beside the
+//     path for a command, under exactly the same name for a uWSGI (twin.go), which
+//     finds its sockets by name. rename(2) gives them the path when it is ready.
+//     TCP and abstract addresses cannot be renamed: two uWSGI share them, and the
+//     router holds requests while one leaves; a command waits for the other's end.
 //   - machine.go is the explicit table (State, Event) → move. One goroutine, the
-//     one in Run, owns the state; everybody else sends it events and reads the
-//     published Status.
+//     one in Run, owns the state; everybody else sends it events (inbox.go,
+//     orders.go) and reads the published Status (show.go). steps.go is what a move
+//     does, succession.go who may run beside whom, who waits for whom, and how many
+//     old ones may linger.
+//   - a generation (generation.go) is led by a goroutine of its own from its start
+//     to its end; handover.go is the moment in which requests change sides.
 //   - a body is what a generation consists of: uwsgi.go runs an unmodified
 //     uWSGI, command.go any other program. Bodies know nothing of states.
 //   - Front is the router, as far as a vassal needs it.

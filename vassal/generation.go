@@ -42,6 +42,8 @@ type generation struct {
 	pids atomic.Pointer[[]int]
 	// Set by the loop.
 	readyAt   time.Time
+	leftAt    time.Time       // since when it drains
+	stopAging func() bool     // of the timer for longDraining
 	selfBound bool            // it binds its own sockets
 	serving   map[string]bool // keys of the held sockets at whose address it is the one that accepts
 	contested map[string]bool // see surroundings

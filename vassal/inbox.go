@@ -24,6 +24,7 @@ const (
 	pidsChanged                        //
 	generationEnded                    // generation
 	backOffOver                        // generation: the number of the back-off
+	drainsLong                         // a generation has been draining for longDraining
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -87,6 +88,9 @@ func (v *Vassal) handle(m message) {
 		}
 	case pidsChanged:
 	case generationEnded:
+		if g := v.draining[m.generation]; g != nil && g.stopAging != nil {
+			g.stopAging()
+		}
 		delete(v.draining, m.generation)
 		v.releaseSockets()
 		v.checkEnded()
@@ -94,6 +98,8 @@ func (v *Vassal) handle(m message) {
 		if m.generation == v.backOff && v.state == Failed {
 			v.step(BackOffElapsed, m)
 		}
+	case drainsLong:
+		v.limitDraining()
 	case machineEvent:
 		v.handleEvent(m)
 	}
@@ -117,17 +123,36 @@ func (v *Vassal) handleEvent(m message) {
 				v.candidate.askToLeave(0, 0)
 			}
 		}
+	case Halted:
+		v.halt()
 	case Shutdown:
 		v.shutdown = true
-		v.reply("", errors.New("the emperor is stopping"))
+		v.halt()
+		v.reply("", errStopping)
 	case Removed:
 		v.removed = true
+	}
+	if m.event == StartFailed && v.halted && v.state == Starting {
+		m.event = StartFailedLast
 	}
 	v.step(m.event, m)
 }
 
+// halt makes deaths final, also those of single processes.
+func (v *Vassal) halt() {
+	v.halted = true
+	for _, g := range v.draining {
+		g.body.halt()
+	}
+	for _, g := range []*generation{v.current, v.candidate} {
+		if g != nil {
+			g.body.halt()
+		}
+	}
+}
+
 func (v *Vassal) handleWanted(m message) {
-	if v.shutdown {
+	if v.halted {
 		return
 	}
 	if v.spec == nil || v.spec.command.line != m.spec.command.line {
@@ -168,6 +193,9 @@ func (v *Vassal) handleDied(m message) {
 		if m.death.signal != syscall.SIGTERM {
 			event = Exited
 		}
+	}
+	if v.halted {
+		event = ExitedLast
 	}
 	m.err = fmt.Errorf("%s, %s after it was ready", m.death, roundedAge(lived))
 	v.step(event, m)

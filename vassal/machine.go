@@ -11,7 +11,7 @@ const (
 	Reloading              // a generation serves, its successor is on its way up
 	Switching              // requests are being handed over to the successor
 	Stopping               // by order: everything is being ended
-	Stopped                // by order: nothing runs
+	Stopped                // by order, or because the emperor is about to end: nothing runs
 	Failed                 // nothing runs; the next try comes when the back-off is over
 	Leaving                // the file is gone or the emperor ends: everything is being ended
 	Gone                   // nothing is left; Run returns
@@ -42,6 +42,7 @@ const (
 	WantedAlone
 	Refused         // the file has mistakes
 	Removed         // the file is gone
+	Halted          // the emperor is about to end: nothing is started any more
 	Shutdown        // the emperor ends
 	StartOrdered    // by an operator
 	StopOrdered     //
@@ -53,6 +54,8 @@ const (
 	HandOverFailed  // it could not be given them
 	Exited          // the serving generation died after a healthy life
 	ExitedEarly     // it died soon after its start, or in a way that needs a pause
+	StartFailedLast // as StartFailed, after Halted
+	ExitedLast      // as Exited, after Halted
 	BackOffElapsed  //
 	EverythingEnded // no process of any generation is left
 
@@ -60,8 +63,9 @@ const (
 )
 
 var eventNames = [eventCount]string{
-	"wanted", "wanted alone", "refused", "removed", "shutdown", "start ordered", "stop ordered", "reload ordered",
+	"wanted", "wanted alone", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
 	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
+	"start failed for good", "exited for good",
 	"back-off elapsed", "everything ended",
 }
 
@@ -70,6 +74,14 @@ func (e Event) String() string {
 		return eventNames[e]
 	}
 	return "unknown"
+}
+
+// because says to people why a vassal is in the state that the event has led to.
+var because = map[Event]string{
+	Wanted: "its file is new or was changed", WantedAlone: "its file was changed",
+	Removed: "its file is gone", Shutdown: "the emperor is stopping", Halted: "the emperor is stopping",
+	StartOrdered: "a start was ordered", StopOrdered: "a stop was ordered",
+	ReloadOrdered: "a reload was ordered", RestartOrdered: "a restart was ordered",
 }
 
 // action is what a move does.
@@ -89,6 +101,8 @@ const (
 	hold            // arm the back-off
 	stop            // end everything
 	hurry           // end everything within the stop time
+	giveUp          // the successor is abandoned, because nothing is started any more
+	rest            // what is down stays down
 	postpone        // the event waits until the hand-over is over
 )
 
@@ -106,6 +120,7 @@ var moves = map[State]map[Event]move{
 		Refused:        {Failed, nothing},
 		Wanted:         {Starting, start},
 		Removed:        {Leaving, stop},
+		Halted:         {Stopped, rest},
 		Shutdown:       {Leaving, hurry},
 		StartOrdered:   {Waiting, nothing},
 		StopOrdered:    {Stopping, stop},
@@ -113,22 +128,25 @@ var moves = map[State]map[Event]move{
 		RestartOrdered: {Waiting, nothing},
 	},
 	Starting: {
-		Refused:        {Starting, nothing},
-		Wanted:         {Starting, restart},
-		Removed:        {Leaving, stop},
-		Shutdown:       {Leaving, hurry},
-		StartOrdered:   {Starting, nothing},
-		StopOrdered:    {Stopping, stop},
-		ReloadOrdered:  {Starting, restart},
-		RestartOrdered: {Starting, restart},
-		BecameReady:    {Ready, serve},
-		StartFailed:    {Failed, hold},
+		Refused:         {Starting, nothing},
+		Wanted:          {Starting, restart},
+		Removed:         {Leaving, stop},
+		Halted:          {Starting, nothing},
+		Shutdown:        {Leaving, hurry},
+		StartOrdered:    {Starting, nothing},
+		StopOrdered:     {Stopping, stop},
+		ReloadOrdered:   {Starting, restart},
+		RestartOrdered:  {Starting, restart},
+		BecameReady:     {Ready, serve},
+		StartFailed:     {Failed, hold},
+		StartFailedLast: {Stopped, rest},
 	},
 	Ready: {
 		Refused:        {Ready, nothing},
 		Wanted:         {Reloading, start},
 		WantedAlone:    {Starting, exchange},
 		Removed:        {Leaving, stop},
+		Halted:         {Ready, nothing},
 		Shutdown:       {Leaving, hurry},
 		StartOrdered:   {Ready, nothing},
 		StopOrdered:    {Stopping, stop},
@@ -136,12 +154,14 @@ var moves = map[State]map[Event]move{
 		RestartOrdered: {Starting, exchange},
 		Exited:         {Starting, again},
 		ExitedEarly:    {Failed, hold},
+		ExitedLast:     {Stopped, rest},
 	},
 	Reloading: {
 		Refused:        {Reloading, nothing},
 		Wanted:         {Reloading, restart},
 		WantedAlone:    {Starting, exchange},
 		Removed:        {Leaving, stop},
+		Halted:         {Ready, giveUp},
 		Shutdown:       {Leaving, hurry},
 		StartOrdered:   {Reloading, nothing},
 		StopOrdered:    {Stopping, stop},
@@ -158,6 +178,7 @@ var moves = map[State]map[Event]move{
 		Wanted:         {Switching, postpone},
 		WantedAlone:    {Switching, postpone},
 		Removed:        {Switching, postpone},
+		Halted:         {Switching, postpone},
 		Shutdown:       {Switching, postpone},
 		StartOrdered:   {Switching, nothing},
 		StopOrdered:    {Switching, postpone},
@@ -167,11 +188,13 @@ var moves = map[State]map[Event]move{
 		HandOverFailed: {Ready, keepOld},
 		Exited:         {Switching, postpone},
 		ExitedEarly:    {Switching, postpone},
+		ExitedLast:     {Switching, postpone},
 	},
 	Stopping: {
 		Refused:         {Stopping, nothing},
 		Wanted:          {Stopping, nothing},
 		Removed:         {Leaving, nothing},
+		Halted:          {Stopping, nothing},
 		Shutdown:        {Leaving, hurry},
 		StartOrdered:    {Starting, start},
 		StopOrdered:     {Stopping, nothing},
@@ -183,6 +206,7 @@ var moves = map[State]map[Event]move{
 		Refused:        {Stopped, nothing},
 		Wanted:         {Stopped, nothing},
 		Removed:        {Leaving, stop},
+		Halted:         {Stopped, nothing},
 		Shutdown:       {Leaving, hurry},
 		StartOrdered:   {Starting, start},
 		StopOrdered:    {Stopped, nothing},
@@ -193,6 +217,7 @@ var moves = map[State]map[Event]move{
 		Refused:        {Failed, nothing},
 		Wanted:         {Starting, start},
 		Removed:        {Leaving, stop},
+		Halted:         {Stopped, rest},
 		Shutdown:       {Leaving, hurry},
 		StartOrdered:   {Starting, start},
 		StopOrdered:    {Stopping, stop},
@@ -204,6 +229,7 @@ var moves = map[State]map[Event]move{
 		Refused:         {Leaving, nothing},
 		Wanted:          {Starting, start}, // the file came back
 		Removed:         {Leaving, nothing},
+		Halted:          {Leaving, nothing},
 		Shutdown:        {Leaving, hurry},
 		StartOrdered:    {Leaving, nothing},
 		StopOrdered:     {Leaving, nothing},

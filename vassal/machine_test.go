@@ -27,7 +27,7 @@ func TestEveryStateReachesGone(t *testing.T) {
 // every state but the last. WantedAlone needs a generation that serves.
 func TestOutsideEventsAreAlwaysDecided(t *testing.T) {
 	for s := State(0); s < Gone; s++ {
-		for _, e := range []Event{Wanted, Refused, Removed, Shutdown, StartOrdered, StopOrdered, ReloadOrdered, RestartOrdered} {
+		for _, e := range []Event{Wanted, Refused, Removed, Halted, Shutdown, StartOrdered, StopOrdered, ReloadOrdered, RestartOrdered} {
 			if _, ok := moves[s][e]; !ok {
 				t.Errorf("%s in state %s is not decided", e, s)
 			}

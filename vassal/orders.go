@@ -44,7 +44,10 @@ func (v *Vassal) Order(ctx context.Context, o Order) error {
 	}
 }
 
-var errGone = errors.New("the vassal is gone")
+var (
+	errGone     = errors.New("the vassal is gone")
+	errStopping = errors.New("the emperor is stopping")
+)
 
 func (v *Vassal) handleOrder(m message) {
 	var event Event
@@ -65,8 +68,8 @@ func (v *Vassal) handleOrder(m message) {
 		return
 	}
 	switch {
-	case v.shutdown:
-		m.reply <- errors.New("the emperor is stopping")
+	case v.shutdown, v.halted:
+		m.reply <- errStopping
 		return
 	case v.state == Leaving || v.state == Gone:
 		m.reply <- errGone
@@ -94,15 +97,23 @@ func (v *Vassal) handleOrder(m message) {
 }
 
 // reply answers those who wait for an order's outcome: those of a stop, or (any
-// other value) all the others.
+// other value) all the others. They are told when the Status says so, too.
 func (v *Vassal) reply(o Order, err error) {
 	v.waiters = slices.DeleteFunc(v.waiters, func(w waiter) bool {
 		if (w.order == OrderStop) != (o == OrderStop) {
 			return false
 		}
-		w.reply <- err
+		v.answers = append(v.answers, func() { w.reply <- err })
 		return true
 	})
+}
+
+// answer tells what came of orders, now that the Status is published.
+func (v *Vassal) answer() {
+	for _, tell := range v.answers {
+		tell()
+	}
+	v.answers = nil
 }
 
 // answerLate answers orders that came while Run was about to return.

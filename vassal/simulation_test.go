@@ -22,14 +22,14 @@ type world struct {
 	t    *testing.T
 	seed uint64
 
-	mu       sync.Mutex // guards what follows
-	random   *rand.Rand
-	bodies   map[uint64]*fakeBody
-	row      link.Vassal
-	status   Status
-	shutdown bool
-	allowed  bool // a start may happen: something asked for it since the back-off began
-	history  []string
+	mu      sync.Mutex // guards what follows
+	random  *rand.Rand
+	bodies  map[uint64]*fakeBody
+	row     link.Vassal
+	status  Status
+	halted  bool // nothing may be started
+	allowed bool // a start may happen: something asked for it since the back-off began
+	history []string
 }
 
 func (w *world) note(format string, args ...any) {
@@ -60,8 +60,8 @@ func (w *world) newBody(s surroundings) body {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("gen %d made", s.generation)
-	if w.shutdown {
-		w.t.Errorf("seed %d: generation %d is started after the shutdown\n%v", w.seed, s.generation, w.history)
+	if w.halted {
+		w.t.Errorf("seed %d: generation %d is started after the end was announced\n%v", w.seed, s.generation, w.history)
 	}
 	if w.status.State == Failed && !w.allowed && time.Now().Before(w.status.RetryAt) {
 		w.t.Errorf("seed %d: generation %d is started while the back-off runs\n%v", w.seed, s.generation, w.history)
@@ -131,6 +131,7 @@ func (b *fakeBody) promote() error            { return nil }
 func (b *fakeBody) quiet() bool               { return true }
 func (b *fakeBody) addresses() []link.Address { return nil }
 func (b *fakeBody) alone() string             { return b.aloneWhy }
+func (b *fakeBody) halt()                     {}
 
 func (b *fakeBody) retire() {
 	b.mu.Lock()
@@ -242,6 +243,15 @@ func simulate(t *testing.T, seed uint64) {
 		switch dice {
 		case 0:
 			v.Refuse(config.Problems{{Text: "a mistake"}})
+		case 19:
+			if n > steps/2 {
+				v.Halt()
+				synctest.Wait()
+				w.mu.Lock()
+				w.halted = true
+				w.note("halted")
+				w.mu.Unlock()
+			}
 		case 1:
 			v.Remove()
 		case 2, 3, 4, 5:
@@ -267,7 +277,7 @@ func simulate(t *testing.T, seed uint64) {
 		w.check(v)
 	}
 	w.mu.Lock()
-	w.shutdown = true
+	w.halted = true
 	w.note("shutdown")
 	w.mu.Unlock()
 	cancel()
@@ -306,6 +316,9 @@ func (w *world) check(v *Vassal) {
 			w.t.Errorf("seed %d: %s with generation %d, but the router knows %+v\n%v", w.seed, s.State, s.Generation, w.row, w.history)
 		}
 	case Starting, Failed, Stopped, Stopping, Leaving:
+		if w.halted && s.State == Failed {
+			w.t.Errorf("seed %d: it waits for a start that will not come\n%v", w.seed, w.history)
+		}
 		if s.Generation != 0 {
 			w.t.Errorf("seed %d: %s with generation %d\n%v", w.seed, s.State, s.Generation, w.history)
 		}
@@ -313,7 +326,8 @@ func (w *world) check(v *Vassal) {
 			w.t.Errorf("seed %d: %s, but the router knows %+v\n%v", w.seed, s.State, w.row, w.history)
 		}
 	}
-	if len(s.Draining) > 12 {
+	// Those that were made to hurry take their stop time yet.
+	if len(s.Draining) > maxDraining+4 {
 		w.t.Errorf("seed %d: %d generations linger\n%v", w.seed, len(s.Draining), w.history)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/proc"
 )
 
 // Kind is how a vassal is run.
@@ -89,11 +90,12 @@ type uwsgiLaunch struct {
 	dir       string // working directory
 	arguments []string
 	needApp   bool
-	reopenLog bool // logto: reopened, or the log stays with whoever opened it first
-	maxFD     bool // the file sets max-fd itself
-	noMaster  bool // master = false, which cannot be had
-	cheap     bool // starts without workers until a connection comes
-	exec      bool // worker-exec: no worker ever reports that it accepts
+	reopenLog bool     // logto: reopened, or the log stays with whoever opened it first
+	maxFD     bool     // the file sets max-fd itself
+	noMaster  bool     // master = false, which cannot be had
+	cheap     bool     // starts without workers until a connection comes
+	exec      bool     // worker-exec: no worker ever reports that it accepts
+	user      *account // whom the main file says; the file's own uid is uWSGI's business
 	pidFiles  []string
 	vacuum    bool // remove them at the end
 }
@@ -177,6 +179,10 @@ type Reading struct {
 	// ExtraExtension: the file was accepted because of emperor-extra-extension,
 	// so uWSGI gets it by --config.
 	ExtraExtension bool
+	// User, when set, is who every vassal runs as, whatever its file says: the main
+	// file has uid or gid, and a uWSGI emperor would have become that user before it
+	// read a vassal. Only root can make it so; for others it has no effect.
+	User *proc.Credential
 	// UWSGI is the path of the uwsgi binary, for magic variables.
 	UWSGI string
 	// SocketHint is the path the rules would use for this vassal, for the message

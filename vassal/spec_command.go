@@ -48,7 +48,7 @@ func (r *reader) readCommand(dir string) {
 	}
 	command.environment = r.environment()
 	command.user = r.account()
-	if s.sockets.uid < 0 && s.sockets.gid < 0 {
+	if s.sockets.uid < 0 && s.sockets.gid < 0 || r.pinned() {
 		s.sockets.as = command.user
 	}
 
@@ -102,10 +102,19 @@ func (r *reader) readCommand(dir string) {
 	}
 }
 
-// account is who uid and gid name; nil when that is us, or we may not change.
+// pinned: the main file says who the vassal runs as.
+func (r *reader) pinned() bool { return r.User != nil && os.Geteuid() == 0 }
+
+// account is who the main file's uid and gid name, else the vassal's; nil when
+// that is us, or we may not change.
 func (r *reader) account() *account {
 	uid, ok := r.c.Last("uid")
 	gid, hasGID := r.c.Last("gid")
+	if r.pinned() {
+		pinned := accountOf(r.User)
+		r.comparePinned(pinned, uid, gid)
+		return pinned
+	}
 	if !ok && !hasGID || uid.Unknown || gid.Unknown {
 		return nil
 	}
@@ -128,6 +137,26 @@ func (r *reader) account() *account {
 		return nil
 	}
 	return user
+}
+
+// comparePinned warns of a uid and gid (empty: not there) that want something else.
+func (r *reader) comparePinned(pinned *account, uid, gid config.Value) {
+	for _, v := range []config.Value{uid, gid} {
+		if v.Value == "" {
+			continue
+		}
+		same := false
+		if !v.Unknown && v.Key == "uid" {
+			wanted, err := lookupAccount(v.Value, "")
+			same = err == nil && wanted.uid == pinned.uid
+		} else if !v.Unknown {
+			wanted, err := lookupGroup(v.Value)
+			same = err == nil && wanted == int(pinned.gid)
+		}
+		if !same {
+			r.warn(v, "no effect: the main file's uid and gid make every vassal run as user %s, group %d", pinned, pinned.gid)
+		}
+	}
 }
 
 // commandSockets are the socket options that mean something for a command.

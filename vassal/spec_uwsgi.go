@@ -30,9 +30,13 @@ func (r *reader) readUWSGI() {
 		}
 	}
 
-	if len(c.All("chown-socket")) == 0 {
+	user := r.account()
+	if r.pinned() {
+		u.user = user
+	}
+	if len(c.All("chown-socket")) == 0 || r.pinned() {
 		// With chown-socket uWSGI binds before it drops its rights, and so do we.
-		s.sockets.as = r.account()
+		s.sockets.as = user
 	}
 	jailed := ""
 	if values := c.All(jails...); len(values) > 0 {

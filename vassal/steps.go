@@ -99,6 +99,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 	case keepOld:
 		v.problem = fmt.Sprintf("generation %d did not come up: %v; generation %d goes on", m.generation, m.err, v.current.number)
 		v.complain("the new generation did not come up, the old one goes on", m)
+		v.reason = "" // the old one is ready as it was; what went wrong is the problem
 		if v.current.spec.Kind == Command {
 			// If the old one dies now it comes back as it was. (A uWSGI reads the file
 			// by itself: there is no way back.)
@@ -119,6 +120,12 @@ func (v *Vassal) act(do action, e Event, m message) {
 		}
 	case hold:
 		v.fail(e, m)
+	case giveUp:
+		v.dismiss(&v.candidate, 0)
+		v.reason = ""
+		v.reply("", errStopping)
+	case rest:
+		v.rest(e, m)
 	case stop, hurry:
 		v.leave(do == hurry, e)
 	}
@@ -131,7 +138,7 @@ func (v *Vassal) failuresForgiven(e Event) {
 		v.restarts++
 	default:
 		v.failures = 0
-		v.reason = e.String()
+		v.reason = because[e]
 	}
 }
 
@@ -167,6 +174,28 @@ func (v *Vassal) fail(e Event, m message) {
 	v.reply("", m.err)
 }
 
+// rest notes that what is down stays down.
+func (v *Vassal) rest(e Event, m message) {
+	switch e {
+	case StartFailedLast:
+		v.complain("the vassal did not start", m)
+		v.dismiss(&v.candidate, 0)
+	case ExitedLast:
+		v.log.Warn("the vassal ended before it was asked to", "gen", m.generation, "how", m.err)
+		v.mourn()
+	default:
+		m.err = errStopping
+		if v.reason != "" {
+			m.err = errors.New(v.reason)
+		}
+	}
+	v.reason = m.err.Error()
+	if m.err != errStopping {
+		v.reason += "; it is not started again, because the emperor is stopping"
+	}
+	v.reply("", m.err)
+}
+
 func (v *Vassal) disarm() {
 	if v.stopTimer != nil {
 		v.stopTimer()
@@ -187,7 +216,7 @@ func (v *Vassal) complain(what string, m message) {
 
 // leave ends everything.
 func (v *Vassal) leave(hurry bool, e Event) {
-	v.reason = e.String()
+	v.reason = because[e]
 	v.reply("", errors.New("the vassal was stopped meanwhile"))
 	v.dismiss(&v.candidate, 0)
 	if v.current != nil {

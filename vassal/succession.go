@@ -6,9 +6,16 @@ import (
 	"time"
 )
 
-// maxDraining is how many old generations may finish what they have at a time;
-// when there are more the oldest must be quick.
-const maxDraining = 2
+// How many old generations may finish what they have at a time; when there are
+// more the oldest must be quick. Those that were replaced within the last minute
+// do not count at first: somebody who deploys every two seconds would else cut
+// every request that takes longer than four. But each is a whole copy of the
+// site in memory, so there is an end to that as well.
+const (
+	longDraining    = time.Minute
+	maxLongDraining = 2  // of those that have been draining for longer than that
+	maxDraining     = 12 // of all
+)
 
 // tryout binds the sockets of a spec that are not held yet, or says why not.
 func (v *Vassal) tryout() error {
@@ -115,6 +122,8 @@ func (v *Vassal) dismiss(g **generation, drain time.Duration) {
 	*g = nil
 	v.linger(gone)
 	gone.selfBound = v.selfBound != ""
+	gone.leftAt = v.clock.Now()
+	gone.stopAging = v.clock.AfterFunc(longDraining, func() { v.send(message{kind: drainsLong}) })
 	gone.abandon()
 	v.afterwards = append(v.afterwards, func(row uint64) { gone.askToLeave(drain, row) })
 	v.limitDraining()
@@ -141,15 +150,20 @@ func (v *Vassal) linger(g *generation) {
 // limitDraining makes the oldest hurry when too many old generations linger.
 func (v *Vassal) limitDraining() {
 	var lingering []uint64
+	long := 0
 	for number, g := range v.draining {
-		if g.hurrying.Err() == nil && !g.readyAt.IsZero() {
-			lingering = append(lingering, number)
+		if g.leftAt.IsZero() || g.readyAt.IsZero() || g.hurrying.Err() != nil {
+			continue
+		}
+		lingering = append(lingering, number)
+		if v.clock.Now().Sub(g.leftAt) >= longDraining {
+			long++
 		}
 	}
-	slices.Sort(lingering)
-	for len(lingering) > maxDraining {
+	slices.Sort(lingering) // who was started first was replaced first
+	for ; len(lingering) > maxDraining || long > maxLongDraining; lingering, long = lingering[1:], long-1 {
+		v.log.Warn("too many old generations have not finished; the oldest is ended", "gen", lingering[0], "draining", len(lingering))
 		v.draining[lingering[0]].hurry()
-		lingering = lingering[1:]
 	}
 }
 

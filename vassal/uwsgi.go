@@ -58,7 +58,8 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 
 	command := &proc.Command{
 		Name: b.name, Generation: b.generation,
-		Path: b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
+		Credential: b.spec.uwsgi.user.credential(),
+		Path:       b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
 		Files: map[int]int{1: b.capture.write, 2: b.capture.write, 3: child},
 	}
 	for i, l := range b.listeners {
@@ -267,6 +268,9 @@ func (b *uwsgiBody) cause() death          { return deathOf("uwsgi", b.process.E
 func (b *uwsgiBody) promote() error        { return b.exchange(b.listeners) }
 func (b *uwsgiBody) alone() string         { return "" }
 
+// halt: its master starts the workers, and a master that dies is all of it.
+func (b *uwsgiBody) halt() {}
+
 // quiet: what waits in a socket that is still the one at the path is for the next
 // generation.
 func (b *uwsgiBody) quiet() bool {
@@ -332,7 +336,8 @@ func (b *uwsgiBody) writePIDFiles() {
 			path = filepath.Join(b.spec.uwsgi.dir, path)
 		}
 		text := strconv.Itoa(b.process.PID()) + "\n"
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		err := b.asUser(func() error { return os.WriteFile(path, []byte(text), 0o644) })
+		if err != nil {
 			b.log.Warn("cannot write the pid file", "err", err)
 			continue
 		}
@@ -347,9 +352,17 @@ func (b *uwsgiBody) removePIDFiles() {
 		return
 	}
 	for _, path := range b.pidFiles {
-		text, err := os.ReadFile(path)
-		if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(b.process.PID()) {
-			os.Remove(path)
-		}
+		_ = b.asUser(func() error {
+			text, err := os.ReadFile(path)
+			if err == nil && strings.TrimSpace(string(text)) == strconv.Itoa(b.process.PID()) {
+				err = os.Remove(path)
+			}
+			return err // a file that is not ours to remove stays
+		})
 	}
+}
+
+// asUser runs f with the rights of the user uWSGI was started as.
+func (b *uwsgiBody) asUser(f func() error) error {
+	return socketRules{umask: -1, as: b.spec.uwsgi.user}.onBehalf(f)
 }

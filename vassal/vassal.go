@@ -38,7 +38,8 @@ type Vassal struct {
 	refused    bool  // the file as it is now has mistakes
 	wanted     *Spec // what the file says
 	spec       *Spec // what is started: wanted, or the last that worked (see keepOld)
-	shutdown   bool  // from now on nothing is started
+	halted     bool  // from now on nothing is started
+	shutdown   bool  // and nothing runs on
 	removed    bool  // the file is gone
 	number     uint64
 	current    *generation            // serves
@@ -53,6 +54,7 @@ type Vassal struct {
 	backOff    uint64 // number of the back-off that runs
 	stopTimer  func() bool
 	waiters    []waiter
+	answers    []func()           // to waiters, once the Status is published
 	afterwards []func(row uint64) // what a move does once the router's row is on its way
 	tasks      sync.WaitGroup     // generations and hand-overs
 }
@@ -103,8 +105,9 @@ func (v *Vassal) Run(ctx context.Context) error {
 			for _, m := range v.inbox.take() {
 				v.handle(m)
 			}
-			v.show()
 		}
+		v.show()
+		v.answer()
 	}
 	v.tasks.Wait()
 	v.sockets.keep(v.name, nil)
@@ -126,6 +129,12 @@ func (v *Vassal) Refuse(p config.Problems) { v.send(message{kind: refused, probl
 
 // Remove says that the file is gone: drain by its mercy, stop, Run returns.
 func (v *Vassal) Remove() { v.send(message{kind: machineEvent, event: Removed}) }
+
+// Halt says that the emperor is about to end: from now on nothing is started, be
+// it after a change, an order or a death. What runs goes on until the context of
+// Run ends, and so does a first generation on its way up, for which requests
+// wait; a successor that is not ready yet is given up.
+func (v *Vassal) Halt() { v.send(message{kind: machineEvent, event: Halted}) }
 
 // Done is closed when Run has returned: a Want after that is lost.
 func (v *Vassal) Done() <-chan struct{} { return v.done }
