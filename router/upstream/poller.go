@@ -62,24 +62,30 @@ func (p *Poller) Close() error {
 	return err
 }
 
+// run serves until the descriptor is closed. It all happens within one Read of
+// the runtime's poller: returning false waits for the next edge of our epoll
+// descriptor, and an edge that came while events were dispatched is not lost.
 func (p *Poller) run(raw syscall.RawConn) {
 	events := make([]unix.EpollEvent, 256)
-	var n int
-	take := func(uintptr) bool {
-		// It does not wait, so the scheduler need not be told of it.
-		got, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
-		n = int(got)
-		return errno != 0 || n > 0
-	}
-	for {
-		n = 0
-		if err := raw.Read(take); err != nil {
-			return // closed
+	_ = raw.Read(func(uintptr) bool {
+		for {
+			// It does not wait, so the scheduler need not be told of it.
+			n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+			if errno == unix.EINTR {
+				continue
+			}
+			if errno != 0 {
+				return true // closed
+			}
+			for i := range n {
+				p.dispatch(&events[i])
+			}
+			// Less than there was room for: nothing is left that had its edge already.
+			if int(n) < len(events) {
+				return false
+			}
 		}
-		for i := range max(min(n, len(events)), 0) {
-			p.dispatch(&events[i])
-		}
-	}
+	})
 }
 
 func (p *Poller) dispatch(event *unix.EpollEvent) {
