@@ -58,6 +58,10 @@ type Main struct {
 	// Notes are the lines that have no effect, each with the reason.
 	Notes config.Problems
 
+	// vassalUser is who every vassal runs as, whatever its file says; nil: each
+	// file says it.
+	vassalUser *proc.Credential
+
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
 	socketFor                                                func(link.Configuration, string) (string, string, bool)
@@ -194,16 +198,11 @@ func (m *Main) readRunning(problems *config.Problems) {
 	if os.Geteuid() != 0 {
 		return // like uWSGI without privileges: uid and gid are not applied
 	}
-	// uWSGI's emperor becomes that user, and its vassals are born as that user.
-	// Ours stays root, to open sockets later on, so each vassal is told.
-	var user []config.Value
-	if hasUID {
-		user = append(user, config.Value{Key: "uid", Value: uid.Value, HasValue: true, Pos: uid.Pos})
+	// uWSGI's emperor becomes that user, and its vassals can be nobody else. Ours
+	// stays root, to open sockets later on, so each vassal is made that user.
+	if hasUID || hasGID {
+		m.vassalUser = main
 	}
-	if hasGID {
-		user = append(user, config.Value{Key: "gid", Value: gid.Value, HasValue: true, Pos: gid.Pos})
-	}
-	m.vassalSet = append(user, m.vassalSet...)
 
 	router := main
 	if !hasUID {
@@ -266,7 +265,8 @@ func (m *Main) sameForVassals(other *Main) bool {
 	return slices.EqualFunc(m.vassalSet, other.vassalSet, value) &&
 		slices.Equal(m.includeBefore, other.includeBefore) && slices.Equal(m.includeAfter, other.includeAfter) &&
 		slices.Equal(m.inheritBefore, other.inheritBefore) && slices.Equal(m.inheritAfter, other.inheritAfter) &&
-		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI
+		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI &&
+		sameCredential(m.vassalUser, other.vassalUser)
 }
 
 // sameFront tells whether the router would be sent the same.

@@ -76,6 +76,7 @@ func (m *Main) reading(item monitor.Item) vassal.Reading {
 		IncludeBefore: m.includeBefore, IncludeAfter: m.includeAfter,
 		InheritBefore: m.inheritBefore, InheritAfter: m.inheritAfter,
 		UWSGI: m.Defaults.UWSGI,
+		User:  m.vassalUser,
 	}
 	if path, err := exec.LookPath(r.UWSGI); err == nil {
 		r.UWSGI = path

@@ -22,6 +22,7 @@ type site interface {
 	Want(s *vassal.Spec)
 	Refuse(p config.Problems)
 	Remove()
+	Halt()
 	Order(ctx context.Context, o vassal.Order) error
 	Status() vassal.Status
 	Follow() (last []vassal.Line, coming <-chan vassal.Line, stop func())
@@ -246,6 +247,13 @@ func (r *registry) forget(e *entry) {
 
 // errNotYet is what an order for a vassal gets that is on its way out.
 var errNotYet = errors.New("its file is gone; it only finishes what it has")
+
+// halt says to every vassal that nothing is started any more.
+func (r *registry) halt() {
+	for e := range r.all() {
+		e.site.Halt()
+	}
+}
 
 // settled tells whether every vassal is as far as it comes by itself.
 func (r *registry) settled() bool {

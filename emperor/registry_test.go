@@ -37,6 +37,7 @@ func (s *fakeSite) Run(ctx context.Context) error {
 func (s *fakeSite) Want(spec *vassal.Spec)                              { s.told <- "want" }
 func (s *fakeSite) Refuse(p config.Problems)                            { s.told <- "refuse" }
 func (s *fakeSite) Remove()                                             { s.told <- "remove" }
+func (s *fakeSite) Halt()                                               { s.told <- "halt" }
 func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error     { return nil }
 func (s *fakeSite) Follow() ([]vassal.Line, <-chan vassal.Line, func()) { return nil, nil, func() {} }
 func (s *fakeSite) Status() vassal.Status {

@@ -25,6 +25,7 @@ func (e *Emperor) shutdown(signals <-chan os.Signal, cancelVassals context.Cance
 	// From here on nothing is started again: a vassal that was sent SIGTERM by the
 	// same platform that sent it to us ends, and stays ended.
 	e.slots.Close()
+	e.registry.halt()
 
 	deadline, cancel := context.WithDeadline(context.Background(), began.Add(endTime))
 	defer cancel()

@@ -17,6 +17,7 @@ import (
 // runRouter is the router process: started by the emperor with --link N, the
 // descriptor of the conversation, or by a person with a file.
 func runRouter(args []string, _ io.Writer) error {
+	shareProcessors()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	defer stop()
 	// The emperor's business, should they reach the whole group; and a closed log
