@@ -286,6 +286,7 @@ func (r *routerChild) spawn(ctx context.Context) (*routerProcess, error) {
 		Credential:        r.user,
 		Umask:             -1,
 		ParentDeathSignal: true,
+		Confined:          true,
 	}
 	process, err := r.starter.Start(ctx, command)
 	if r.user != nil && errors.Is(err, syscall.EPERM) {

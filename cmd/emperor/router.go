@@ -10,9 +10,21 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"emperor/router"
 )
+
+// init names the router's process, which was started through /proc/self/exe and
+// would be called exe. Only during init is this the main thread, whose name ps
+// shows.
+func init() {
+	if len(os.Args) > 2 && os.Args[1] == "router" && os.Args[2] == "--link" {
+		name := []byte("emperor-router\x00")
+		const setName = 15 // PR_SET_NAME, prctl(2)
+		_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, setName, uintptr(unsafe.Pointer(&name[0])), 0)
+	}
+}
 
 // runRouter is the router process: started by the emperor with --link N, the
 // descriptor of the conversation, or by a person with a file.
@@ -30,8 +42,6 @@ func runRouter(args []string, _ io.Writer) error {
 		if err != nil || fd < 3 {
 			return usageError("router: --link wants a descriptor, got %q", args[1])
 		}
-		// Started through /proc/self/exe, which ps would show. Best effort.
-		_ = os.WriteFile("/proc/self/comm", []byte("emperor-router"), 0)
 		// The emperor reads this, and puts it into its own log (emperor/relay.go).
 		return router.Main(ctx, fd, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	}

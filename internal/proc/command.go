@@ -65,6 +65,11 @@ type Command struct {
 	// MaxOpenFiles is the soft RLIMIT_NOFILE. 0: the one this process was started
 	// with (not the raised one Go gives itself).
 	MaxOpenFiles uint64
+	// Confined keeps the child from what only a taken-over process would do: it
+	// gains no rights by executing something, and opens no file but its own program
+	// and those in the directory for temporary files. Sockets, also unix ones, stay
+	// reachable. As far as the kernel offers it (Landlock).
+	Confined bool
 	// ParentDeathSignal asks the kernel to send SIGKILL to the child when the
 	// emperor dies, however it dies. It reaches the child itself, not its children.
 	ParentDeathSignal bool

@@ -465,3 +465,28 @@ func TestManyChildrenCostNoThreads(t *testing.T) {
 		}
 	}
 }
+
+// TestConfined: a confined child opens no file but in the directory for temporary
+// ones, and gains nothing by executing something.
+func TestConfined(t *testing.T) {
+	tries := "read line < /etc/hostname && echo hostname opened || echo hostname refused\n" +
+		"echo x > \"$1\" && echo temporary written || echo temporary refused\n" +
+		"exit 0\n"
+	for _, confined := range []bool{false, true} {
+		c := &proc.Command{
+			Name: "site", Generation: 1, Path: "/bin/sh", Umask: -1, Env: os.Environ(), Confined: confined,
+			Args: []string{"sh", "-c", tries, "sh", filepath.Join(t.TempDir(), "file")},
+		}
+		text, _ := output(t, newStarter(t, "confined"), c)
+		want := "hostname opened"
+		if confined {
+			want = "hostname refused"
+		}
+		if _, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1); errno != 0 {
+			want = "hostname opened" // this kernel has nothing to confine files with
+		}
+		if !strings.Contains(text, want) || !strings.Contains(text, "temporary written") {
+			t.Errorf("confined %v: %q, want %q and %q", confined, text, want, "temporary written")
+		}
+	}
+}

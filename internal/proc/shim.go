@@ -37,6 +37,7 @@ type shimOrder struct {
 	Credential               *Credential
 	Umask                    int
 	MaxOpenFiles             uint64
+	Confined                 bool
 	Parent                   int // pid that must still be our parent; 0: no parent-death signal
 }
 
@@ -50,6 +51,7 @@ func newShimOrder(c *Command, mark string, files []int) *shimOrder {
 		Label: []byte(c.label()), Path: []byte(c.Path), Dir: []byte(c.Dir), Chroot: []byte(c.Chroot),
 		Env:    byteSlices(c.environment(mark)),
 		Listen: c.ListenFDs > 0, Credential: c.Credential, Umask: c.Umask, MaxOpenFiles: c.MaxOpenFiles,
+		Confined: c.Confined,
 	}
 	if o.Args = byteSlices(c.Args); len(o.Args) == 0 {
 		o.Args = [][]byte{o.Path}
@@ -193,6 +195,11 @@ func (o *shimOrder) become(status int) error {
 	path, err := lookPath(string(o.Path), env)
 	if err != nil {
 		return err
+	}
+	if o.Confined {
+		if err := confine(path); err != nil {
+			return fail("confining it", err)
+		}
 	}
 	resetSignals()
 	unix.Write(status, []byte{aboutToExec})
