@@ -28,12 +28,11 @@ const patience = 30 * time.Second
 // front is a Router under test with one TCP and one unix listener.
 type front struct {
 	*Router
-	t       testing.TB
-	options []link.Option
-	tcp     net.Listener // the emperor's copies, which stay open
-	unix    net.Listener
-	log     *lines
-	later   atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
+	t     testing.TB
+	tcp   net.Listener // the emperor's copies, which stay open
+	unix  net.Listener
+	log   *lines
+	later atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
 }
 
 // newFront starts a router with options written as "key = value".

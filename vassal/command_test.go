@@ -377,6 +377,7 @@ func TestComesBack(t *testing.T) {
 	s := newSite(t, commandSite(t, "serve", "fd=3"), func(d *Deps) { d.Front = front })
 	s.ready(1)
 	request := front.begin() // keeps generation 1 from ending
+	front.connected()
 	s.Remove()
 	s.until("leaving", func(st Status) bool { return st.State == Leaving })
 	s.want()

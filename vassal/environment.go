@@ -57,7 +57,3 @@ func apply(env []string, changes []change) []string {
 func without(env []string, name string) []string {
 	return slices.DeleteFunc(env, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
 }
-
-func has(env []string, name string) bool {
-	return slices.ContainsFunc(env, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
-}

@@ -23,6 +23,7 @@ type fakeFront struct {
 	row      link.Vassal
 	rows     []link.Vassal
 	inFlight map[uint64]int
+	dialing  int // requests that have not connected yet
 }
 
 func newFakeFront() *fakeFront {
@@ -44,7 +45,18 @@ func (f *fakeFront) Hold(context.Context, string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.held = true
+	for f.dialing > 0 { // as the router does: see its gate
+		f.change.Wait()
+	}
 	return nil
+}
+
+// connected says that a request that was begun has its connection, or none.
+func (f *fakeFront) connected() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dialing--
+	f.change.Broadcast()
 }
 
 func (f *fakeFront) Release(string) {
@@ -88,6 +100,7 @@ func (f *fakeFront) begin() uint64 {
 		f.change.Wait()
 	}
 	f.inFlight[f.row.Generation]++
+	f.dialing++
 	return f.row.Generation
 }
 
@@ -111,7 +124,11 @@ func hammer(front *fakeFront, socket string, clients int, stop <-chan struct{}) 
 	var wg sync.WaitGroup
 	for client := range clients {
 		wg.Go(func() {
-			transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}
+			connected := func() {}
+			transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+				defer connected()
+				return net.Dial("unix", socket)
+			}}
 			c := &http.Client{Transport: transport, Timeout: deadline}
 			for n := 0; ; n++ {
 				select {
@@ -120,6 +137,7 @@ func hammer(front *fakeFront, socket string, clients int, stop <-chan struct{}) 
 				default:
 				}
 				generation := front.begin()
+				connected = sync.OnceFunc(front.connected)
 				err := askOnce(c, client%2 == 1, n)
 				front.end(generation)
 				mu.Lock()

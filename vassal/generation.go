@@ -98,10 +98,7 @@ func (g *generation) run(others []*generation) {
 // withdraw ends a body that did not become ready and yet takes requests from
 // the socket it shares with others: killing it would lose them.
 func (g *generation) withdraw() {
-	g.v.underHold(g.hurrying, func() {
-		g.retire()
-		sleep(g.hurrying, g.v.clock, handOverTime)
-	})
+	g.v.underHold(g.hurrying, func() { g.retireShared(g.hurrying) })
 	over, stop := after(g.v.clock, g.stopTime())
 	defer stop()
 	select {
@@ -151,6 +148,14 @@ func (g *generation) retire() {
 	if g.retired.CompareAndSwap(false, true) {
 		g.body.retire()
 	}
+}
+
+// retireShared is retire for a body whose socket another one shares, while the
+// router holds requests back.
+func (g *generation) retireShared(ctx context.Context) {
+	sleep(ctx, g.v.clock, settle)
+	g.retire()
+	sleep(ctx, g.v.clock, handOverTime)
 }
 
 // depart drains and ends a serving body.

@@ -10,17 +10,17 @@ import (
 
 const (
 	// settle is waited between the router's word that it sends no new request and
-	// what may not meet one: what the router sent just before is in the queue of
-	// the socket, or with a worker that still accepts.
+	// byte 2 to a uWSGI whose socket its successor shares: what the router sent just
+	// before is in the queue of the socket, or with a worker that still accepts.
 	settle = 10 * time.Millisecond
-	// handOverTime is waited after byte 2 to a uWSGI whose socket its successor
-	// shares, until the old workers have left accept. (A worker that is told to go
+	// handOverTime is waited after it, until the old workers have left accept. (A worker that is told to go
 	// between accept and its first read drops the connection: 10 of 150 swaps lost a
 	// request without the pauses, none of 150 with them.)
 	handOverTime = 20 * time.Millisecond
 )
 
-// underHold runs f while the router sends no new request to the vassal.
+// underHold runs f while the router sends no new request to the vassal, and is
+// not about to connect to it.
 func (v *Vassal) underHold(ctx context.Context, f func()) {
 	front := v.deps.Front
 	if front == nil {
@@ -38,7 +38,6 @@ func (v *Vassal) underHold(ctx context.Context, f func()) {
 		v.log.Warn("the router did not say that it holds requests back; going on", "err", err)
 	}
 	defer front.Release(v.name)
-	sleep(ctx, v.clock, settle)
 	f()
 }
 
@@ -57,8 +56,7 @@ func (v *Vassal) handOver(old, successor *generation, row link.Vassal) {
 		// arrives; what it has accepted it finishes.
 		v.underHold(v.ctx, func() {
 			announce()
-			old.retire()
-			sleep(v.ctx, v.clock, handOverTime)
+			old.retireShared(v.ctx)
 		})
 	case changesProtocol(old.body.addresses(), row.Addresses):
 		// Until the router knows the row it would speak the old one's protocol.

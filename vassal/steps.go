@@ -76,10 +76,11 @@ func (v *Vassal) act(do action, e Event, m message) {
 		if v.current.spec.Mercy > 0 {
 			drain = v.current.spec.Mercy
 		}
+		old := v.current.spec
 		v.dismiss(&v.current, drain)
 		v.failuresForgiven(e)
 		v.launch(true)
-		v.reason = "the old generation ends before the new one starts: " + v.whyAlone()
+		v.reason = "the old generation ends before the new one starts: " + v.whyAlone(old)
 	case serve:
 		v.current, v.candidate = v.candidate, nil
 		v.succeed(nil)

@@ -10,7 +10,8 @@ import (
 // more the oldest must be quick. Those that were replaced within the last minute
 // do not count at first: somebody who deploys every two seconds would else cut
 // every request that takes longer than four. But each is a whole copy of the
-// site in memory, so there is an end to that as well.
+// site in memory, so there is an end to that as well. (Who must be quick still has
+// the stop time.)
 const (
 	longDraining    = time.Minute
 	maxLongDraining = 2  // of those that have been draining for longer than that
@@ -102,12 +103,17 @@ func (v *Vassal) succeed(old *generation) {
 	}
 }
 
-func (v *Vassal) whyAlone() string {
+// whyAlone says why a generation of the old spec and one of the new cannot overlap.
+func (v *Vassal) whyAlone(old *Spec) string {
 	switch {
 	case v.spec.OverlapReason != "":
 		return v.spec.OverlapReason
+	case old.OverlapReason != "":
+		return old.OverlapReason
 	case v.selfBound != "":
 		return v.selfBound
+	case !sideBySide(old, v.spec):
+		return fmt.Sprintf("it was a %s and becomes a %s, with a socket that is not a path", old.Kind, v.spec.Kind)
 	}
 	return "a restart was ordered"
 }

@@ -160,5 +160,5 @@ func parsePSS(text []byte, path string) (int64, error) {
 		}
 		return kilobytes << 10, nil
 	}
-	return 0, fmt.Errorf("%s: no line Pss:", path)
+	return 0, fmt.Errorf("%s: no line with Pss in it", path)
 }

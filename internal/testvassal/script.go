@@ -65,7 +65,6 @@ type player struct {
 	crashAfter int
 	body       string
 	status     int
-	rest       []string
 }
 
 // parse gives the words as they are played: "serve" or "wait" last, wherever it stands,

@@ -181,7 +181,7 @@ func compileIf(rule *Rule, negate bool, warning func(string)) error {
 func (c *compiler) compileLabel(rule *Rule, at int) error {
 	name := rule.source.Value
 	if name == "" || strings.ContainsAny(name, " \t$") {
-		return fmt.Errorf("%q: want one word, the name for goto:", name)
+		return fmt.Errorf("%q: want one word, the name that goto jumps to", name)
 	}
 	if first, ok := c.labels[name]; ok {
 		return fmt.Errorf("the label %s stands already at %s, want another name", name, c.table.request.rules[first].Pos())

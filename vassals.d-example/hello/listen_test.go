@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -32,7 +33,7 @@ func TestListenTakesTheSocketHandedOver(t *testing.T) {
 	}
 	go http.Serve(listener, newSite("held", 77, testStart))
 
-	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}
 	response, err := client.Get("http://held.localhost/info")
 	if err != nil {
 		t.Fatal(err)

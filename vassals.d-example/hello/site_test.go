@@ -101,7 +101,7 @@ func TestServeFinishesWhatIsUnderWay(t *testing.T) {
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+		client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			return net.Dial("unix", listener.Addr().String())
 		}}}
 		response, err := client.Get("http://hello.localhost/")
