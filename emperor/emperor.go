@@ -346,6 +346,9 @@ func (e *Emperor) reload(asked bool) (again bool) {
 // changed.
 func (e *Emperor) apply(main *Main, asked bool) error {
 	old := e.main
+	if err := main.missingMonitor(old); err != nil {
+		return err
+	}
 	var changes []string
 	if !main.sameFront(old) {
 		next, fresh, err := openListeners(main.Front.Listeners, e.listeners, e.inherited, e.frontMode(main))

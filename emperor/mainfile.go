@@ -283,6 +283,38 @@ func (m *Main) sameMonitor(other *Main) bool {
 		slices.EqualFunc(a.Patterns, b.Patterns, func(a, b monitor.Pattern) bool { return a.Value == b.Value })
 }
 
+// MissingMonitors warns of emperor lines that name a directory that is not there.
+func (m *Main) MissingMonitors() config.Problems {
+	var missing config.Problems
+	for _, p := range m.Monitor.Patterns {
+		dir := strings.TrimPrefix(strings.TrimPrefix(p.Value, "dir://"), "glob://")
+		if i := strings.IndexAny(dir, "*?["); i >= 0 {
+			dir = dir[:strings.LastIndexByte(dir[:i], '/')+1]
+		}
+		if _, err := os.Stat(m.absolute(dir)); err != nil {
+			pos, _ := p.Pos.(config.Pos)
+			missing = append(missing, config.Problem{Pos: pos, Key: "emperor", Warning: true,
+				Text: fmt.Sprintf("%s: there is no %s, and so no vassal", p.Value, m.absolute(dir))})
+		}
+	}
+	return missing
+}
+
+// missingMonitor refuses an emperor line that was edited to name a directory that
+// is not there: a typing error would end every site. (At a start such a directory
+// is waited for, and one that vanishes keeps its sites.)
+func (m *Main) missingMonitor(old *Main) error {
+	if m.sameMonitor(old) {
+		return nil
+	}
+	for _, p := range m.MissingMonitors() {
+		p.Warning = false
+		p.Text += "; every site would end: make the directory first"
+		return p
+	}
+	return nil
+}
+
 // needsRestart lists what differs and cannot be changed in a running emperor.
 func (m *Main) needsRestart(old *Main) []string {
 	var out []string

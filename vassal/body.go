@@ -78,6 +78,10 @@ type surroundings struct {
 	contested map[string]bool
 	// underHold calls a function while the router sends the vassal nothing new.
 	underHold func(ctx context.Context, f func())
+	// replacesApp: the generation that serves has an app or is a program. One that
+	// names neither, because a line was lost in an edit, would answer with errors
+	// only; so it has to have an app too, wherever it may find one.
+	replacesApp bool
 	// selfBound says why the sockets are not held for it, when that was found out
 	// by an earlier generation; empty otherwise.
 	selfBound string

@@ -59,7 +59,8 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 	g.body = v.newBody(surroundings{
 		name: v.name, generation: g.number, spec: spec, log: v.log.With("gen", g.number),
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
-		contested: contested, underHold: v.underHold, selfBound: v.selfBound,
+		replacesApp: v.current != nil && (v.current.spec.Kind == Command || v.current.spec.uwsgi.needApp),
+		contested:   contested, underHold: v.underHold, selfBound: v.selfBound,
 		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
 		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
 	})

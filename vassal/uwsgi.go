@@ -129,7 +129,7 @@ func (b *uwsgiBody) arguments() []string {
 		// one nobody reads our orders, and it could only be killed.
 		set("master=true")
 	}
-	if u.needApp {
+	if u.needApp || b.replacesApp {
 		// Without it an import error is served as an answer, and looks ready.
 		set("need-app=true")
 	}
@@ -220,6 +220,9 @@ func (b *uwsgiBody) explain(e proc.Exit) error {
 	text := "uwsgi ended before it was ready: " + e.String()
 	if e.Signal == 0 && e.Code == 22 {
 		text += " (the app could not be loaded)"
+		if !b.spec.uwsgi.needApp {
+			text = "the file names no app, unlike the one before: " + text
+		}
 	}
 	return errors.New(text)
 }

@@ -20,6 +20,7 @@ func TestBadEditKeepsTheOldGeneration(t *testing.T) {
 	defer occupied.Close()
 	mistakes := []struct{ name, text, says string }{
 		{"import error", "[uwsgi]" + strings.Replace(threaded, "webapp.py", "broken.py", 1), "did not come up"},
+		{"app line lost", "[uwsgi]" + strings.Replace(threaded, "wsgi-file = DIR/webapp.py", "", 1), "names no app"},
 		{"not an ini", "\x00\x01\x02 <html>\n", ""},
 		{"empty file", "", ""},
 		{"missing program", "[uwsgi]\nsocket = DIR/site.sock\nprotocol = http\ncommand = /nowhere/program\n", "/nowhere/program"},
@@ -116,6 +117,9 @@ func TestOtherSitesDoNotNotice(t *testing.T) {
 	}
 	m.rules("route-host = ^([-\\w]+\\.test$ vassal:$1\n")
 	m.waitLog(mark, "the main file was not applied")
+	// Nor does a typing error in where vassals are.
+	m.write("uwsgi.ini", "[uwsgi]\nemperor = %dvasals.d/*.ini\nhttp = :PORT\n"+byName)
+	m.waitLog(mark, "uwsgi.ini:2: emperor: ", "vasals.d")
 	if err := socket.say("still here"); err != nil {
 		t.Errorf("the websocket: %v", err)
 	}

@@ -52,6 +52,7 @@ func runCheck(args []string, out io.Writer) error {
 	for _, note := range main.Notes {
 		fmt.Fprintln(out, note.Error())
 	}
+	fmt.Fprint(out, ended(main.MissingMonitors().String()))
 	writeVassals(out, surveyed)
 	table := compileRules(main.Front)
 	writeRules(out, main, table)

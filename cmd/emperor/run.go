@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"emperor/emperor"
 )
@@ -32,7 +33,9 @@ func runEmperor(args []string, _ io.Writer) error {
 	if len(main.Monitor.Patterns) == 0 && len(main.Front.Listeners) == 0 {
 		return usageError("%s: nothing to do: neither emperor (where the vassals are) nor http (where to listen) is given", main.Name())
 	}
-	log := newLog(os.Stderr, main.JSONLog)
+	stderr := newPatientLog(os.Stderr)
+	defer stderr.close(time.Second)
+	log := newLog(stderr, main.JSONLog)
 	warn(log, problems)
 	return emperor.New(emperor.Program{
 		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: log,
