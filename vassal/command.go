@@ -305,11 +305,14 @@ func (b *commandBody) askOnce(ctx context.Context, network, to string) error {
 		look = func() {
 			mu.Lock()
 			defer mu.Unlock()
+			if ctx.Err() != nil {
+				return // too late: the listener may be moving to its path by now
+			}
 			if !l.atPath() {
 				cancel()
-			} else if ctx.Err() == nil {
-				stop = b.clock.AfterFunc(replaceLook, look)
+				return
 			}
+			stop = b.clock.AfterFunc(replaceLook, look)
 		}
 		look()
 		defer func() {
