@@ -190,6 +190,8 @@ func (c *client) answerFailure(d *destination, to *target, o outcome) {
 		err = fmt.Errorf("%w: nothing has made this socket", err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		err = fmt.Errorf("%w: nothing listens there", err)
+	case o.sent && to.protocol == protocolUwsgi && c.headSize() > uwsgiBuffer:
+		err = fmt.Errorf("%w: the request head has %d bytes; a uWSGI takes %d unless its buffer-size says more", err, c.headSize(), uwsgiBuffer)
 	case errors.Is(err, errGarbage):
 		text = "this site gave an answer that is not HTTP"
 	}
@@ -205,6 +207,20 @@ func (c *client) failed(d *destination, to *target, err error) {
 		return // the client went away, or we do: nothing is wrong with the vassal
 	}
 	c.logFailure("response broke off", d, to, err)
+}
+
+// uwsgiBuffer is uWSGI's default buffer-size: it closes a connection whose packet
+// is larger without a word.
+const uwsgiBuffer = 4096
+
+// headSize is how long the head of the request under way is.
+func (c *client) headSize() int {
+	size := 0
+	for i := range c.x.request.Fields {
+		f := &c.x.request.Fields[i]
+		size += len(f.Name) + len(f.Value)
+	}
+	return size + len(c.x.request.Target)
 }
 
 func (c *client) logFailure(message string, d *destination, to *target, err error, more ...slog.Attr) {

@@ -247,7 +247,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 			case err != nil && answered != nil:
 				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 			case answered != nil:
-				return fmt.Errorf("%w: it does not answer on its socket (asked in %s)", context.Cause(ctx), b.spec.command.protocol)
+				return fmt.Errorf("%w: it does not answer on its socket (asked in %s); it gets it as descriptor 3 (LISTEN_FDS); a program that only knows $PORT wants port = auto instead of socket", context.Cause(ctx), b.spec.command.protocol)
 			case b.mustAnnounce() && !announced:
 				return fmt.Errorf("%w: it did not send READY=1 (its status: %s)", context.Cause(ctx), b.notify.Status())
 			}

@@ -157,7 +157,7 @@ func TestNotReady(t *testing.T) {
 		{"answers with 500", "boot-timeout = 2\nready-path = /health\n", play(t, "status=500", "serve", "fd=3"), "/health is answered with status 500"},
 		{"never says READY=1", "boot-timeout = 3\n", play(t, "notify=STATUS=loading", "serve", "fd=3"), "did not send READY=1 (its status: loading)"},
 		{"does not listen on its port", "port = auto\nboot-timeout = 1\n", play(t, "wait"), "does not listen on port"},
-		{"wrong protocol", "protocol = fastcgi\nboot-timeout = 2\n", play(t, "serve", "fd=3"), "it does not answer on its socket (asked in fastcgi)"},
+		{"wrong protocol", "protocol = fastcgi\nboot-timeout = 2\n", play(t, "serve", "fd=3"), "it does not answer on its socket (asked in fastcgi); it gets it as descriptor 3"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
