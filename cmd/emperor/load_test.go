@@ -163,6 +163,22 @@ func (v *visitor) exchange(method, path string, body []byte) (string, error) {
 	return string(text), nil
 }
 
+// begin sends a request and returns when the first byte of its answer's body is
+// there; the rest is the caller's to read.
+func (v *visitor) begin(path string) (io.Reader, error) {
+	_ = v.conn.SetDeadline(time.Now().Add(patience))
+	if _, err := fmt.Fprintf(v.conn, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, v.host); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(v.reader, &http.Request{Method: "GET"})
+	if err != nil {
+		return nil, err
+	}
+	first := make([]byte, 1)
+	_, err = io.ReadFull(response.Body, first)
+	return response.Body, err
+}
+
 // once makes one request on a connection of its own.
 func once(address, host, method, path string, body []byte) (string, error) {
 	v, err := visit(address, host)

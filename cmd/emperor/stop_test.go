@@ -1,11 +1,11 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestTermToEveryProcessAtOnce: platforms and service managers send TERM to all
@@ -21,16 +21,23 @@ func TestTermToEveryProcessAtOnce(t *testing.T) {
 	for _, kind := range kinds {
 		host := kind.name + ".test"
 		m.untilRelease(host, "0")
+		v, err := visit(m.address(), host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.close()
+		// Under way: the first byte of the answer is here.
+		body, err := v.begin("/slow?s=3")
+		if err != nil {
+			t.Fatalf("%s: %v", host, err)
+		}
 		slow.Go(func() {
-			text, err := once(m.address(), host, "GET", "/slow?s=3", nil)
-			if err != nil || !strings.HasSuffix(text, "done") {
+			text, err := io.ReadAll(body)
+			if err != nil || !strings.HasSuffix(string(text), "done") {
 				t.Errorf("%s: a request under way ended with %q, %v", host, text, err)
 			}
 		})
 	}
-	// The requests must be under way: each site says so with its first byte, which
-	// a second later is long there.
-	time.Sleep(time.Second)
 	all := m.processes()
 	for pid := range all {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
