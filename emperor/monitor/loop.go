@@ -45,7 +45,7 @@ type loop struct {
 func newLoop(m *Monitor) *loop {
 	return &loop{
 		Monitor: m,
-		watcher: watcher{make: fsnotify.NewWatcher},
+		watcher: newWatcher(),
 		files:   map[string]*settled{},
 		names:   map[string]string{},
 		further: map[string]*settled{},
@@ -265,7 +265,10 @@ func (l *loop) say(notices []notice) {
 	now := make(map[notice]bool, len(notices))
 	for _, n := range notices {
 		if !l.said[n] && !now[n] {
-			args := []any{"path", n.about}
+			var args []any
+			if n.about != "" {
+				args = append(args, "path", n.about)
+			}
 			if n.pos != "" {
 				args = append(args, "option", n.pos)
 			}

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -408,26 +407,6 @@ func TestReconfigure(t *testing.T) {
 	r.untilNames("two", "three")
 	r.write("c/four.conf", "")
 	r.untilNames("two", "four", "three")
-}
-
-// Without a watcher the scans alone do it, and it is said once.
-func TestNoWatcherToBeHad(t *testing.T) {
-	r := start(t, t.TempDir(), []string{"*.ini"}, func(o *Options, l *loop) {
-		o.Frequency = time.Nanosecond // raised to the lowest
-		if l != nil {
-			l.watcher.make = func() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }
-		}
-	})
-	r.untilNames()
-	r.write("shop.ini", "1")
-	r.untilNames("shop")
-	r.write("shop.ini", "2")
-	r.untilChanged("shop")
-	must(t, os.Remove(r.path("shop.ini")))
-	r.untilNames()
-	if got := strings.Count(r.log.String(), "too many open files"); got != 1 {
-		t.Errorf("said %d times:\n%s", got, r.log)
-	}
 }
 
 // After an overflow nothing the watcher knew can be trusted.

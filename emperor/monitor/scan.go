@@ -38,7 +38,7 @@ func (s *scan) keeps(path string) bool {
 
 // notice is something a person should be told once, for as long as it lasts.
 type notice struct {
-	about string // the path; with the text it tells notices apart
+	about string // the path, or ""; with the text it tells notices apart
 	text  string
 	pos   string
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"path/filepath"
 	"syscall"
 
@@ -12,11 +13,19 @@ import (
 // without symlinks: a watched file falls silent when it is replaced, and a watched
 // symlink to a directory does when it is flipped.
 type watcher struct {
-	// make is fsnotify.NewWatcher, but for tests of what happens when it fails.
+	// Seams for tests of what a machine does that has reached a limit, or whose
+	// files are elsewhere.
 	make func() (*fsnotify.Watcher, error)
+	add  func(notify *fsnotify.Watcher, dir string) error
+	// network names the kind of network file system that holds a directory, or "".
+	network func(dir string) string
 	// notify is nil while the process can have none (128 instances per user).
 	notify *fsnotify.Watcher
 	have   map[string]watched
+}
+
+func newWatcher() watcher {
+	return watcher{make: fsnotify.NewWatcher, add: (*fsnotify.Watcher).Add, network: networkFileSystem}
 }
 
 // watched is one directory under watch. The inode tells it from another one that
@@ -68,12 +77,28 @@ func (w *watcher) errors() <-chan error {
 
 // sync watches what is in want and nothing else. added tells that a directory came
 // under watch just now: what changed in it before was not seen, so scan again.
-// refused is called for each directory that cannot be watched, or not reliably.
+// refused is called once for each reason why directories cannot be watched, or not
+// reliably; dir is one of them where that helps.
 func (w *watcher) sync(want places, refused func(dir, why string)) (added bool) {
 	if err := w.open(); err != nil {
-		refused("", err.Error())
+		refused("", watchError(err))
 		return false
 	}
+	var limited error
+	reasons := map[string]string{} // why → the first directory, in order
+	because := func(dir, why string) {
+		if first, ok := reasons[why]; !ok || dir < first {
+			reasons[why] = dir
+		}
+	}
+	defer func() {
+		for why, dir := range reasons {
+			refused(dir, why)
+		}
+		if limited != nil {
+			refused("", watchError(limited))
+		}
+	}()
 	for dir := range w.have {
 		if want[dir] == nil {
 			w.drop(dir)
@@ -91,16 +116,20 @@ func (w *watcher) sync(want places, refused func(dir, why string)) (added bool) 
 			ok = false
 		}
 		if !ok {
-			if err := w.notify.Add(dir); err != nil {
-				refused(dir, watchError(err))
+			switch err := w.add(w.notify, dir); {
+			case errors.Is(err, syscall.ENOSPC):
+				limited = err // whichever directories it hits
+				continue
+			case err != nil:
+				because(dir, err.Error())
 				continue
 			}
-			known = watched{uint64(st.Dev), uint64(st.Ino), networkFileSystem(dir)}
+			known = watched{uint64(st.Dev), uint64(st.Ino), w.network(dir)}
 			w.have[dir] = known
 			added = true
 		}
 		if known.network != "" {
-			refused(dir, known.network+" does not tell what other machines change")
+			because(dir, known.network+" does not tell what other machines change")
 		}
 	}
 	return added
@@ -127,10 +156,10 @@ func (w *watcher) owns(event string) (dir, name string, self bool) {
 
 // watchError says what inotify's two limits are called; their errno misleads.
 func watchError(err error) string {
-	switch err {
-	case syscall.ENOSPC:
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
 		return "the limit of watches is reached, see sysctl fs.inotify.max_user_watches"
-	case syscall.EMFILE:
+	case errors.Is(err, syscall.EMFILE):
 		return "the limit of watchers is reached, see sysctl fs.inotify.max_user_instances"
 	}
 	return err.Error()
