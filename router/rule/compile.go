@@ -23,7 +23,7 @@ func Keys() []string {
 // The Table keeps sources, which must not change afterwards.
 func Compile(sources []Source) (*Table, []error) {
 	c := compiler{
-		table:   &Table{request: chain{rules: make([]Rule, 0, len(sources))}},
+		table:   &Table{chains: [chains]chain{{rules: make([]Rule, 0, len(sources))}}},
 		filings: make([]*filing, 0, len(sources)),
 		labels:  make(map[string]int),
 	}
@@ -34,7 +34,7 @@ func Compile(sources []Source) (*Table, []error) {
 	if len(c.errors) > 0 {
 		return nil, inOrder(c.errors)
 	}
-	c.table.request.index.build(c.filings)
+	c.table.chains[RequestChain].index.build(c.filings)
 	c.warnUnreachable()
 	c.table.warnings = inOrder(c.warnings)
 	return c.table, nil
@@ -75,14 +75,14 @@ func inOrder(remarks []remark) []error {
 
 // add compiles one directive.
 func (c *compiler) add(source *Source) {
-	at := len(c.table.request.rules)
+	at := len(c.table.chains[RequestChain].rules)
 	rule := Rule{source: source}
 	file, err := c.compile(&rule, at)
 	if err != nil {
 		c.errors = append(c.errors, newRemark(at, source, err.Error()))
 	}
 	// A rule with a mistake keeps its number, so that jumps are judged rightly.
-	c.table.request.rules = append(c.table.request.rules, rule)
+	c.table.chains[RequestChain].rules = append(c.table.chains[RequestChain].rules, rule)
 	c.filings = append(c.filings, file)
 }
 
@@ -184,7 +184,7 @@ func (c *compiler) compileLabel(rule *Rule, at int) error {
 		return fmt.Errorf("%q: want one word, the name that goto jumps to", name)
 	}
 	if first, ok := c.labels[name]; ok {
-		return fmt.Errorf("the label %s stands already at %s, want another name", name, c.table.request.rules[first].Pos())
+		return fmt.Errorf("the label %s stands already at %s, want another name", name, c.table.chains[RequestChain].rules[first].Pos())
 	}
 	c.labels[name] = at
 	rule.test, rule.action = always{}, &labelAction{name}
@@ -193,7 +193,7 @@ func (c *compiler) compileLabel(rule *Rule, at int) error {
 
 // resolveJumps gives every goto its target, now that all labels are known.
 func (c *compiler) resolveJumps() {
-	rules := c.table.request.rules
+	rules := c.table.chains[RequestChain].rules
 	for i := range rules {
 		jump, ok := rules[i].action.(*gotoAction)
 		if !ok {

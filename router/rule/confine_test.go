@@ -91,7 +91,7 @@ func checkAddress(t *testing.T, pattern, address string, q *Query) {
 		return
 	}
 	result := string(d.Address)
-	parts := table.request.rules[0].action.(*uwsgiAction).address
+	parts := table.chains[RequestChain].rules[0].action.(*uwsgiAction).address
 	// The same template with the letter x in every place.
 	spelled := parts.literal
 	for _, p := range parts.list() {

@@ -16,8 +16,15 @@ type Step struct {
 // that decided, what it saw and what it did. The Decision is the one of Match.
 func (t *Table) Explain(q *Query) ([]Step, *Decision) {
 	d := &Decision{}
+	return t.ExplainChain(RequestChain, q, d), d
+}
+
+// ExplainChain does the same for one chain: d is the zero Decision for the request
+// chain, and for the others the one that the chains before it filled in.
+func (t *Table) ExplainChain(c Chain, q *Query, d *Decision) []Step {
+	d.decideAnew()
 	var steps []Step
-	rules := t.request.rules
+	rules := t.chains[c].rules
 	for i := 0; i < len(rules); i++ {
 		r := &rules[i]
 		if _, ok := r.action.(*labelAction); ok {
@@ -30,7 +37,7 @@ func (t *Table) Explain(q *Query) ([]Step, *Decision) {
 		text := whyMatched(r.test, d)
 		switch r.action.apply(r, q, d) {
 		case stop:
-			return append(steps, Step{r, true, text + "; " + d.String()}), d
+			return append(steps, Step{r, true, text + "; " + d.String()})
 		case jump:
 			steps = append(steps, Step{r, true, text + "; on to " + r.Action()[len("goto:"):] + " (" + rules[d.target].Pos().String() + ")"})
 			i = d.target - 1
@@ -38,7 +45,7 @@ func (t *Table) Explain(q *Query) ([]Step, *Decision) {
 			steps = append(steps, Step{r, true, text + "; " + r.Action()})
 		}
 	}
-	return steps, d
+	return steps
 }
 
 // whyNot says in words why a test does not hold.
@@ -129,8 +136,8 @@ func (t *Table) Catching(host string) string {
 		return ""
 	}
 	pattern := `^` + strings.ReplaceAll(host, ".", `\.`) + `$`
-	for i := range t.request.rules {
-		r := &t.request.rules[i]
+	for i := range t.chains[RequestChain].rules {
+		r := &t.chains[RequestChain].rules[i]
 		if a, ok := r.action.(*uwsgiAction); ok {
 			if address, ok := withName(&a.address, name); ok {
 				return fmt.Sprintf("route-host = %s uwsgi:%s,%d,%d", pattern, address, a.modifier1, a.modifier2)
@@ -147,8 +154,8 @@ func (t *Table) AddressOf(name string) (address string, r *Rule, ok bool) {
 	if !isPathName([]byte(name)) {
 		return "", nil, false
 	}
-	for i := range t.request.rules {
-		r := &t.request.rules[i]
+	for i := range t.chains[RequestChain].rules {
+		r := &t.chains[RequestChain].rules[i]
 		if kind, address := r.target(); kind == Uwsgi || kind == HTTP {
 			if text, ok := withName(address, name); ok {
 				return text, r, true
@@ -182,8 +189,8 @@ func (t *Table) Capitals(address string) (opens string, r *Rule, ok bool) {
 	if address == strings.ToLower(address) {
 		return "", nil, false
 	}
-	for i := range t.request.rules {
-		rule := &t.request.rules[i]
+	for i := range t.chains[RequestChain].rules {
+		rule := &t.chains[RequestChain].rules[i]
 		_, target := rule.target()
 		if target == nil {
 			continue

@@ -74,7 +74,7 @@ func (c *compiler) warnUnreachable() {
 	if c.jumps {
 		return // which rules are passed over is then not known
 	}
-	rules := c.table.request.rules
+	rules := c.table.chains[RequestChain].rules
 	var d Decision
 	for i := range rules {
 		if _, ok := rules[i].test.(always); ok && isFinal(rules[i].action) {
@@ -103,10 +103,10 @@ func (c *compiler) takenBefore(i int, f *filing, d *Decision) int {
 			return -1 // it depends on the port
 		}
 		d.reset()
-		d.cursors = c.table.request.index.start(d.cursors, &q)
+		d.cursors = c.table.chains[RequestChain].index.start(d.cursors, &q)
 		found := -1
-		for j := c.table.request.index.next(d.cursors, 0); j >= 0 && j < i; j = c.table.request.index.next(d.cursors, j+1) {
-			r := &c.table.request.rules[j]
+		for j := c.table.chains[RequestChain].index.next(d.cursors, 0); j >= 0 && j < i; j = c.table.chains[RequestChain].index.next(d.cursors, j+1) {
+			r := &c.table.chains[RequestChain].rules[j]
 			if h, ok := r.test.(*hostTest); ok && !h.colon && isFinal(r.action) && h.holds(&q, d) {
 				found = j
 				break
