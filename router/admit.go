@@ -23,27 +23,27 @@ var (
 // Until then nothing is sent, not even a connection made: bytes in a backlog are
 // executed later, also after the client was told 503; and a connection made now
 // might be to a socket that the next generation replaces.
-func (c *client) admit(s *site) (*generation, error) {
+func (x *exchange) admit(s *site) (*generation, error) {
 	for {
 		g := s.current.Load()
 		if g.state == link.Ready && len(g.targets) > 0 {
 			if s.gate.enter() {
 				if s.begin(g) {
-					c.site, c.pinned, c.inside = s, g, true
+					x.site, x.pinned, x.inside = s, g, true
 					return g, nil
 				}
 				s.gate.leave()
 				continue
 			}
-			if err := c.waitForGate(s); err != nil {
+			if err := x.waitForGate(s); err != nil {
 				return nil, err
 			}
-			if c.gone() {
+			if x.down.gone() {
 				return nil, errClientGone
 			}
 			continue
 		}
-		if err := c.waitForReady(s); err != nil {
+		if err := x.waitForReady(s); err != nil {
 			return nil, err
 		}
 	}
@@ -51,7 +51,7 @@ func (c *client) admit(s *site) (*generation, error) {
 
 // waitForGate waits out a hand-over: some ten milliseconds, which do not count
 // as waiting for a site that starts.
-func (c *client) waitForGate(s *site) error {
+func (x *exchange) waitForGate(s *site) error {
 	s.mu.Lock()
 	changed := s.changed
 	closed := s.gate.closed()
@@ -59,22 +59,22 @@ func (c *client) waitForGate(s *site) error {
 	if !closed {
 		return nil
 	}
-	timer := time.NewTimer(c.settings.hold.time)
+	timer := time.NewTimer(x.settings.hold.time)
 	defer timer.Stop()
 	select {
 	case <-changed:
 		return nil
 	case <-timer.C:
 		return errHeldTooLong
-	case <-c.router.stopped:
+	case <-x.router.stopped:
 		return errNotRunning
 	}
 }
 
 // waitForReady waits until s is ready, in its turn counted against the limits.
-func (c *client) waitForReady(s *site) error {
-	limits := &c.settings.hold
-	t := c.router.table
+func (x *exchange) waitForReady(s *site) error {
+	limits := &x.settings.hold
+	t := x.router.table
 	defer t.held.Add(-1)
 	defer s.held.Add(-1)
 	// Both counts first: the deferred calls take both back.
@@ -92,7 +92,7 @@ func (c *client) waitForReady(s *site) error {
 		changed := s.changed
 		g := s.current.Load()
 		s.mu.Unlock()
-		if c.gone() {
+		if x.down.gone() {
 			return errClientGone
 		}
 		switch {
@@ -115,7 +115,7 @@ func (c *client) waitForReady(s *site) error {
 		case <-look.C:
 		case <-timer.C:
 			return errHeldTooLong
-		case <-c.router.stopped:
+		case <-x.router.stopped:
 			return errNotRunning
 		}
 	}

@@ -11,15 +11,12 @@ import (
 )
 
 // body is the body of the request under way, decoded: what the vassal should
-// get. It reads from the client's connection; only one goroutine may use it.
+// get. It reads from the client; only one goroutine may use it.
 type body struct {
-	client    *client
-	remaining int64 // of a Content-Length
-	chunked   bool
-	decoder   http1.Chunked
+	x         *exchange
+	announced int64         // of a Content-Length; -1: unknown
 	waited    time.Duration // for the client; a slow vassal is not the client's fault
 	received  int64
-	invite    bool // the client waits for 100 Continue
 	whole     bool // everything was read
 	collected []byte
 	streamed  bool     // what follows the collected part goes to a vassal as it comes, and is not kept
@@ -28,19 +25,11 @@ type body struct {
 	err       error    // why reading ended before the end
 }
 
-// errShort: the client ended its connection in the middle of its body.
-var errShort = errors.New("the client closed its connection in the middle of the request body")
-
-// errUnread: we stopped reading, because the vassal does not want the rest.
-var errUnread = errors.New("the request body is not read any further")
-
 // expect prepares for the body that the parsed head announces.
-func (b *body) expect(c *client) {
-	r := &c.x.request
+func (b *body) expect(x *exchange) {
 	*b = body{
-		client: c, chunked: r.Chunked, remaining: max(r.ContentLength, 0),
-		whole:     !r.HasBody(),
-		invite:    r.Expect100 && r.HasBody(),
+		x: x, announced: x.request.ContentLength,
+		whole:     !x.request.HasBody(),
 		collected: b.collected[:0],
 	}
 	if cap(b.collected) > collected {
@@ -48,121 +37,33 @@ func (b *body) expect(c *client) {
 	}
 }
 
-// Read reads decoded bytes; io.EOF ends a whole body.
+// Read reads decoded bytes, not slower than the least rate; io.EOF ends a whole
+// body.
 func (b *body) Read(p []byte) (int, error) {
-	if b.err != nil {
+	switch {
+	case b.err != nil:
 		return 0, b.err
+	case b.whole:
+		return 0, io.EOF
 	}
-	n, err := b.read(p)
+	s := b.x.settings
+	earned := time.Duration(min(b.received, 1<<33)) * time.Second / time.Duration(s.bodyRate) // more would overflow
+	allowed := s.bodyGrace + earned - b.waited
+	before := time.Now()
+	n, err := b.x.down.readBody(p, max(min(allowed, s.responseTimeout), 0))
+	b.waited += time.Since(before)
 	b.received += int64(n)
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		b.whole = true
-	} else if err != nil {
+		if n > 0 {
+			err = nil
+		}
+	case err != nil:
 		b.err = err
 	}
 	return n, err
 }
-
-func (b *body) read(p []byte) (int, error) {
-	if b.whole {
-		return 0, io.EOF
-	}
-	if b.chunked {
-		return b.readChunked(p)
-	}
-	if b.remaining == 0 {
-		return 0, io.EOF
-	}
-	p = p[:min(int64(len(p)), b.remaining)]
-	x := b.client.x
-	if x.start < x.end {
-		n := copy(p, x.in[x.start:x.end])
-		x.start += n
-		b.remaining -= int64(n)
-		return n, b.ended()
-	}
-	n, err := b.fromClient(p)
-	b.remaining -= int64(n)
-	if n > 0 {
-		return n, b.ended()
-	}
-	return 0, err
-}
-
-func (b *body) ended() error {
-	if b.remaining == 0 {
-		b.whole = true
-	}
-	return nil
-}
-
-func (b *body) readChunked(p []byte) (int, error) {
-	x := b.client.x
-	for {
-		if x.start == x.end {
-			if err := b.refill(); err != nil {
-				return 0, err
-			}
-		}
-		// Not more than fits into p: what is decoded can't be put back.
-		src := x.in[x.start:min(x.end, x.start+len(p))]
-		data, n, err := b.decoder.Next(src)
-		if err != nil {
-			return 0, err
-		}
-		x.start += n
-		copied := copy(p, data)
-		if b.decoder.Done() {
-			b.whole = true
-			if copied == 0 {
-				return 0, io.EOF
-			}
-		}
-		if copied > 0 {
-			return copied, nil
-		}
-	}
-}
-
-// refill reads more bytes into the part of the input buffer that follows the
-// head: the head must stay, the request is still being worked with.
-func (b *body) refill() error {
-	x := b.client.x
-	n, err := b.fromClient(x.roomBehindHead())
-	x.start, x.end = x.headEnd, x.headEnd+n
-	if n > 0 {
-		return nil
-	}
-	return err
-}
-
-// fromClient reads from the connection, not slower than the least rate.
-func (b *body) fromClient(p []byte) (int, error) {
-	c := b.client
-	if b.invite {
-		b.invite = false
-		if err := c.write(continueBytes); err != nil {
-			return 0, err
-		}
-	}
-	earned := time.Duration(min(b.received, 1<<33)) * time.Second / time.Duration(c.settings.bodyRate) // more would overflow
-	allowed := c.settings.bodyGrace + earned - b.waited
-	c.reading.Set(max(min(allowed, c.settings.responseTimeout), 0))
-	before := time.Now()
-	n, err := c.read(p)
-	b.waited += time.Since(before)
-	c.reading.Clear()
-	switch {
-	case n > 0 || err != nil && err != io.EOF && !c.interrupted.Load():
-	case c.interrupted.Load():
-		err = errUnread
-	default:
-		err = errShort
-	}
-	return n, err
-}
-
-var continueBytes = []byte(http1.Continue)
 
 // collect takes in the start of the body, so that a slow sender keeps no vassal
 // waiting; most bodies are whole after it.
@@ -170,8 +71,8 @@ func (b *body) collect() error {
 	for !b.whole && len(b.collected) < collected {
 		if cap(b.collected) == 0 {
 			size := int64(collected)
-			if !b.chunked {
-				size = min(size, b.remaining)
+			if b.announced >= 0 {
+				size = min(size, b.announced)
 			}
 			b.collected = make([]byte, 0, max(size, 4<<10))
 		}
@@ -218,7 +119,7 @@ func (b *body) measure() (int64, error) {
 	for buffer := make([]byte, 32<<10); ; {
 		n, err := b.Read(buffer)
 		b.spooled += int64(n)
-		if b.client.router.spooled.Add(int64(n)) > spoolLimit {
+		if b.x.router.spooled.Add(int64(n)) > spoolLimit {
 			return 0, fmt.Errorf("%w: %d bytes wait there already", errSpool, int64(spoolLimit))
 		}
 		if _, err := file.Write(buffer[:n]); err != nil {
@@ -267,7 +168,7 @@ func (b *body) failed() bool { return b.err != nil && b.err != errUnread }
 func (b *body) discard() {
 	if b.spool != nil {
 		_ = b.spool.Close()
-		b.client.router.spooled.Add(-b.spooled)
+		b.x.router.spooled.Add(-b.spooled)
 		b.spool, b.spooled = nil, 0
 	}
 }

@@ -3,11 +3,8 @@ package router
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"net"
-	"net/netip"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -20,32 +17,24 @@ import (
 	"emperor/router/upstream"
 )
 
-// client is one accepted connection and the goroutine that serves it.
+// client is one accepted connection that speaks HTTP/1, and the goroutine that
+// serves it. It is the downstream of one request after the other.
 type client struct {
-	router   *Router
-	listener *listener
-	conn     net.Conn
-	raw      syscall.RawConn
-	reading  deadline.Deadline // what the client is to send now
-	writing  deadline.Deadline // what it is to take; another goroutine may be reading meanwhile
-	x        *exchange         // nil while idle
-	settings *Settings         // of the request under way
+	router  *Router
+	conn    net.Conn
+	raw     syscall.RawConn
+	peer    peer
+	reading deadline.Deadline // what the client is to send now
+	writing deadline.Deadline // what it is to take; another goroutine may be reading meanwhile
+	x       *exchange         // nil while idle
+	input   bodyReader        // of the request under way
+	framing answerFraming     // of its answer
 
 	closeAfterThis bool                          // this request is the connection's last
-	lost           bool                          // the client takes no more bytes
+	failed         bool                          // the client takes no more bytes
 	interrupted    atomic.Bool                   // reading the rest of a body was given up
-	aborted        atomic.Bool                   // the router closes
+	aborting       atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
-	remote         netip.Addr                    // invalid on a unix socket
-	remoteAddr     []byte                        // REMOTE_ADDR
-	remotePort     []byte                        // REMOTE_PORT
-
-	// What the request under way holds, and what must be given back however it
-	// ends (letGo).
-	site   *site
-	pinned *generation
-	inside bool // of site's gate
-	pooled *upstream.Pooled
 
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.
@@ -61,14 +50,14 @@ func newClient(r *Router, l *listener, conn net.Conn) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{router: r, listener: l, conn: conn, raw: raw}
+	c := &client{router: r, conn: conn, raw: raw}
 	c.try = c.tryRead
-	c.remoteAddr, c.remotePort = []byte("0.0.0.0"), []byte("0")
+	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		peer := tcp.AddrPort()
-		c.remote = peer.Addr().Unmap()
-		c.remoteAddr = c.remote.AppendTo(nil)
-		c.remotePort = strconv.AppendUint(nil, uint64(peer.Port()), 10)
+		from := tcp.AddrPort()
+		c.peer.remote = from.Addr().Unmap()
+		c.peer.remoteAddr = c.peer.remote.AppendTo(nil)
+		c.peer.remotePort = strconv.AppendUint(nil, uint64(from.Port()), 10)
 	}
 	r.sweeper.Add(&c.reading, c.interruptRead)
 	r.sweeper.Add(&c.writing, c.interruptWrite)
@@ -88,9 +77,11 @@ func (c *client) serve() {
 	defer func() {
 		v := recover()
 		if v != nil {
-			c.logPanic(v)
+			c.router.logPanic(v, &c.peer)
 		}
-		c.letGo()
+		if c.x != nil {
+			c.x.letGo()
+		}
 		c.router.sweeper.Remove(&c.reading)
 		c.router.sweeper.Remove(&c.writing)
 		switch {
@@ -118,41 +109,28 @@ func (c *client) serve() {
 	}
 }
 
-// logPanic: a fault of ours costs one connection, not the front.
-func (c *client) logPanic(v any) {
-	c.router.log.Error("internal error while serving a request", slog.Any("panic", v), slog.String("client", string(c.remoteAddr)), slog.String("stack", string(debug.Stack())))
-}
-
-// guard is deferred by the second goroutine of a request: a fault there ends
-// both.
-func (c *client) guard(conn *upstream.Conn) {
-	if v := recover(); v != nil {
-		c.logPanic(v)
-		conn.Abort()
+// serveRequest reads one request and has it answered. It returns whether the
+// connection can carry another.
+func (c *client) serveRequest() bool {
+	x := c.x
+	x.settings = c.router.current()
+	if err := c.readHead(); err != nil {
+		c.refuseHead(err)
+		return false
 	}
-}
-
-// leave says that the request has been sent: what holds the site back need not
-// wait for it any more.
-func (c *client) leave() {
-	if c.inside {
-		c.inside = false
-		c.site.gate.leave()
+	x.headEnd = x.start
+	if x.request.Close || x.request.Minor == 0 || !x.settings.keepAlive || c.router.leaving.Load() {
+		c.closeAfterThis = true
 	}
-}
-
-// letGo gives back what an attempt holds.
-func (c *client) letGo() {
-	c.leave()
-	if c.pinned != nil {
-		c.site.end(c.pinned)
-		c.pinned = nil
+	c.input.expect(c)
+	x.serve(c, &c.peer)
+	if !x.body.whole {
+		// Nobody wanted the rest of the body: the connection can't be used again,
+		// and the client should still get to read the answer.
+		c.closeAfter()
+		c.linger()
 	}
-	c.sending.Store(nil)
-	if c.pooled != nil {
-		c.router.pool.Discard(c.pooled)
-		c.pooled = nil
-	}
+	return !c.closeAfterThis
 }
 
 // resetAtEnd makes the end of the connection look like the failure that it is.
@@ -164,6 +142,10 @@ func (c *client) resetAtEnd() {
 
 // closeAfter makes this request the connection's last.
 func (c *client) closeAfter() { c.closeAfterThis = true }
+
+func (c *client) aborted() bool { return c.aborting.Load() }
+
+func (c *client) lost() bool { return c.failed }
 
 // awaitRequest waits, holding no buffer, until the first bytes of a request are
 // there.
@@ -234,7 +216,7 @@ func (c *client) read(b []byte) (int, error) {
 // write writes all of b, giving up when the client takes nothing for as long as
 // a vassal may be silent.
 func (c *client) write(b []byte) error {
-	c.writing.Set(c.settings.responseTimeout)
+	c.writing.Set(c.x.settings.responseTimeout)
 	defer c.writing.Clear()
 	for {
 		n, err := c.conn.Write(b)
@@ -243,7 +225,7 @@ func (c *client) write(b []byte) error {
 		}
 		b = b[n:]
 		if !errors.Is(err, os.ErrDeadlineExceeded) || c.writeIsOver() {
-			c.lost = true
+			c.failed = true
 			return err
 		}
 		_ = c.conn.SetWriteDeadline(time.Time{})
@@ -267,10 +249,10 @@ func (c *client) spuriousRead(err error) bool {
 }
 
 func (c *client) readIsOver() bool {
-	return c.reading.Expired() || c.interrupted.Load() || c.aborted.Load()
+	return c.reading.Expired() || c.interrupted.Load() || c.aborting.Load()
 }
 
-func (c *client) writeIsOver() bool { return c.writing.Expired() || c.aborted.Load() }
+func (c *client) writeIsOver() bool { return c.writing.Expired() || c.aborting.Load() }
 
 // stopReading makes another goroutine's read return; revive undoes it.
 func (c *client) stopReading() {
@@ -283,21 +265,18 @@ func (c *client) revive() {
 	c.interrupted.Store(false)
 	c.reading.Clear()
 	_ = c.conn.SetReadDeadline(time.Time{})
-	if c.aborted.Load() {
+	if c.aborting.Load() {
 		c.interruptRead()
 	}
 }
 
-// dial connects to a vassal, so that abort can reach it.
-func (c *client) dial(conn *upstream.Conn, to *upstream.Address) error {
+// sends names the vassal's side of the request under way, so that abort can
+// reach it.
+func (c *client) sends(conn *upstream.Conn) {
 	c.sending.Store(conn)
-	if err := conn.Dial(to); err != nil {
-		return err
-	}
-	if c.aborted.Load() {
+	if conn != nil && c.aborting.Load() {
 		conn.Abort()
 	}
-	return nil
 }
 
 // readHead reads until the request head is complete. Its error is an
@@ -307,7 +286,7 @@ func (c *client) readHead() error {
 	x.compact()
 	limited := false
 	for {
-		n, err := x.request.Parse(x.in[x.start:x.end], &c.settings.head)
+		n, err := x.request.Parse(x.in[x.start:x.end], &c.x.settings.head)
 		if err != nil {
 			return err
 		}
@@ -320,11 +299,11 @@ func (c *client) readHead() error {
 		}
 		if !limited {
 			// A total, from the first byte on: a drip does not extend it.
-			c.reading.Set(c.settings.headTimeout)
+			c.reading.Set(c.x.settings.headTimeout)
 			limited = true
 		}
 		if x.end == len(x.in) {
-			x.makeRoom(c.settings.head.Head)
+			x.makeRoom(c.x.settings.head.Head)
 		}
 		got, err := c.read(x.in[x.end:])
 		x.end += got
@@ -403,7 +382,7 @@ const (
 
 // abort ends the connection whatever it is doing.
 func (c *client) abort() {
-	c.aborted.Store(true)
+	c.aborting.Store(true)
 	c.interruptRead()
 	c.interruptWrite()
 	if conn := c.sending.Load(); conn != nil {

@@ -54,7 +54,7 @@ func TestResponses(t *testing.T) {
 		{name: "64 until close, HTTP/1.0", request: get10, vassal: "HTTP/1.1 200 OK\r\n\r\nhello", want: "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello", ends: true, hangUp: true},
 		{name: "nothing until close", request: get11, vassal: "HTTP/1.0 200 OK\r\n\r\n", want: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", hangUp: true},
 		{name: "chunks", request: get11, vassal: "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n005;x=y\r\nhello\r\n1\r\n!\r\n0\r\nT: x\r\n\r\n",
-			want: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"},
+			want: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello!\r\n0\r\n\r\n"},
 		{name: "chunks, HTTP/1.0", request: get10, vassal: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", want: "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello", ends: true},
 		{name: "HEAD with length", request: head11, vassal: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", want: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
 		{name: "HEAD without length", request: head11, vassal: "HTTP/1.1 200 OK\r\n\r\n", want: "HTTP/1.1 200 OK\r\n\r\n"},

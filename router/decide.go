@@ -37,12 +37,12 @@ func (d *destination) speaksUwsgi() bool {
 }
 
 // decide runs the rules. ok is false when the request has been answered here.
-func (c *client) decide(d *destination) (ok bool) {
-	x, s := c.x, c.settings
+func (x *exchange) decide(d *destination) (ok bool) {
+	s := x.settings
 	r := &x.request
 	var err error
 	if x.path, err = r.AppendPath(x.path[:0]); err != nil {
-		c.refuseRequest(400, err.Error())
+		x.refuseRequest(400, err.Error())
 		return false
 	}
 	x.hostPort = x.hostPort[:0]
@@ -52,11 +52,11 @@ func (c *client) decide(d *destination) (ok bool) {
 	x.query = rule.Query{
 		Host: r.Host.Name, HostPort: x.hostPort,
 		Path: x.path, URI: r.Target, QueryString: r.Query,
-		RemoteAddr: c.remoteAddr, Vars: c,
+		RemoteAddr: x.peer.remoteAddr, Vars: x,
 	}
 	s.rules.Match(&x.query, &x.decision)
 	for i := range x.decision.Notes {
-		c.note(&x.decision.Notes[i])
+		x.note(&x.decision.Notes[i])
 	}
 	*d = destination{rule: x.decision.Rule, modifier1: s.modifier1, modifier2: s.modifier2, vars: x.decision.Vars}
 	decision := &x.decision
@@ -68,44 +68,44 @@ func (c *client) decide(d *destination) (ok bool) {
 			d.protocol = protocolHTTP
 			d.host, d.uri = decision.Host, decision.URI
 		}
-		c.modifiers(d, decision)
+		x.modifiers(d, decision)
 		// A rule that names a vassal's socket means that vassal: its own protocol
 		// counts, and it is held and waited for.
-		d.site = c.router.table.at(d.address)
+		d.site = x.router.table.at(d.address)
 		if d.site == nil {
 			d.fixed[0] = target{protocol: d.protocol}
 			d.fixed[0].invalid = d.fixed[0].address.Parse(d.address)
 		}
 	case rule.Vassal:
-		d.site = c.router.table.vassal(decision.Name)
-		c.modifiers(d, decision)
+		d.site = x.router.table.vassal(decision.Name)
+		x.modifiers(d, decision)
 		if d.site == nil {
-			c.answerNoVassal(decision.Name)
+			x.answerNoVassal(decision.Name)
 			return false
 		}
 	case rule.Redirect, rule.Status:
-		c.answerByRule(decision)
+		x.answerByRule(decision)
 		return false
 	case rule.Close:
-		c.closeAfter()
+		x.down.closeAfter()
 		return false
 	case rule.Unsafe:
-		c.refuseRequest(400, decision.Why)
+		x.refuseRequest(400, decision.Why)
 		return false
 	default:
 		if len(s.defaults.targets)+len(s.defaults.fallbacks) == 0 {
-			c.answerNoRule()
+			x.answerNoRule()
 			return false
 		}
-		c.modifiers(d, decision)
+		x.modifiers(d, decision)
 		d.defaults = true
-		d.turn.first = c.router.turn.Add(1)
+		d.turn.first = x.router.turn.Add(1)
 	}
 	return true
 }
 
 // modifiers: http-modifier1/2 beat the rule where they are not zero.
-func (c *client) modifiers(d *destination, decision *rule.Decision) {
+func (x *exchange) modifiers(d *destination, decision *rule.Decision) {
 	if d.modifier1 == 0 {
 		d.modifier1 = decision.Modifier1
 	}
@@ -115,19 +115,19 @@ func (c *client) modifiers(d *destination, decision *rule.Decision) {
 }
 
 // Var answers a rule's question about the request (rule.Vars).
-func (c *client) Var(name string) ([]byte, bool) {
-	r := &c.x.request
+func (x *exchange) Var(name string) ([]byte, bool) {
+	r := &x.request
 	switch name {
 	case "REQUEST_METHOD":
 		return r.Method, true
 	case "SERVER_PROTOCOL":
 		return []byte(protocolName(r.Minor)), true
 	case "SERVER_PORT":
-		return []byte(c.listener.port), true
+		return []byte(x.peer.port), true
 	case "SERVER_NAME":
-		return []byte(c.settings.serverName), true
+		return []byte(x.settings.serverName), true
 	case "REMOTE_PORT":
-		return c.remotePort, true
+		return x.peer.remotePort, true
 	case "HTTP_HOST":
 		return r.HostField, len(r.HostField) > 0
 	}

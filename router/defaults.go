@@ -48,8 +48,8 @@ func (d *defaults) next(t *turn, now time.Time) (*target, int) {
 }
 
 // unreachable notes that target i was tried in vain.
-func (c *client) unreachable(d *destination, i int, err error) {
-	all := &c.settings.defaults
+func (x *exchange) unreachable(d *destination, i int, err error) {
+	all := &x.settings.defaults
 	if i < 0 {
 		return
 	}
@@ -59,7 +59,7 @@ func (c *client) unreachable(d *destination, i int, err error) {
 	d.turn.tried[i] = true
 	now := time.Now()
 	if all.failed[i].Swap(now.Add(all.grace).UnixNano()) < now.UnixNano() && len(all.targets)+len(all.fallbacks) > 1 {
-		c.router.log.Warn("an address of http-to is passed over for a while", slog.String("address", all.targets[i].text),
+		x.router.log.Warn("an address of http-to is passed over for a while", slog.String("address", all.targets[i].text),
 			slog.Any("err", err), slog.Duration("time", all.grace))
 	}
 }

@@ -8,17 +8,20 @@
 //
 // The way of the bytes, one file each:
 //
-//	listener.go   accept
-//	client.go     one connection: idle without buffers, then one request after the other
-//	exchange.go   the working set of one request, borrowed while the connection is busy
-//	decide.go     request head → rule → destination
-//	defaults.go   http-to: whose turn it is
-//	admit.go      a site that is not ready: wait, within limits
-//	forward.go    destination → upstream connection, retry
-//	body.go       the request's body, collected or streamed
-//	respond.go    the response, relayed with exact framing
-//	tunnel.go     upgraded connections
-//	answer.go     answers of our own, and the one log line that explains each
+//	listener.go       accept
+//	client.go         one HTTP/1 connection: idle without buffers, then one request after the other
+//	client_body.go    the request's body, decoded
+//	client_answer.go  the answer, framed
+//	downstream.go     what a request needs of its client, whatever protocol that speaks
+//	exchange.go       the working set and the way of one request
+//	decide.go         request head → rule → destination
+//	defaults.go       http-to: whose turn it is
+//	admit.go          a site that is not ready: wait, within limits
+//	forward.go        destination → upstream connection, retry
+//	body.go           the request's body, collected or streamed
+//	respond.go        the response, relayed
+//	tunnel.go         upgraded connections
+//	answer.go         answers of our own, and the one log line that explains each
 //
 // One goroutine serves a client connection; a request that is only head and
 // small body costs no other. A second one runs while a large body or a tunnel

@@ -25,19 +25,95 @@ type exchange struct {
 	back     []byte // from the vassal: back[first:last] is not consumed yet
 	first    int
 	last     int
-	answer   []byte // to the client: head and what goes with it
+	unsent   []byte // to the client: a head and what goes with it
 	path     []byte // PATH_INFO
 	hostPort []byte
 	scratch  []byte
 
+	router   *Router
+	down     downstream // the client's side of the request
+	peer     *peer
+	settings *Settings // of the request
+
 	request  http1.Request
 	response http1.Response
+	mine     http1.Response // an answer of our own
+	head     answerHead
 	chunks   http1.Chunked // of the response
 	decision rule.Decision
 	query    rule.Query
 	writer   uwsgi.Writer
 	body     body
 	own      *upstream.Conn // for vassals that take one request per connection
+
+	// What the request holds, and what must be given back however it ends (letGo).
+	site   *site
+	pinned *generation
+	inside bool // of site's gate
+	pooled *upstream.Pooled
+}
+
+// serve has the request that stands in x answered: the way of every request,
+// whatever protocol it came by. When it returns, body.whole says whether the
+// client has sent everything.
+func (x *exchange) serve(down downstream, from *peer) {
+	x.down, x.peer = down, from
+	x.router.counters.requests.Add(1)
+	x.router.counters.inFlight.Add(1)
+	defer x.router.counters.inFlight.Add(-1)
+	if !x.settings.trusted.includes(from.remote) {
+		x.dropForeignForwarded()
+	}
+	x.body.expect(x)
+	defer x.body.discard()
+
+	var d destination
+	if x.expectation() && x.decide(&d) {
+		x.forward(&d)
+	}
+	if !x.body.whole {
+		x.down.closeAfter()
+	}
+}
+
+// guard is deferred by the second goroutine of a request: a fault there ends
+// both.
+func (x *exchange) guard(conn *upstream.Conn) {
+	if v := recover(); v != nil {
+		x.router.logPanic(v, x.peer)
+		conn.Abort()
+	}
+}
+
+// leave says that the request has been sent: what holds the site back need not
+// wait for it any more.
+func (x *exchange) leave() {
+	if x.inside {
+		x.inside = false
+		x.site.gate.leave()
+	}
+}
+
+// letGo gives back what an attempt holds.
+func (x *exchange) letGo() {
+	x.leave()
+	if x.pinned != nil {
+		x.site.end(x.pinned)
+		x.pinned = nil
+	}
+	if x.down != nil {
+		x.down.sends(nil)
+	}
+	if x.pooled != nil {
+		x.router.pool.Discard(x.pooled)
+		x.pooled = nil
+	}
+}
+
+// dial connects to a vassal, so that closing the client's connection reaches it.
+func (x *exchange) dial(conn *upstream.Conn, to *upstream.Address) error {
+	x.down.sends(conn)
+	return conn.Dial(to)
 }
 
 // roomBehindHead is the part of in behind the head of the request under way,
@@ -63,10 +139,11 @@ const (
 	keptAlways    = 16  // and when it is over
 )
 
-func newExchange(p *upstream.Poller) *exchange {
+func newExchange(r *Router) *exchange {
 	return &exchange{
-		in:  make([]byte, inSize),
-		own: p.NewConn(),
+		router: r,
+		in:     make([]byte, inSize),
+		own:    r.poller.NewConn(),
 	}
 }
 
@@ -82,8 +159,13 @@ func (x *exchange) prepareBack() {
 // forget drops what refers to the request that was.
 func (x *exchange) forget() {
 	x.start, x.end = 0, 0
+	x.down, x.peer, x.settings, x.site = nil, nil, nil, nil
+	x.head = answerHead{}
 	x.request.Reset()
 	x.response.Reset()
+	if cap(x.unsent) > keptSize {
+		x.unsent = nil
+	}
 	if cap(x.out) > keptSize {
 		x.out = nil
 	}
@@ -95,7 +177,7 @@ func (x *exchange) forget() {
 // exchanges keeps what is not borrowed. (Not a sync.Pool: an exchange has an
 // upstream connection registered elsewhere, which has to be released.)
 type exchanges struct {
-	poller *upstream.Poller
+	router *Router
 
 	mu     sync.Mutex
 	kept   []*exchange // guarded by mu; most recently used last
@@ -140,7 +222,7 @@ func (e *exchanges) borrow() *exchange {
 		return x
 	}
 	e.mu.Unlock()
-	return newExchange(e.poller)
+	return newExchange(e.router)
 }
 
 func (e *exchanges) giveBack(x *exchange) {

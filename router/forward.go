@@ -11,66 +11,28 @@ import (
 	"emperor/router/upstream"
 )
 
-// serveRequest reads one request and answers it. It returns whether the
-// connection can carry another.
-func (c *client) serveRequest() bool {
-	x := c.x
-	c.settings = c.router.current()
-	if err := c.readHead(); err != nil {
-		c.refuseHead(err)
-		return false
-	}
-	x.headEnd = x.start
-	c.router.counters.requests.Add(1)
-	c.router.counters.inFlight.Add(1)
-	defer c.router.counters.inFlight.Add(-1)
-	if x.request.Close || x.request.Minor == 0 || !c.settings.keepAlive || c.router.leaving.Load() {
-		c.closeAfterThis = true
-	}
-	if !c.settings.trusted.includes(c.remote) {
-		c.dropForeignForwarded()
-	}
-	x.body.expect(c)
-	defer x.body.discard()
-
-	var d destination
-	if c.expectation() && c.decide(&d) {
-		c.forward(&d)
-	}
-	if !x.body.whole {
-		// Nobody wanted the rest of the body: the connection can't be used again,
-		// and the client should still get to read the answer.
-		c.closeAfter()
-		c.linger()
-	}
-	return !c.closeAfterThis
-}
-
 // expectation acts on http-manage-expect; false when the request was refused.
-func (c *client) expectation() bool {
-	x := c.x
-	if !x.body.invite || c.settings.manageExpect == 0 {
+func (x *exchange) expectation() bool {
+	if x.settings.manageExpect == 0 || !x.request.Expect100 || !x.request.HasBody() {
 		return true
 	}
-	if limit := c.settings.manageExpect; limit > 1 && x.request.ContentLength > limit {
-		c.refuseExpectation()
+	if limit := x.settings.manageExpect; limit > 1 && x.request.ContentLength > limit {
+		x.refuseExpectation()
 		return false
 	}
-	x.body.invite = false
-	return c.write(continueBytes) == nil
+	return x.down.invite() == nil
 }
 
 // forward brings the request to its destination and the response back.
-func (c *client) forward(d *destination) {
-	x := c.x
+func (x *exchange) forward(d *destination) {
 	if err := x.body.collect(); err != nil {
-		c.refuseBody(err)
+		x.refuseBody(err)
 		return
 	}
-	if x.request.Chunked && !c.settings.chunkedInput && d.speaksUwsgi() {
+	if x.request.Chunked && !x.settings.chunkedInput && d.speaksUwsgi() {
 		// Before a vassal is picked: a slow upload must not hold up its hand-over.
 		if _, err := x.body.measure(); err != nil {
-			c.refuseBody(err)
+			x.refuseBody(err)
 			return
 		}
 	}
@@ -78,15 +40,15 @@ func (c *client) forward(d *destination) {
 	// to tell us something: it restarts, or has moved.
 	patience := time.Now().Add(time.Second)
 	repeated := false
-	to, index, err := c.pick(d)
+	to, index, err := x.pick(d)
 	for {
 		if err != nil {
-			c.answerNotAdmitted(d, err)
+			x.answerNotAdmitted(d, err)
 			return
 		}
-		o := c.attempt(d, to, repeated)
-		g := c.pinned
-		c.letGo()
+		o := x.attempt(d, to, repeated)
+		g := x.pinned
+		x.letGo()
 		switch {
 		case o.err == nil:
 			if d.site != nil {
@@ -94,29 +56,29 @@ func (c *client) forward(d *destination) {
 			}
 			return
 		case o.answered:
-			c.failed(d, to, o.err)
+			x.failed(d, to, o.err)
 			return
-		case c.aborted.Load():
-			c.closeAfter()
+		case x.down.aborted():
+			x.down.closeAfter()
 			return
 		case o.unreachable && d.defaults:
-			c.unreachable(d, index, o.err)
-			if other, i, _ := c.pick(d); other != nil {
+			x.unreachable(d, index, o.err)
+			if other, i, _ := x.pick(d); other != nil {
 				to, index = other, i
 				continue
 			}
 		case o.unreachable && d.site != nil && time.Now().Before(patience):
-			c.awaitChange(d.site, g)
-			to, index, err = c.pick(d)
+			x.awaitChange(d.site, g)
+			to, index, err = x.pick(d)
 			continue
-		case o.sent && !repeated && c.mayRepeat(o.err):
+		case o.sent && !repeated && x.mayRepeat(o.err):
 			repeated = true
 			if d.site != nil {
-				to, index, err = c.pick(d)
+				to, index, err = x.pick(d)
 			}
 			continue
 		}
-		c.answerFailure(d, to, o)
+		x.answerFailure(d, to, o)
 		return
 	}
 }
@@ -124,10 +86,10 @@ func (c *client) forward(d *destination) {
 // pick chooses the socket; for a site it waits until one may be used, and pins
 // the generation. Of http-to it returns the next address and its index, nil when
 // all were tried.
-func (c *client) pick(d *destination) (to *target, index int, err error) {
+func (x *exchange) pick(d *destination) (to *target, index int, err error) {
 	switch {
 	case d.site != nil:
-		g, err := c.admit(d.site)
+		g, err := x.admit(d.site)
 		if err != nil {
 			return nil, -1, err
 		}
@@ -138,14 +100,14 @@ func (c *client) pick(d *destination) (to *target, index int, err error) {
 		}
 		return &g.targets[0], -1, nil
 	case d.defaults:
-		to, index = c.settings.defaults.next(&d.turn, time.Now())
+		to, index = x.settings.defaults.next(&d.turn, time.Now())
 		return to, index, nil
 	}
 	return &d.fixed[0], -1, nil
 }
 
 // awaitChange gives the emperor a moment to say what has become of s.
-func (c *client) awaitChange(s *site, g *generation) {
+func (x *exchange) awaitChange(s *site, g *generation) {
 	s.mu.Lock()
 	changed := s.changed
 	same := s.current.Load() == g
@@ -172,8 +134,7 @@ type outcome struct {
 // mayRepeat: a second attempt is allowed when the method is idempotent, or when
 // there was no body and the vassal closed without reading (DESIGN §3), and the
 // whole body is still there to be sent again.
-func (c *client) mayRepeat(err error) bool {
-	x := c.x
+func (x *exchange) mayRepeat(err error) bool {
 	if x.body.err != nil || x.body.streamed {
 		return false
 	}
@@ -191,15 +152,15 @@ func (c *client) mayRepeat(err error) bool {
 
 // attempt sends the request to one socket and relays the response. What it
 // holds, letGo gives back.
-func (c *client) attempt(d *destination, to *target, repeated bool) outcome {
+func (x *exchange) attempt(d *destination, to *target, repeated bool) outcome {
 	if to.invalid != nil {
 		return outcome{err: to.invalid}
 	}
 	switch to.protocol {
 	case protocolUwsgi:
-		return c.attemptUwsgi(d, to)
+		return x.attemptUwsgi(d, to)
 	case protocolHTTP:
-		return c.attemptHTTP(d, to, repeated)
+		return x.attemptHTTP(d, to, repeated)
 	}
 	return outcome{err: errProtocol}
 }
@@ -207,34 +168,33 @@ func (c *client) attempt(d *destination, to *target, repeated bool) outcome {
 var errProtocol = errors.New("this protocol is not spoken yet")
 
 // attemptUwsgi: one connection, one packet, the response up to its end.
-func (c *client) attemptUwsgi(d *destination, to *target) outcome {
-	x := c.x
-	packet, err := c.uwsgiPacket(d)
+func (x *exchange) attemptUwsgi(d *destination, to *target) outcome {
+	packet, err := x.uwsgiPacket(d)
 	if err != nil {
 		return outcome{err: err}
 	}
 	conn := x.own
 	defer conn.Close()
-	conn.Deadline.Set(c.settings.connectTimeout)
-	if err := c.dial(conn, &to.address); err != nil {
+	conn.Deadline.Set(x.settings.connectTimeout)
+	if err := x.dial(conn, &to.address); err != nil {
 		return outcome{err: err, unreachable: true}
 	}
-	return c.converse(conn, packet, x.request.Chunked && c.settings.chunkedInput)
+	return x.converse(conn, packet, x.request.Chunked && x.settings.chunkedInput)
 }
 
 // converse sends what is ready to be sent and then the rest of the body, if
 // there is any, and relays the response.
-func (c *client) converse(conn *upstream.Conn, ready []byte, chunked bool) outcome {
-	rest := c.x.body.rest()
-	conn.Deadline.Set(c.settings.responseTimeout)
+func (x *exchange) converse(conn *upstream.Conn, ready []byte, chunked bool) outcome {
+	rest := x.body.rest()
+	conn.Deadline.Set(x.settings.responseTimeout)
 	_, err := conn.Write(ready)
-	c.leave()
+	x.leave()
 	if err == nil && rest != nil {
-		return c.relayBoth(conn, rest, chunked)
+		return x.relayBoth(conn, rest, chunked)
 	}
 	// After an error too: it may have answered without reading everything. If it
 	// has not, the error stands.
-	o := c.relay(conn, nil)
+	o := x.relay(conn, nil)
 	if err != nil && o.err != nil && !o.answered {
 		o.err = err
 	}
@@ -243,14 +203,14 @@ func (c *client) converse(conn *upstream.Conn, ready []byte, chunked bool) outco
 
 // relayBoth sends the rest of the body while the response is read: a vassal may
 // answer before it has read everything.
-func (c *client) relayBoth(conn *upstream.Conn, rest io.Reader, chunked bool) outcome {
+func (x *exchange) relayBoth(conn *upstream.Conn, rest io.Reader, chunked bool) outcome {
 	if err := conn.Share(); err != nil {
 		return outcome{err: err, sent: true}
 	}
-	s := &sender{client: c, conn: conn, from: rest, chunked: chunked}
+	s := &sender{x: x, conn: conn, from: rest, chunked: chunked}
 	s.running.Go(s.run)
 	defer s.stop() // also when relaying panics: the sender must not outlive the request
-	o := c.relay(conn, s)
+	o := x.relay(conn, s)
 	// The response is complete, or there will be none: whatever the client still
 	// sends, the vassal does not want it.
 	s.stop()
@@ -258,14 +218,14 @@ func (c *client) relayBoth(conn *upstream.Conn, rest io.Reader, chunked bool) ou
 		return outcome{err: s.failure, sent: true}
 	}
 	if !s.complete && o.err == nil {
-		c.x.response.Close = true // the connection still waits for the rest
+		x.response.Close = true // the connection still waits for the rest
 	}
 	return o
 }
 
 // sender copies the rest of a request body to a vassal.
 type sender struct {
-	client   *client
+	x        *exchange
 	conn     *upstream.Conn
 	from     io.Reader
 	chunked  bool
@@ -280,30 +240,30 @@ type sender struct {
 }
 
 func (s *sender) run() {
-	defer s.client.guard(s.conn)
+	defer s.x.guard(s.conn)
 	err := s.copy(make([]byte, 32<<10))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = true
 	s.complete = err == nil
-	if err != nil && !s.stopped && s.client.x.body.err != nil {
-		s.failure = s.client.x.body.err
+	if err != nil && !s.stopped && s.x.body.err != nil {
+		s.failure = s.x.body.err
 		s.conn.Abort()
 	}
 }
 
 func (s *sender) copy(buffer []byte) error {
-	wait := s.client.settings.responseTimeout
+	wait := s.x.settings.responseTimeout
 	for {
-		n, err := s.from.Read(buffer[chunkRoom : len(buffer)-2])
-		if s.client.x.body.whole {
+		n, err := s.from.Read(buffer[bodyRoom : len(buffer)-bodyRoom])
+		if s.x.body.whole {
 			s.read.Store(true)
 		}
 		s.conn.Deadline.Set(wait)
 		if n > 0 {
-			piece := buffer[chunkRoom : chunkRoom+n]
+			piece := buffer[bodyRoom : bodyRoom+n]
 			if s.chunked {
-				piece = frameChunk(buffer, n)
+				piece = frameChunk(buffer, bodyRoom, bodyRoom+n)
 			}
 			if _, err := s.conn.Write(piece); err != nil {
 				return err
@@ -333,11 +293,11 @@ func (s *sender) stop() {
 	s.mu.Unlock()
 	if running {
 		s.conn.Abort()
-		s.client.stopReading()
+		s.x.down.stopReading()
 	}
 	s.running.Wait()
 	if running {
-		s.client.revive()
+		s.x.down.revive()
 		if s.complete {
 			// It was just about to end by itself, so nothing is wrong with the connection.
 			s.conn.Resume()

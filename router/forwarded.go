@@ -15,8 +15,8 @@ var forwardedKinds = http1.KindsOf(http1.XForwardedFor, http1.XForwardedProto, h
 
 // dropForeignForwarded marks the X-Forwarded-* fields of a peer we do not trust
 // as not to be passed on. Those that have a replacement are written anew.
-func (c *client) dropForeignForwarded() {
-	fields := c.x.request.Fields
+func (x *exchange) dropForeignForwarded() {
+	fields := x.request.Fields
 	for i := range fields {
 		f := &fields[i]
 		if f.Kind == http1.Other && len(f.Name) > len(forwardedPrefix) && bytes.EqualFold(f.Name[:len(forwardedPrefix)], forwardedPrefix) {
@@ -28,35 +28,34 @@ func (c *client) dropForeignForwarded() {
 var forwardedPrefix = []byte("X-Forwarded-")
 
 // forwardedValue says what becomes of field f. keep false leaves it out.
-func (c *client) forwardedValue(f *http1.Field, trusted bool) (value []byte, keep bool) {
+func (x *exchange) forwardedValue(f *http1.Field, trusted bool) (value []byte, keep bool) {
 	switch {
 	case trusted && f.Kind != http1.XForwardedFor:
 		return f.Value, true
 	case trusted:
 		// Several such fields make one list, and we are appended once, at its end.
-		x := c.x
-		if f != x.lastForwardedFor() || !c.remote.IsValid() {
+		if f != x.lastForwardedFor() || !x.peer.remote.IsValid() {
 			return f.Value, true
 		}
 		x.scratch = x.scratch[:0]
 		if len(f.Value) > 0 {
 			x.scratch = append(append(x.scratch, f.Value...), ", "...)
 		}
-		x.scratch = append(x.scratch, c.remoteAddr...)
+		x.scratch = append(x.scratch, x.peer.remoteAddr...)
 		return x.scratch, true
 	}
 	switch f.Kind {
 	case http1.XForwardedFor:
-		return c.remoteAddr, f == c.x.lastForwardedFor()
+		return x.peer.remoteAddr, f == x.lastForwardedFor()
 	case http1.XForwardedProto:
-		return []byte(c.scheme()), f == c.x.lastOf(http1.XForwardedProto)
+		return []byte(x.scheme()), f == x.lastOf(http1.XForwardedProto)
 	case http1.XForwardedPort:
-		return []byte(c.listener.port), f == c.x.lastOf(http1.XForwardedPort)
+		return []byte(x.peer.port), f == x.lastOf(http1.XForwardedPort)
 	}
 	return nil, false
 }
 
-func (c *client) scheme() string { return "http" }
+func (x *exchange) scheme() string { return "http" }
 
 func (x *exchange) lastForwardedFor() *http1.Field { return x.lastOf(http1.XForwardedFor) }
 
@@ -72,8 +71,7 @@ func (x *exchange) lastOf(kind http1.Kind) *http1.Field {
 
 // appendForwarded appends the X-Forwarded-* lines for a vassal that speaks HTTP
 // and so sees nothing of the client but what we tell it.
-func (c *client) appendForwarded(dst []byte, trusted bool) []byte {
-	x := c.x
+func (x *exchange) appendForwarded(dst []byte, trusted bool) []byte {
 	dst = append(dst, "X-Forwarded-For: "...)
 	separator := ""
 	if trusted {
@@ -86,14 +84,14 @@ func (c *client) appendForwarded(dst []byte, trusted bool) []byte {
 	}
 	// The peer of a unix socket has no address. Where a proxy told us the
 	// visitor's, 0.0.0.0 behind it would only hide that.
-	if c.remote.IsValid() || separator == "" {
-		dst = append(append(dst, separator...), c.remoteAddr...)
+	if x.peer.remote.IsValid() || separator == "" {
+		dst = append(append(dst, separator...), x.peer.remoteAddr...)
 	}
 	dst = append(dst, "\r\n"...)
 	if proto := x.lastOf(http1.XForwardedProto); trusted && proto != nil {
 		dst = append(append(append(dst, "X-Forwarded-Proto: "...), proto.Value...), "\r\n"...)
 	} else {
-		dst = append(append(append(dst, "X-Forwarded-Proto: "...), c.scheme()...), "\r\n"...)
+		dst = append(append(append(dst, "X-Forwarded-Proto: "...), x.scheme()...), "\r\n"...)
 	}
 	if trusted {
 		for _, kind := range [...]http1.Kind{http1.XForwardedPort, http1.XForwardedHost, http1.XForwardedSSL, http1.Forwarded} {

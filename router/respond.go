@@ -19,25 +19,12 @@ var errEmpty = fmt.Errorf("the connection was closed without a response: %w", io
 // errTruncated: the response ended before its announced end.
 var errTruncated = errors.New("the response ended before its announced end")
 
-const chunkRoom = http1.ChunkHeaderSize
-
-var lastChunk = []byte(http1.LastChunk)
-
-// frameChunk makes a chunk of the n bytes that stand in buffer behind chunkRoom
-// bytes and before at least two, without moving them.
-func frameChunk(buffer []byte, n int) []byte {
-	start := http1.PutChunkHeader(buffer[:chunkRoom], n)
-	end := chunkRoom + n
-	buffer[end], buffer[end+1] = '\r', '\n'
-	return buffer[start : end+2]
-}
-
 // relay reads the response and gives it to the client with exact framing. body
 // is the sender of a request body that is still under way, nil when none is.
-func (c *client) relay(conn *upstream.Conn, body *sender) outcome {
-	c.x.prepareBack()
+func (x *exchange) relay(conn *upstream.Conn, body *sender) outcome {
+	x.prepareBack()
 	for range mostInterim {
-		if o, final := c.relayHead(conn, body); final {
+		if o, final := x.relayHead(conn, body); final {
 			return o
 		}
 	}
@@ -50,9 +37,8 @@ const mostInterim = 100
 
 // relayHead reads one head, interim or final; with a final one the whole
 // response is relayed and final is true.
-func (c *client) relayHead(conn *upstream.Conn, body *sender) (o outcome, final bool) {
-	x := c.x
-	head, err := c.readResponseHead(conn)
+func (x *exchange) relayHead(conn *upstream.Conn, body *sender) (o outcome, final bool) {
+	head, err := x.readResponseHead(conn)
 	if err != nil {
 		return outcome{err: err, sent: true}, true
 	}
@@ -61,9 +47,8 @@ func (c *client) relayHead(conn *upstream.Conn, body *sender) (o outcome, final 
 	if r.Status < 200 && r.Status != 101 {
 		// 100 is between the vassal and us: the client was answered when its body
 		// was wanted. Other interim answers (103) are the client's, if it knows them.
-		if r.Status != 100 && x.request.Minor > 0 {
-			x.answer = (&http1.ResponseHead{ContentLength: -1}).Append(x.answer[:0], r)
-			if err := c.write(x.answer); err != nil {
+		if r.Status != 100 {
+			if err := x.down.interim(r); err != nil {
 				return outcome{err: err, sent: true, answered: true}, true
 			}
 		}
@@ -72,18 +57,17 @@ func (c *client) relayHead(conn *upstream.Conn, body *sender) (o outcome, final 
 	if body == nil && !x.body.whole || body != nil && !body.read.Load() {
 		// A response before the end of the request body: it is delivered, but the
 		// client has an unknown number of bytes to go and its connection ends with it.
-		c.closeAfter()
+		x.down.closeAfter()
 	}
 	if r.Framing == http1.Tunnel {
-		return c.relayTunnel(conn), true
+		return x.relayTunnel(conn), true
 	}
-	return c.relayResponse(conn), true
+	return x.relayResponse(conn), true
 }
 
 // readResponseHead fills x.back until it starts (at x.first) with a whole head
 // and returns its length.
-func (c *client) readResponseHead(conn *upstream.Conn) (int, error) {
-	x := c.x
+func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 	head := isHead(x.request.Method)
 	for {
 		if x.first < x.last {
@@ -111,7 +95,7 @@ func (c *client) readResponseHead(conn *upstream.Conn) (int, error) {
 		x.last += n
 		switch {
 		case err == nil:
-			conn.Deadline.Set(c.settings.responseTimeout) // a slow vassal is not a silent one
+			conn.Deadline.Set(x.settings.responseTimeout) // a slow vassal is not a silent one
 		case errors.Is(err, upstream.ErrTimeout) || errors.Is(err, upstream.ErrAborted):
 			return 0, err
 		case x.first < x.last:
@@ -130,84 +114,65 @@ var responseLimits = http1.Limits{Head: backSize, Fields: 500}
 
 // relayResponse relays a response whose head is parsed and whose body, as far as
 // it came with the head, is x.back[x.first:x.last].
-func (c *client) relayResponse(conn *upstream.Conn) outcome {
-	x := c.x
+func (x *exchange) relayResponse(conn *upstream.Conn) outcome {
 	r := &x.response
-	head := http1.ResponseHead{ContentLength: -1}
-	chunk := false
+	x.head = answerHead{response: r, length: -1}
 	switch r.Framing {
 	case http1.NoBody:
+		x.head.noBody = true
 		if r.Status != 204 { // RFC 9110 §8.6: no length there; HEAD and 304 say what a GET would get
-			head.ContentLength = r.ContentLength
+			x.head.length = r.ContentLength
 		}
 	case http1.Length:
-		head.ContentLength = r.ContentLength
-	case http1.InChunks, http1.UntilClose:
-		// HTTP/1.0 has no chunks: the end of the connection ends the body.
-		chunk = x.request.Minor > 0 && c.settings.chunked
-		head.Chunked = chunk
-		if !chunk {
-			c.closeAfter()
-		}
+		x.head.length = r.ContentLength
 	}
-	if c.router.leaving.Load() {
-		c.closeAfter() // since the request came: it is told now
-	}
-	head.Close = c.closeAfterThis
-	x.answer = head.Append(x.answer[:0], r)
+	x.down.begin(&x.head)
 
 	var err error
 	switch r.Framing {
 	case http1.NoBody:
-		err = c.write(x.answer)
+		err = x.down.end(x.back, 0, 0)
 	case http1.Length:
-		err = c.relayLength(conn, r.ContentLength)
+		err = x.relayLength(conn, r.ContentLength)
 	case http1.InChunks:
-		err = c.relayChunks(conn, chunk)
+		err = x.relayChunks(conn)
 	case http1.UntilClose:
-		err = c.relayUntilClose(conn, chunk)
+		err = x.relayUntilClose(conn)
 	}
 	if err != nil {
-		c.closeAfter()
-		if !chunk && r.Framing != http1.Length {
-			c.resetAtEnd() // the end of the connection is the end of the body: it must not look like one
-		}
+		x.down.cut()
 	}
 	return outcome{err: err, sent: true, answered: true}
 }
 
 // fill reads more of the response into x.back, which is consumed.
-func (c *client) fill(conn *upstream.Conn, room int) error {
-	x := c.x
-	conn.Deadline.Set(c.settings.responseTimeout)
-	n, err := conn.Read(x.back[room : len(x.back)-2])
-	x.first, x.last = room, room+n
+func (x *exchange) fill(conn *upstream.Conn) error {
+	conn.Deadline.Set(x.settings.responseTimeout)
+	n, err := conn.Read(x.back[bodyRoom : len(x.back)-bodyRoom])
+	x.first, x.last = bodyRoom, bodyRoom+n
 	if n > 0 {
 		return nil
 	}
 	return err
 }
 
-// relayLength relays exactly length bytes, the first of them together with the
-// head.
-func (c *client) relayLength(conn *upstream.Conn, length int64) error {
-	x := c.x
-	piece := x.back[x.first:min(int64(x.last), int64(x.first)+length)]
-	if err := c.writeWithHead(piece); err != nil {
-		return err
-	}
-	x.first += len(piece)
-	for length -= int64(len(piece)); length > 0; length -= int64(len(piece)) {
-		if err := c.fill(conn, 0); err != nil {
-			return truncated(err)
+// relayLength relays exactly length bytes.
+func (x *exchange) relayLength(conn *upstream.Conn, length int64) error {
+	for {
+		n := int(min(int64(x.last-x.first), length))
+		from := x.first
+		x.first += n
+		if length -= int64(n); length == 0 {
+			return x.down.end(x.back, from, from+n)
 		}
-		piece = x.back[:min(int64(x.last), length)]
-		x.first = len(piece)
-		if err := c.write(piece); err != nil {
+		// The head, too, is sent before there is more to send with it.
+		if err := x.down.body(x.back, from, from+n); err != nil {
 			return err
 		}
+		if err := x.fill(conn); err != nil {
+			return truncated(err)
+		}
 	}
-	return nil
 }
 
 func truncated(err error) error {
@@ -217,36 +182,13 @@ func truncated(err error) error {
 	return err
 }
 
-// writeWithHead sends the head and the first piece of the body in one go.
-func (c *client) writeWithHead(piece []byte) error {
-	x := c.x
-	if len(piece) <= 8<<10 {
-		x.answer = append(x.answer, piece...)
-		return c.write(x.answer)
-	}
-	if err := c.write(x.answer); err != nil {
-		return err
-	}
-	return c.write(piece)
-}
-
 // relayUntilClose relays what comes until the vassal closes.
-func (c *client) relayUntilClose(conn *upstream.Conn, chunk bool) error {
-	x := c.x
-	if n := x.last - x.first; n > 0 {
-		if chunk {
-			x.answer = http1.AppendChunkHeader(x.answer, n)
-			x.answer = append(x.answer, x.back[x.first:x.last]...)
-			x.answer = append(x.answer, '\r', '\n')
-		} else {
-			x.answer = append(x.answer, x.back[x.first:x.last]...)
-		}
-	}
-	if err := c.write(x.answer); err != nil {
-		return err
-	}
+func (x *exchange) relayUntilClose(conn *upstream.Conn) error {
 	for {
-		err := c.fill(conn, chunkRoom)
+		if err := x.down.body(x.back, x.first, x.last); err != nil {
+			return err
+		}
+		err := x.fill(conn)
 		if errors.Is(err, syscall.ECONNRESET) && x.request.HasBody() {
 			// A vassal that closes without having read the whole request resets the
 			// connection (uWSGI does, when an app leaves its input alone). That is how
@@ -254,63 +196,39 @@ func (c *client) relayUntilClose(conn *upstream.Conn, chunk bool) error {
 			err = io.EOF
 		}
 		if err == io.EOF {
-			if chunk {
-				return c.write(lastChunk)
-			}
-			return nil
+			return x.down.end(x.back, 0, 0)
 		}
 		if err != nil {
-			return err
-		}
-		piece := x.back[x.first:x.last]
-		if chunk {
-			piece = frameChunk(x.back, len(piece))
-		}
-		if err := c.write(piece); err != nil {
 			return err
 		}
 	}
 }
 
-// relayChunks decodes a chunked response and chunks it anew, in the pieces in
-// which it came: nothing is held back, and what the client gets is well-formed
-// whatever the vassal's chunks looked like.
-func (c *client) relayChunks(conn *upstream.Conn, chunk bool) error {
-	x := c.x
+// relayChunks decodes a chunked response, in place, and passes it on in the
+// pieces in which it came: nothing is held back, and what the client gets is
+// well-formed whatever the vassal's chunks looked like.
+func (x *exchange) relayChunks(conn *upstream.Conn) error {
 	x.chunks.Reset()
 	for {
-		for x.first < x.last {
+		from, to := x.first, x.first // decoded, before what is not
+		for x.first < x.last && !x.chunks.Done() {
 			data, n, err := x.chunks.Next(x.back[x.first:x.last])
 			if err != nil {
 				return fmt.Errorf("%w: %w", errGarbage, err)
 			}
 			x.first += n
-			if len(data) > 0 {
-				if chunk {
-					x.answer = http1.AppendChunkHeader(x.answer, len(data))
-					x.answer = append(x.answer, data...)
-					x.answer = append(x.answer, '\r', '\n')
-				} else {
-					x.answer = append(x.answer, data...)
-				}
-			}
-			if x.chunks.Done() {
-				if chunk {
-					x.answer = append(x.answer, lastChunk...)
-				}
-				return c.write(x.answer)
-			}
+			to += copy(x.back[to:], data)
 			if n == 0 {
 				break
 			}
 		}
-		if len(x.answer) > 0 {
-			if err := c.write(x.answer); err != nil {
-				return err
-			}
-			x.answer = x.answer[:0]
+		if x.chunks.Done() {
+			return x.down.end(x.back, from, to)
 		}
-		if err := c.fill(conn, 0); err != nil {
+		if err := x.down.body(x.back, from, to); err != nil {
+			return err
+		}
+		if err := x.fill(conn); err != nil {
 			return truncated(err)
 		}
 	}

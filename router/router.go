@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		return nil, err
 	}
 	r.pool = upstream.NewPool(r.poller, now)
-	r.exchanges.poller = r.poller
+	r.exchanges.router = r
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })
@@ -169,6 +170,11 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 		}()
 		c.serve()
 	})
+}
+
+// logPanic: a fault of ours costs one connection, not the front.
+func (r *Router) logPanic(v any, from *peer) {
+	r.log.Error("internal error while serving a request", slog.Any("panic", v), slog.String("client", string(from.remoteAddr)), slog.String("stack", string(debug.Stack())))
 }
 
 // idleTime is how long a connection may wait for its next request now.

@@ -9,31 +9,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"emperor/router/http1"
 	"emperor/router/upstream"
 )
 
 // relayTunnel delivers a 101 and then carries bytes both ways until either side
 // ends or both are silent for too long.
-func (c *client) relayTunnel(conn *upstream.Conn) outcome {
-	x := c.x
-	if c.upgrade() == nil {
+func (x *exchange) relayTunnel(conn *upstream.Conn) outcome {
+	if x.upgrade() == nil {
 		return outcome{err: fmt.Errorf("%w to this request: it switches protocols, which nobody asked for", errGarbage), sent: true}
 	}
-	c.closeAfter()
-	head := http1.ResponseHead{ContentLength: -1, Upgrade: x.response.Upgrade}
-	x.answer = head.Append(x.answer[:0], &x.response)
-	if err := c.writeWithHead(x.back[x.first:x.last]); err != nil {
+	x.head = answerHead{response: &x.response, length: -1, noBody: true}
+	if err := x.down.tunnel(&x.head, x.back[x.first:x.last]); err != nil {
 		return outcome{err: err, sent: true, answered: true}
 	}
 	if err := conn.Share(); err != nil {
 		return outcome{err: err, sent: true, answered: true}
 	}
-	c.router.counters.tunnels.Add(1)
-	defer c.router.counters.tunnels.Add(-1)
+	x.router.counters.tunnels.Add(1)
+	defer x.router.counters.tunnels.Add(-1)
 
-	c.reading.Clear()
-	t := &tunnel{client: c, conn: conn}
+	t := &tunnel{x: x, conn: conn}
 	t.alive()
 	t.running.Go(t.up)
 	defer t.stop() // also when down panics: up must not outlive the request
@@ -44,9 +39,9 @@ func (c *client) relayTunnel(conn *upstream.Conn) outcome {
 // not or may not. HTTP/2 and TLS are not let through: requests inside of them
 // would pass by the rules. Nor is an offer beside a body, which would have to be
 // sent to its end first.
-func (c *client) upgrade() []byte {
-	r := &c.x.request
-	if !c.settings.websockets || r.HasBody() || len(r.Upgrade) == 0 {
+func (x *exchange) upgrade() []byte {
+	r := &x.request
+	if !x.settings.websockets || r.HasBody() || len(r.Upgrade) == 0 {
 		return nil
 	}
 	for _, b := range r.Upgrade {
@@ -64,7 +59,7 @@ func (c *client) upgrade() []byte {
 
 // tunnel is an upgraded connection: one goroutine each way.
 type tunnel struct {
-	client  *client
+	x       *exchange
 	conn    *upstream.Conn
 	ended   atomic.Bool // the client has sent its last byte
 	running sync.WaitGroup
@@ -73,9 +68,9 @@ type tunnel struct {
 // stop ends the way up and waits for it.
 func (t *tunnel) stop() {
 	t.conn.Abort()
-	t.client.stopReading()
+	t.x.down.stopReading()
 	t.running.Wait()
-	t.client.revive()
+	t.x.down.revive()
 }
 
 // tunnelGrace is how long a vassal may take to end after its client has.
@@ -88,46 +83,40 @@ func (t *tunnel) alive() {
 		t.conn.Deadline.Set(tunnelGrace)
 		return
 	}
-	t.conn.Deadline.Set(t.client.settings.tunnelTimeout)
+	t.conn.Deadline.Set(t.x.settings.tunnelTimeout)
 }
 
 // up carries the client's bytes. When the client has sent its last, the vassal
 // is told (half-close) and may finish.
 func (t *tunnel) up() {
-	c, x := t.client, t.client.x
-	defer c.guard(t.conn)
-	for {
-		if x.start == x.end {
-			// Behind the head, which the log may still need.
-			n, err := c.read(x.roomBehindHead())
-			x.start, x.end = x.headEnd, x.headEnd+n
-			if n == 0 {
-				if err == nil || err == io.EOF {
-					t.ended.Store(true)
-					t.alive()
-					_ = t.conn.CloseWrite()
-				} else {
-					t.conn.Abort()
-				}
-				return
+	defer t.x.guard(t.conn)
+	for buffer := make([]byte, 16<<10); ; {
+		n, err := t.x.down.readTunnel(buffer)
+		if n == 0 {
+			if err == nil || err == io.EOF {
+				t.ended.Store(true)
+				t.alive()
+				_ = t.conn.CloseWrite()
+			} else {
+				t.conn.Abort()
 			}
-		}
-		t.alive()
-		if _, err := t.conn.Write(x.in[x.start:x.end]); err != nil {
 			return
 		}
-		x.start = x.end
+		t.alive()
+		if _, err := t.conn.Write(buffer[:n]); err != nil {
+			return
+		}
 	}
 }
 
 // down carries the vassal's bytes until it ends.
 func (t *tunnel) down() error {
-	x := t.client.x
+	x := t.x
 	for {
 		n, err := t.conn.Read(x.back)
 		if n > 0 {
 			t.alive()
-			if err := t.client.write(x.back[:n]); err != nil {
+			if err := x.down.writeTunnel(x.back[:n]); err != nil {
 				return err
 			}
 		}

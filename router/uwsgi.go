@@ -10,8 +10,8 @@ import (
 
 // uwsgiPacket builds the packet for the request, with the collected part of the
 // body behind it, in x.out.
-func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
-	x, s := c.x, c.settings
+func (x *exchange) uwsgiPacket(d *destination) ([]byte, error) {
+	s := x.settings
 	r := &x.request
 	length := r.ContentLength
 	inChunks := r.Chunked && s.chunkedInput
@@ -27,22 +27,22 @@ func (c *client) uwsgiPacket(d *destination) ([]byte, error) {
 	head := uwsgi.Request{
 		Method: r.Method, PathInfo: x.path, URI: r.Target, Query: r.Query,
 		Protocol:   protocolName(r.Minor),
-		ServerName: s.serverName, ServerPort: c.listener.port,
-		RemoteAddr: c.remoteAddr, RemotePort: c.remotePort,
+		ServerName: s.serverName, ServerPort: x.peer.port,
+		RemoteAddr: x.peer.remoteAddr, RemotePort: x.peer.remotePort,
 	}
 	if s.hostAsName {
 		head.ServerName = string(r.HostField)
 	}
 	w.Request(&head)
-	upgrade := c.upgrade() != nil
-	trusted := s.trusted.includes(c.remote)
+	upgrade := x.upgrade() != nil
+	trusted := s.trusted.includes(x.peer.remote)
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch {
 		case f.Kind == http1.ContentLength:
 			// Written below, once, from what is really sent.
 		case forwardedKinds.Has(f.Kind):
-			if value, keep := c.forwardedValue(f, trusted); keep {
+			if value, keep := x.forwardedValue(f, trusted); keep {
 				w.Header(f.Name, value)
 			}
 		case f.EndToEnd():
