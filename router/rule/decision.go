@@ -76,7 +76,7 @@ type Decision struct {
 	Why        string // Unsafe: what was refused, for the log
 
 	Root        int    // Static, File: number of a [Root]
-	Path        []byte // Static, File: below its Dir; "." for Dir itself
+	Path        []byte // Static, File: below its Dir, see Files; ends with a slash where the client's path does
 	ContentType []byte // File: nil = none was given
 	GuessType   bool   // File: by name
 
@@ -122,8 +122,15 @@ type RequestEdits struct {
 
 // ResponseEdits are what rules want changed of the response.
 type ResponseEdits struct {
-	// Headers are changes of the head, to be made in order.
+	// Headers are changes of the head. Removals concern the fields that the response
+	// came with, never those that a rule adds, whichever was written first, as in
+	// uWSGI: make all removals, and then all additions in order.
 	Headers []HeaderEdit
+	// Reset: of all fields that the response came with, none stays but those about
+	// its framing, and its status is Code with Reason ("clearheaders:").
+	Reset  bool
+	Code   int
+	Reason string
 	// Gzip: compress the body, if the client takes it. Chunked: send the body in
 	// chunks, if the client takes them.
 	Gzip, Chunked bool
@@ -131,23 +138,12 @@ type ResponseEdits struct {
 	Close bool
 }
 
-// HeaderAction is one kind of change of a response's head.
-type HeaderAction uint8
-
-const (
-	AddHeader    HeaderAction = iota // add a field Name with Value, beside others of that name
-	RemoveHeader                     // drop all fields of that Name
-	ResetHeaders                     // drop all fields and answer Code with Reason
-)
-
 // HeaderEdit is one change of a response's head. Framing is never touched by it:
-// rules can not name Content-Length or Transfer-Encoding.
+// rules can not name Content-Length, Transfer-Encoding and their kind.
 type HeaderEdit struct {
-	Action HeaderAction
-	Name   string
-	Value  []byte // AddHeader: no control characters
-	Code   int    // ResetHeaders
-	Reason string // ResetHeaders
+	Remove bool   // drop all fields called Name, in any case; else add one
+	Name   string // as the rule spells it
+	Value  []byte // no control characters
 }
 
 // Note is a line that a rule wants in the log. Control bytes are already escaped.

@@ -48,9 +48,10 @@ type Vars interface {
 }
 
 // Files answers what conditions (isfile:, exists:, …) and the -next actions ask
-// about files. root is the number of a [Root]; name is a path below its Dir,
-// without "." and ".." in it, or "." for Dir itself. name may have been chosen by
-// a client: the answer must not follow a symbolic link out of the root.
+// about files. root is the number of a [Root]. name is a path below its Dir: no
+// slash at its beginning, no "." and ".." in it, empty for Dir itself. name may
+// have been chosen by a client: the answer must not follow a symbolic link out of
+// the root.
 type Files interface {
 	Is(kind FileKind, root int, name []byte) bool
 	// ModTime is when the file was last changed; ok is false when there is none.
@@ -69,12 +70,22 @@ const (
 	Readable                   // of the -next actions: a regular file that can be opened
 )
 
-// Passwords checks a password against an htpasswd file, see basicauth.
+// Passwords checks passwords against htpasswd files, see basicauth.
 type Passwords interface {
-	// Check reports whether the file of that [Root] lists user with password. It is
-	// called with what a client sent, and may take its time.
-	Check(root int, user, password []byte) bool
+	// Check finds the user whose password the value of an Authorization field (empty:
+	// there is none) carries, in the file of that [Root]. user stays valid while the
+	// rules run. It is called with what a client sent, and may take its time.
+	Check(root int, authorization []byte) (user string, verdict Verdict)
 }
+
+// Verdict is what became of a password.
+type Verdict uint8
+
+const (
+	Denied   Verdict = iota // none was sent, or not the right one: 401
+	Accepted                // user is who it is
+	Busy                    // it can not be checked at the moment: 503
+)
 
 // Types knows media types: "text/html" for a name that ends in ".html", "" for
 // what it does not know. For ${mime[…]}.
