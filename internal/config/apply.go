@@ -43,7 +43,7 @@ func (l *loader) applyEntry(out []Value, e *entry, nesting int) []Value {
 		l.fail(e.pos, e.key, "the option declared at %s stands for itself", custom.pos)
 		return out
 	}
-	for _, child := range custom.instantiate(e) {
+	for _, child := range l.instantiate(custom, e) {
 		if act := immediate[child.key]; act != nil {
 			act(l, child)
 			continue
@@ -55,7 +55,7 @@ func (l *loader) applyEntry(out []Value, e *entry, nesting int) []Value {
 
 // value finishes a line: canonical name and validation.
 func (l *loader) value(e *entry, o Option, known bool) Value {
-	v := Value{Key: e.key, Value: e.value, HasValue: e.has, Pos: e.pos, Unknown: e.unknown, Extended: e.extended}
+	v := Value{Key: e.key, Value: e.value, HasValue: e.has, Pos: e.pos, Unknown: e.unknown, Extended: e.extended, Author: e.by}
 	l.checkLiteral(e)
 	if !known {
 		return v

@@ -22,6 +22,8 @@ type Value struct {
 	// Extended marks a value that uses an extension of ours ($(NAME:-default)); a
 	// real uWSGI 2.0 reads the same line differently.
 	Extended bool
+	// Author is whose line it is, for whoever opens a file that it names.
+	Author Author
 }
 
 // Config is what a configuration comes to: its effective lines in the order in

@@ -9,6 +9,7 @@ import (
 type customOption struct {
 	template string
 	pos      Pos
+	by       Author
 }
 
 // maxArguments is how many words a declared option can have.
@@ -26,12 +27,12 @@ func (l *loader) declare(e *entry) {
 		return
 	}
 	if _, again := l.custom[name]; !again { // as uWSGI: the first declaration stays
-		l.custom[name] = customOption{template: template, pos: e.pos}
+		l.custom[name] = customOption{template: template, pos: e.pos, by: e.by}
 	}
 }
 
 // instantiate turns one use of a declared option into the lines it stands for.
-func (c customOption) instantiate(e *entry) []*entry {
+func (l *loader) instantiate(c customOption, e *entry) []*entry {
 	arguments := strings.FieldsFunc(e.value, func(r rune) bool { return r == ' ' })
 	// uWSGI counts spaces, so that "a  b" has an empty third argument.
 	for len(arguments) < min(strings.Count(e.value, " ")+1, maxArguments) {
@@ -55,7 +56,7 @@ func (c customOption) instantiate(e *entry) []*entry {
 			break // as in uWSGI: the rest of the template is dropped
 		}
 		out = append(out, &entry{key: fill(key), value: fill(value), has: true, pos: e.pos,
-			frame: e.frame, unknown: e.unknown, extended: e.extended})
+			frame: e.frame, by: l.both(e.by, c.by), unknown: e.unknown, extended: e.extended})
 	}
 	return out
 }

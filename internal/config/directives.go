@@ -23,8 +23,8 @@ func init() { // a literal would be an initialization cycle
 		"js":              func(l *loader, e *entry) { l.loadTyped(e, "json") },
 		"config":          func(l *loader, e *entry) { l.loadTyped(e, "config") },
 		"include":         func(l *loader, e *entry) { l.include(e) },
-		"inject-before":   func(l *loader, e *entry) { l.injectBefore = append(l.injectBefore, e.value) },
-		"inject-after":    func(l *loader, e *entry) { l.injectAfter = append(l.injectAfter, e.value) },
+		"inject-before":   func(l *loader, e *entry) { l.injectBefore = append(l.injectBefore, e) },
+		"inject-after":    func(l *loader, e *entry) { l.injectAfter = append(l.injectAfter, e) },
 		"set":             func(l *loader, e *entry) { l.setPair(e, false) },
 		"set-placeholder": func(l *loader, e *entry) { l.setPair(e, true) },
 		"set-ph":          func(l *loader, e *entry) { l.setPair(e, true) },
@@ -62,7 +62,7 @@ func (l *loader) setPair(e *entry, placeholderOnly bool) {
 		l.fail(e.pos, e.key, "want NAME=VALUE, got %q", e.value)
 		return
 	}
-	pair := &entry{key: key, value: value, has: true, pos: e.pos, frame: e.frame, unknown: e.unknown}
+	pair := &entry{key: key, value: value, has: true, pos: e.pos, frame: e.frame, by: e.by, unknown: e.unknown}
 	if !placeholderOnly {
 		if l.allowed(pair) {
 			l.append(pair)

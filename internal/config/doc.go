@@ -45,6 +45,12 @@
 // depends on such a thing is marked Unknown (Value) or listed in Config.Unread.
 // Only what would hang or stop uWSGI itself is an error for a vassal too.
 //
+// Whose line it is matters where vassals belong to different people: a line is
+// Author's, and the files that it names are reached with that author's rights
+// (author.go; the rule itself is package rights'). What one person wrote into a
+// line of another's (a placeholder, a loop, an included file) makes it the first
+// one's line too.
+//
 // Besides, these differ from uWSGI on purpose: in the main file a block ends with
 // its file, an included file may have blocks of its own inside a block, else
 // exists, ":section" means the file that says so, and a reference is expanded to

@@ -48,9 +48,14 @@ func (l *loader) readEnvironment() {
 // first line the value.
 func (l *loader) readEnvdir(e *entry) {
 	dir := l.resolve(e.value)
-	list, err := os.ReadDir(dir)
+	var list []os.DirEntry
+	folder, _, err := l.opener.Open(dir, e.by)
+	if err == nil {
+		list, err = folder.ReadDir(-1)
+		folder.Close()
+	}
 	if err != nil {
-		l.fail(e.pos, e.key, "cannot read the directory %s: %v", dir, reason(err))
+		l.failToRead(e.pos, e.key, "the directory "+dir, err, "")
 		return
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Name() < list[j].Name() })
@@ -58,10 +63,11 @@ func (l *loader) readEnvdir(e *entry) {
 		if !item.Type().IsRegular() || strings.HasPrefix(item.Name(), ".") {
 			continue
 		}
-		data, ok := l.readPlain(filepath.Join(dir, item.Name()), e.pos, e.key)
+		data, by, ok := l.readPlain(filepath.Join(dir, item.Name()), e.pos, e.key, e.by)
 		if !ok {
 			continue
 		}
+		l.envBy[item.Name()] = l.both(e.by, by)
 		line, _, _ := strings.Cut(string(data), "\n")
 		if line == "" {
 			delete(l.env, item.Name())
@@ -80,6 +86,7 @@ func (l *loader) readEnvdir(e *entry) {
 func (l *loader) expandEnvironment(e *entry) {
 	l.replaceAgain(e, '$', false, func(inside string) (string, bool) {
 		if value, ok := l.env[inside]; ok {
+			e.by = l.both(e.by, l.envBy[inside])
 			return value, true
 		}
 		name, fallback, emptyToo, hasDefault := cutDefault(inside)
@@ -89,6 +96,7 @@ func (l *loader) expandEnvironment(e *entry) {
 		if hasDefault {
 			e.extended = true
 			if value, ok := l.env[name]; ok && !(emptyToo && value == "") {
+				e.by = l.both(e.by, l.envBy[name])
 				return value, true
 			}
 			return fallback, true

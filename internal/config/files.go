@@ -140,12 +140,13 @@ func (l *loader) readINI(given string, e *entry, typed bool) {
 	if !l.mayRead(f, e) {
 		return
 	}
-	data, ok := l.readSource(l, source, e.pos, e.key)
+	data, by, ok := l.readSource(l, source, e)
 	if !ok {
 		return
 	}
+	f.by = l.both(e.by, by)
 	l.lastINI = source
-	l.magic.fill(described, section)
+	l.magic.fill(described, section, e.by)
 	if typed {
 		l.magic.fillUpper()
 	}
@@ -205,9 +206,9 @@ func (l *loader) readText(f *frame, e *entry, data []byte) {
 	if wanted == "" {
 		wanted = "uwsgi"
 	}
-	parts := l.injected(l.injectBefore, e)
+	parts := l.injected(l.injectBefore, f, e)
 	parts = append(parts, uini.Part{Name: f.file, Data: data})
-	parts = append(parts, l.injected(l.injectAfter, e)...)
+	parts = append(parts, l.injected(l.injectAfter, f, e)...)
 	text, err := uini.Parse(wanted, uini.Magic{Values: l.magic.values, Volatile: l.magic.volatile}, parts...)
 	if err != nil {
 		l.fail(Pos{File: f.file}, "", "%v", err)
@@ -239,16 +240,19 @@ func (l *loader) readText(f *frame, e *entry, data []byte) {
 }
 
 // injected reads the files of inject-before and inject-after, which become part
-// of the text of every file read after them.
-func (l *loader) injected(files []string, e *entry) []uini.Part {
+// of the text of every file read after them; e names f.
+func (l *loader) injected(injections []*entry, f *frame, e *entry) []uini.Part {
 	var parts []uini.Part
-	for _, file := range files {
+	for _, injection := range injections {
+		file := injection.value
 		if l.req.Vassal && (scheme(file) != "" || file == "-") {
 			l.notRead(&entry{key: "inject-before", value: file, has: true, pos: e.pos})
 			continue
 		}
-		if data, ok := l.readSource(l, file, e.pos, e.key); ok {
+		line := &entry{key: e.key, pos: e.pos, by: injection.by}
+		if data, by, ok := l.readSource(l, file, line); ok {
 			parts = append(parts, uini.Part{Name: file, Data: data})
+			f.by = l.both(f.by, l.both(injection.by, by))
 		}
 	}
 	return parts

@@ -34,14 +34,14 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		l := newLoader(Request{Set: set, File: "f.ini", Dir: dir, Env: []string{"B=bee"}, Vassal: vassal})
-		l.readSource = func(l *loader, source string, pos Pos, key string) ([]byte, bool) {
+		l.readSource = func(l *loader, source string, e *entry) ([]byte, Author, bool) {
 			if scheme(source) != "" || source == "-" {
 				if vassal {
 					t.Errorf("a vassal's file opens %q", source)
 				}
-				return nil, false
+				return nil, 0, false
 			}
-			return l.readPlain(source, pos, key)
+			return l.readPlain(source, e.pos, e.key, e.by)
 		}
 		c, problems := l.load()
 		for _, p := range problems {

@@ -13,7 +13,8 @@ const maxGlobbed = 100_000
 
 // glob is glob(3) with GLOB_MARK: sorted paths that match, directories ending in
 // "/", "*" and "?" not matching a leading dot. complete is false when the budget
-// of entries looked at was reached. dir is where relative patterns start.
+// of entries looked at was reached. dir is where relative patterns start. Who
+// calls it has taken the rights with which it looks.
 func glob(dir, pattern string, budget int) (matches []string, complete bool) {
 	prefixes := []string{""}
 	rest := pattern

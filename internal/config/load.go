@@ -34,6 +34,9 @@ type Request struct {
 	EmperorPath string
 	// Version is what %V becomes; empty is "2.0.21".
 	Version string
+	// Opener reaches the files; nil: with the rights of this process, whoever
+	// names them.
+	Opener Opener
 }
 
 // Load reads everything the request names and returns the effective

@@ -30,9 +30,10 @@ type entry struct {
 	// applied entries have had their effect while reading; as in uWSGI the passes
 	// over the list leave their values alone.
 	applied           bool
-	unknown, extended bool // see Value
-	quiet             bool // an unknown key here is no mistake (vassal-set, environment)
-	literal           bool // added after the passes: nothing in it is replaced
+	by                Author // whose text it is, files of others that it was made of included
+	unknown, extended bool   // see Value
+	quiet             bool   // an unknown key here is no mistake (vassal-set, environment)
+	literal           bool   // added after the passes: nothing in it is replaced
 }
 
 // frame is a file being read, for cycles and for ":section".
@@ -41,6 +42,7 @@ type frame struct {
 	path    string // absolute, or the source's URL
 	section string
 	parent  *frame
+	by      Author // whose lines it has
 }
 
 // loader is the state of one Load.
@@ -49,6 +51,8 @@ type loader struct {
 	set *Set
 	dir string
 	env map[string]string
+	// envBy has the author of each variable that a file has set.
+	envBy map[string]Author
 
 	entries  []*entry
 	first    map[string]*entry // first entry of each key: what %(key) means
@@ -64,10 +68,11 @@ type loader struct {
 
 	magic                     magicTable
 	lastINI                   string
-	injectBefore, injectAfter []string
+	injectBefore, injectAfter []*entry
 	files                     []string
 	filesRead                 int
-	readSource                func(l *loader, source string, pos Pos, key string) ([]byte, bool)
+	opener                    Opener
+	readSource                func(l *loader, source string, e *entry) ([]byte, Author, bool)
 
 	strict               *Pos
 	blacklist, whitelist *listed
@@ -80,16 +85,20 @@ type loader struct {
 }
 
 func newLoader(r Request) *loader {
-	l := &loader{req: r, set: r.Set, dir: r.Dir, used: map[string]bool{},
+	l := &loader{req: r, set: r.Set, dir: r.Dir, used: map[string]bool{}, envBy: map[string]Author{}, opener: r.Opener,
 		reported: map[Problem]bool{}, custom: map[string]customOption{}, first: map[string]*entry{}, readSource: readSource}
 	if l.set == nil {
 		l.set, _ = NewSet()
+	}
+	if l.opener == nil {
+		l.opener = ownRights{}
 	}
 	if l.dir == "" {
 		l.dir, _ = os.Getwd()
 	}
 	l.env = environment(r.Env)
 	l.magic = newMagicTable(r, l.dir)
+	l.magic.opener = l.opener
 	return l
 }
 
@@ -132,6 +141,9 @@ func (l *loader) report(p Problem) {
 func (l *loader) add(e *entry) {
 	if e.frame == nil {
 		e.frame = l.frame
+	}
+	if e.frame != nil {
+		e.by = l.both(e.by, e.frame.by)
 	}
 	if e.has {
 		l.noteReferences(e.value)

@@ -17,6 +17,7 @@ type block struct {
 	opener, arg string
 	pos         Pos
 	frame       *frame
+	by          Author   // whose lines in it are, at most
 	otherwise   bool     // after else
 	items       []string // what for… goes through, once listed
 	listed      bool
@@ -49,7 +50,7 @@ func (l *loader) open(e *entry) {
 	if e.value == "" && !strings.HasSuffix(openers[e.key], "reload") {
 		l.mistake(e.pos, e.key, "want a value to test, got nothing")
 	}
-	l.block = &block{opener: e.key, arg: e.value, pos: e.pos, frame: e.frame}
+	l.block = &block{opener: e.key, arg: e.value, pos: e.pos, frame: e.frame, by: e.by}
 }
 
 // throughBlock handles a line that opens nothing by itself but may close a block
@@ -126,6 +127,7 @@ func (l *loader) runBlock(e *entry) {
 			line.value = strings.ReplaceAll(line.value, "%(_)", r.context)
 		}
 		line.unknown = line.unknown || r.unknown
+		line.by = l.both(line.by, l.block.by)
 		l.running = true
 		l.append(&line)
 		l.running = false
@@ -167,23 +169,22 @@ func (l *loader) test(b *block, name string) (truth bool, context string, has bo
 	arg := b.arg
 	switch name {
 	case "env":
-		return testPair(arg, func(key string) (string, bool) { v, ok := l.env[key]; return v, ok })
+		return testPair(arg, func(key string) (string, bool) {
+			v, ok := l.env[key]
+			b.by = l.both(b.by, l.envBy[key])
+			return v, ok
+		})
 	case "opt":
 		return testPair(arg, func(key string) (string, bool) {
 			e, ok := l.first[key]
 			if !ok || !e.has && e.pos.File == "" {
 				return "", false
 			}
+			b.by = l.both(b.by, e.by)
 			return e.value, true
 		})
-	case "exists":
-		return unix.Access(l.resolve(arg), unix.R_OK) == nil, arg, true
-	case "file":
-		info, err := os.Stat(l.resolve(arg))
-		return err == nil && info.Mode().IsRegular(), arg, true
-	case "dir":
-		info, err := os.Stat(l.resolve(arg))
-		return err == nil && info.IsDir(), arg, true
+	case "exists", "file", "dir":
+		return l.testFile(name, l.resolve(arg), b.by), arg, true
 	case "hostname":
 		return hostname() == arg, arg, true
 	case "hostname-match":
@@ -195,6 +196,21 @@ func (l *loader) test(b *block, name string) (truth bool, context string, has bo
 		return pattern.MatchString(hostname()), arg, true
 	}
 	return false, arg, true // plugin and reload: this program has no plugins and never is a reload
+}
+
+// testFile is if-exists, if-file and if-dir.
+func (l *loader) testFile(name, path string, by Author) (truth bool) {
+	l.opener.Look(path, by, func() {
+		if name == "exists" {
+			// By the effective user, as the rights to open it are (access(2) asks for the
+			// real one).
+			truth = unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK, unix.AT_EACCESS) == nil
+			return
+		}
+		info, err := os.Stat(path)
+		truth = err == nil && (name == "file" && info.Mode().IsRegular() || name == "dir" && info.IsDir())
+	})
+	return truth
 }
 
 // testPair is "K" (is it there?) or "K=V" (is it V?). Inverted conditions know
@@ -219,7 +235,9 @@ func (l *loader) items(b *block, kind string) []string {
 		}
 		return items
 	case "for-glob":
-		matches, complete := glob(l.dir, b.arg, maxGlobbed)
+		var matches []string
+		complete := true
+		l.opener.Look(absolute(l.dir, b.arg), b.by, func() { matches, complete = glob(l.dir, b.arg, maxGlobbed) })
 		if !complete {
 			l.fail(b.pos, b.opener, "the pattern looks at more than %d files", maxGlobbed)
 		}
@@ -234,10 +252,11 @@ func (l *loader) items(b *block, kind string) []string {
 // lines reads a for-readline file: as uWSGI, 1023 bytes at most at a time, empty
 // lines included, one line end taken off.
 func (l *loader) lines(b *block) []string {
-	data, ok := l.readPlain(b.arg, b.pos, b.opener)
+	data, by, ok := l.readPlain(b.arg, b.pos, b.opener, b.by)
 	if !ok {
 		return nil
 	}
+	b.by = l.both(b.by, by)
 	var out []string
 	reader := bufio.NewReaderSize(bytes.NewReader(data), 1024)
 	for len(out) <= maxEntries {

@@ -20,6 +20,7 @@ type magicTable struct {
 	volatile string
 	dir      string
 	upper    bool // the upper-case entries have been filled
+	opener   Opener
 }
 
 // fileMagic are the variables that describe the file being read; their
@@ -28,7 +29,7 @@ const fileMagic = "opsnedcxij"
 
 func newMagicTable(r Request, dir string) magicTable {
 	now := time.Now()
-	t := magicTable{dir: dir, values: map[byte]string{}, volatile: "tT"}
+	t := magicTable{dir: dir, values: map[byte]string{}, volatile: "tT", opener: ownRights{}}
 	for _, c := range []byte(fileMagic + strings.ToUpper(fileMagic) + "0123456789") {
 		t.values[c] = ""
 	}
@@ -51,15 +52,15 @@ func newMagicTable(r Request, dir string) magicTable {
 	return t
 }
 
-// fill makes the table describe a file. Sources that are not paths, and the empty
-// name of ":section", only change %o and %x.
-func (t *magicTable) fill(name, section string) {
+// fill makes the table describe a file that a line of by names. Sources that are
+// not paths, and the empty name of ":section", only change %o and %x.
+func (t *magicTable) fill(name, section string, by Author) {
 	v := t.values
 	v['o'], v['x'] = name, section
 	if scheme(name) != "" || name == "-" || name == "" {
 		return
 	}
-	full := t.fullPath(name)
+	full, inode := t.find(name, by)
 	slash := strings.LastIndexByte(full, '/') + 1
 	base := full[slash:]
 	stem, extension := base, ""
@@ -75,12 +76,7 @@ func (t *magicTable) fill(name, section string) {
 			v[byte('0'+i)] = components[i]
 		}
 	}
-	v['i'] = ""
-	if info, err := os.Lstat(full); err == nil {
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			v['i'] = strconv.FormatUint(stat.Ino, 10)
-		}
-	}
+	v['i'] = inode
 	v['j'] = pathHash(full)
 }
 
@@ -95,20 +91,26 @@ func (t *magicTable) fillUpper() {
 	}
 }
 
-// fullPath is %p: the real path, but a file that is itself a symbolic link keeps
-// its own name, so that copies by symlink differ in %n.
-func (t *magicTable) fullPath(name string) string {
-	path := name
-	if !strings.HasPrefix(path, "/") {
-		path = strings.TrimSuffix(t.dir, "/") + "/" + path
-	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSymlink != 0 {
-		return path
-	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	return path
+// find is %p and %i. %p is the real path, but a file that is itself a symbolic
+// link keeps its own name, so that copies by symlink differ in %n.
+func (t *magicTable) find(name string, by Author) (full, inode string) {
+	full = absolute(t.dir, name)
+	t.opener.Look(full, by, func() {
+		info, err := os.Lstat(full)
+		if err != nil || info.Mode()&os.ModeSymlink == 0 {
+			if real, err := filepath.EvalSymlinks(full); err == nil {
+				full = real
+				info, _ = os.Lstat(full)
+			}
+		}
+		if info == nil {
+			return
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			inode = strconv.FormatUint(stat.Ino, 10)
+		}
+	})
+	return full, inode
 }
 
 // pathHash is %j: uWSGI's djb33x over the path, its four bytes little-endian.
@@ -133,7 +135,8 @@ func (r Request) ExpandMagic(text string) string {
 		dir, _ = os.Getwd()
 	}
 	t := newMagicTable(r, dir)
-	t.fill(splitSection(r.File))
+	file, section := splitSection(r.File)
+	t.fill(file, section, 0)
 	t.fillUpper()
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -33,7 +33,7 @@ func (l *loader) expandContents(e *entry) {
 			e.unknown = true
 			return "", false
 		}
-		data, ok := l.readSource(l, inside, e.pos, e.key)
+		data, _, ok := l.readSource(l, inside, e)
 		return strings.TrimSuffix(string(data), "\n"), ok
 	})
 }
@@ -246,6 +246,7 @@ func (l *loader) lookup(e *entry, name string, cyclic map[string]bool) (string, 
 	}
 	e.unknown = e.unknown || definition.unknown
 	e.extended = e.extended || definition.extended
+	e.by = l.both(e.by, definition.by)
 	return definition.value, true
 }
 

@@ -23,16 +23,17 @@ const sourceTimeout = 10 * time.Second
 
 // readSource reads a file or, in the main file only, any other source of a
 // configuration text. It reports what goes wrong itself.
-func readSource(l *loader, source string, pos Pos, key string) ([]byte, bool) {
+func readSource(l *loader, source string, e *entry) ([]byte, Author, bool) {
 	kind := scheme(source)
 	rest := strings.TrimPrefix(source, kind)
+	pos, key := e.pos, e.key
 	var data []byte
 	var err error
 	switch {
 	case kind == "" && source != "-":
-		return l.readPlain(source, pos, key)
+		return l.readPlain(source, pos, key, e.by)
 	case l.req.Vassal:
-		return nil, false // callers have dealt with it; this is the last line of defence
+		return nil, 0, false // callers have dealt with it; this is the last line of defence
 	case source == "-":
 		data, err = readLimited(os.Stdin)
 	case kind == "fd://":
@@ -47,22 +48,22 @@ func readSource(l *loader, source string, pos Pos, key string) ([]byte, bool) {
 		data, err = fetch(source)
 	default:
 		l.fail(pos, key, "%s… is a source only a real uWSGI has", kind)
-		return nil, false
+		return nil, 0, false
 	}
 	if err != nil {
 		l.fail(pos, key, "%s: %v", source, reason(err))
-		return nil, false
+		return nil, 0, false
 	}
-	return data, true
+	return data, 0, true
 }
 
 // readPlain reads a path. For a vassal it must be a regular file: nobody may make
 // the emperor wait on a pipe. The path is noted even if it cannot be read, so
 // that the file's coming into being is noticed.
-func (l *loader) readPlain(name string, pos Pos, key string) ([]byte, bool) {
+func (l *loader) readPlain(name string, pos Pos, key string, by Author) ([]byte, Author, bool) {
 	path := l.resolve(name)
 	l.noteFile(path)
-	data, err := l.readPath(path)
+	data, author, err := l.readPath(path, by)
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(name, "/") {
@@ -74,30 +75,41 @@ func (l *loader) readPlain(name string, pos Pos, key string) ([]byte, bool) {
 		if i := strings.Index(name, "("); i > 0 && strings.IndexByte("$@%", name[i-1]) >= 0 {
 			hint = fmt.Sprintf(" (%s… is not replaced here: this line acts while the file is read, when only magic variables such as %%d have a value)", name[i-1:i+1])
 		}
-		l.fail(pos, key, "cannot read %s: %v%s", name, reason(err), hint)
-		return nil, false
+		l.failToRead(pos, key, name, err, hint)
+		return nil, 0, false
 	}
-	return data, true
+	return data, author, true
 }
 
-func (l *loader) readPath(path string) ([]byte, error) {
-	// Non-blocking, so that a pipe without a writer does not hold us.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+// failToRead reports a file that cannot be read. Who was refused it is told by
+// the Opener.
+func (l *loader) failToRead(pos Pos, key, name string, err error, hint string) {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		l.fail(pos, key, "%s: %v", name, refusal)
+		return
+	}
+	l.fail(pos, key, "cannot read %s: %v%s", name, reason(err), hint)
+}
+
+func (l *loader) readPath(path string, by Author) ([]byte, Author, error) {
+	file, author, err := l.opener.Open(path, by)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
 		if l.req.Vassal || info.IsDir() {
-			return nil, errors.New("not a regular file")
+			return nil, 0, errors.New("not a regular file")
 		}
 		_ = file.SetReadDeadline(time.Now().Add(sourceTimeout)) // devices know no deadline
 	}
-	return readLimited(file)
+	data, err := readLimited(file)
+	return data, author, err
 }
 
 func readLimited(r io.Reader) ([]byte, error) {
@@ -185,7 +197,7 @@ func (l *loader) resolveHost(e *entry) {
 		l.fail(e.pos, e.key, "want PLACEHOLDER=HOSTNAME, got %q", e.value)
 		return
 	}
-	address := &entry{key: key, value: host, has: true, pos: e.pos, frame: e.frame, applied: true, quiet: true}
+	address := &entry{key: key, value: host, has: true, pos: e.pos, frame: e.frame, by: e.by, applied: true, quiet: true}
 	if l.req.Vassal {
 		address.unknown = true
 		l.append(address)
