@@ -126,8 +126,6 @@ func (s *shard) allow(key uint64, now time.Time, current *setting) (ok bool, ret
 	defer s.mu.Unlock()
 	b := s.buckets[key]
 	if b == nil {
-		// Two for one, so that what a flood left behind is gone soon after it.
-		s.forgetFull(now, current)
 		s.forgetFull(now, current)
 		if len(s.buckets) >= s.most {
 			s.forget(s.oldest)
@@ -140,6 +138,7 @@ func (s *shard) allow(key uint64, now time.Time, current *setting) (ok bool, ret
 	}
 	s.linkNewest(b)
 	b.used = now
+	s.forgetFull(now, current) // with every request, so that what a flood left behind goes after it
 	if b.setting != current {
 		b.setting = current
 		b.tokens.SetLimitAt(now, current.limit)
