@@ -16,6 +16,7 @@ import (
 type reading struct {
 	spec     *vassal.Spec // nil when there are errors among the problems
 	problems config.Problems
+	config   *config.Config // its effective options; nil when it was not read at all
 	// includes are the other files it was read from, or would have been.
 	includes []string
 	// print is what the includes looked like; valid when stable.
@@ -45,24 +46,9 @@ func (m *Main) read(item monitor.Item, includes []string) reading {
 }
 
 func (m *Main) readOnce(item monitor.Item) reading {
-	request := m.reading(item)
-	spec, problems := vassal.ReadSpec(request)
-	r := reading{spec: spec, problems: problems}
-	if spec != nil {
-		r.includes = spec.Files
-	} else {
-		// Which files it would have been: mending any of them must be noticed.
-		set, err := config.NewSet()
-		if err == nil {
-			c, _ := config.Load(config.Request{
-				Set: set, File: request.Argument, Env: request.Env, Dir: request.Dir, Vassal: true,
-				IncludeBefore: request.IncludeBefore, IncludeAfter: request.IncludeAfter,
-				InheritBefore: request.InheritBefore, InheritAfter: request.InheritAfter, SetBefore: request.Set,
-			})
-			r.includes = c.Files
-		}
-	}
-	r.includes = slices.DeleteFunc(slices.Clone(r.includes), func(file string) bool { return file == item.Path })
+	got := vassal.Read(m.reading(item))
+	r := reading{spec: got.Spec, problems: got.Problems, config: got.Config}
+	r.includes = slices.DeleteFunc(slices.Clone(got.Files), func(file string) bool { return file == item.Path })
 	slices.Sort(r.includes)
 	r.includes = slices.Compact(r.includes)
 	return r

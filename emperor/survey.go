@@ -42,7 +42,7 @@ func (m *Main) Survey(ctx context.Context) ([]Surveyed, error) {
 	var out []Surveyed
 	for _, item := range snapshot.Items {
 		r := m.readOnce(item)
-		one := Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: m.effective(item)}
+		one := Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: r.config}
 		if r.spec != nil {
 			for i, a := range r.spec.Addresses() {
 				other, taken := owners[a.Address]
@@ -61,20 +61,4 @@ func (m *Main) Survey(ctx context.Context) ([]Surveyed, error) {
 		out = append(out, one)
 	}
 	return out, nil
-}
-
-// effective reads a vassal's file only for its options.
-func (m *Main) effective(item monitor.Item) *config.Config {
-	set, err := config.NewSet(vassal.Options, vassal.ForeignOptions())
-	if err != nil {
-		return nil // ReadSpec has told
-	}
-	r := m.reading(item)
-	c, _ := config.Load(config.Request{
-		Set: set, File: r.Argument, Env: r.Env, Dir: r.Dir, Vassal: true,
-		IncludeBefore: r.IncludeBefore, IncludeAfter: r.IncludeAfter,
-		InheritBefore: r.InheritBefore, InheritAfter: r.InheritAfter, SetBefore: r.Set,
-		EmperorPath: r.UWSGI, Late: map[string]string{"fd": "", "port": "auto"},
-	})
-	return c
 }

@@ -6,11 +6,9 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"emperor/internal/proc"
+	"emperor/internal/rights"
 )
 
 // account is who a command runs as.
@@ -66,8 +64,11 @@ func lookupAccount(uid, gid string) (*account, error) {
 	return a, nil
 }
 
-// accountOf is the account with the numbers of a credential.
+// accountOf is the account with the numbers of a credential; nil of nil.
 func accountOf(c *proc.Credential) *account {
+	if c == nil {
+		return nil
+	}
 	a := &account{uid: c.UID, gid: c.GID, groups: append([]uint32{}, c.Groups...)}
 	if found, err := user.LookupId(strconv.FormatUint(uint64(c.UID), 10)); err == nil {
 		a.name, a.home = found.Username, found.HomeDir
@@ -82,26 +83,12 @@ func (a *account) credential() *proc.Credential {
 	return &proc.Credential{UID: a.uid, GID: a.gid, Groups: a.groups}
 }
 
-// assume gives the calling thread, and no other, the effective user and groups of
-// the account, and with them only its rights. The system calls are made directly:
-// package syscall's change all threads.
-func (a *account) assume() error {
-	groups := append([]uint32{}, a.groups...)
-	var first *uint32
-	if len(groups) > 0 {
-		first = &groups[0]
+// user is the account as package rights knows it; nil of nil.
+func (a *account) user() *rights.User {
+	if a == nil {
+		return nil
 	}
-	keep := ^uintptr(0)
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(first)), 0); errno != 0 {
-		return fmt.Errorf("taking the groups of %s: %w", a, errno)
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, keep, uintptr(a.gid), keep); errno != 0 {
-		return fmt.Errorf("taking the group of %s: %w", a, errno)
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(a.uid), keep); errno != 0 {
-		return fmt.Errorf("taking the rights of %s: %w", a, errno)
-	}
-	return nil
+	return &rights.User{UID: a.uid, GID: a.gid, Groups: a.groups, Name: a.name}
 }
 
 func (a *account) String() string {

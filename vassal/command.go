@@ -124,10 +124,8 @@ func (b *commandBody) takeSockets(ctx context.Context) error {
 				continue
 			}
 			path := socket.address.in(b.spec.sockets.dir)
-			if err := makeParent(path); err != nil {
-				return fmt.Errorf("%s: %w", socket.Pos, err)
-			}
-			if err := clearPath(path); err != nil {
+			err := b.spec.sockets.onBehalf(func() error { return errors.Join(makeParent(path), clearPath(path)) })
+			if err != nil {
 				return fmt.Errorf("%s: %w", socket.Pos, err)
 			}
 		}

@@ -323,7 +323,7 @@ func TestRefused(t *testing.T) {
 	s.ready(1)
 	before := s.mustGet("/")
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = 'x\n")
-	_, problems := ReadSpec(Reading{Name: "site", File: s.file})
+	_, problems := readSpec(Reading{Name: "site", File: s.file})
 	s.Refuse(problems)
 	st := s.until("showing the mistake", func(st Status) bool { return st.Problem != "" })
 	if st.State != Ready || !strings.Contains(st.Problem, "site.ini:3: command: a quote ' is not closed") {
@@ -346,7 +346,7 @@ func TestRefusedFromTheStart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "", nil)
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = 'x\n")
-	_, problems := ReadSpec(Reading{Name: "site", File: s.file})
+	_, problems := readSpec(Reading{Name: "site", File: s.file})
 	s.Refuse(problems)
 	s.until("failed", func(st Status) bool { return st.State == Failed && st.Problem != "" })
 	s.write(commandSite(t, "serve", "fd=3"))

@@ -11,8 +11,9 @@
 //
 // How it is cut:
 //
-//   - ReadSpec turns a file into a Spec. It is a pure function: it reads files,
-//     but never runs a program, resolves a name or opens a socket.
+//   - Read turns a file into a Spec. It is a pure function: it reads files (each
+//     with the rights of whoever chose it), but never runs a program, resolves a
+//     name or opens a socket.
 //   - Sockets holds listening sockets, so that a restart or crash never refuses
 //     a connection: the kernel queues it until the next generation accepts. A
 //     generation that starts beside another gets fresh ones: bound beside the

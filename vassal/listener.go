@@ -7,11 +7,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/rights"
 )
 
 // defaultBacklog is asked for where the file does not say listen; the kernel
@@ -241,16 +242,14 @@ func (l *listener) own(rules socketRules) error {
 // user is done this way, so that nothing happens that the user could not do.
 //
 // All of this normally belongs to the whole process. Linux keeps it for each
-// thread, so a thread is made that differs in it, used for nothing else, and
-// ends with its goroutine. Its real and saved user stay ours, so the vassal's
-// user may not signal or trace it.
+// thread, so a thread is made that differs in it and is used for nothing else.
 func (r socketRules) onBehalf(f func() error) error {
 	if r.as == nil && r.umask < 0 && r.dir == "" {
 		return f()
 	}
-	result := make(chan error, 1)
-	go throwaway(func() { // ends at once: f only makes system calls that do not wait
-		result <- func() error {
+	var err error
+	rights.Apart(func() {
+		err = func() error {
 			if err := unix.Unshare(unix.CLONE_FS); err != nil {
 				return fmt.Errorf("unshare: %w", err)
 			}
@@ -258,7 +257,7 @@ func (r socketRules) onBehalf(f func() error) error {
 				unix.Umask(r.umask)
 			}
 			if r.as != nil {
-				if err := r.as.assume(); err != nil {
+				if err := r.as.user().Assume(); err != nil {
 					return err
 				}
 			}
@@ -270,21 +269,7 @@ func (r socketRules) onBehalf(f func() error) error {
 			return f()
 		}()
 	})
-	return <-result
-}
-
-// throwaway runs f on a thread that ends afterwards. The process's first thread
-// cannot end, and /proc shows its state as that of the process: never that one.
-func throwaway(f func()) {
-	runtime.LockOSThread() // and never unlocked
-	if unix.Gettid() != unix.Getpid() {
-		f()
-		return
-	}
-	done := make(chan struct{})
-	go func() { throwaway(f); close(done) }() // on another thread: this one is taken
-	<-done
-	runtime.UnlockOSThread()
+	return err
 }
 
 // clearPath makes room at a path: nothing there is fine, a socket that nobody

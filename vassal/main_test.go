@@ -124,10 +124,16 @@ func (s *site) write(text string) {
 	}
 }
 
+// readSpec is Read, where only the Spec and the problems matter.
+func readSpec(r Reading) (*Spec, config.Problems) {
+	result := Read(r)
+	return result.Spec, result.Problems
+}
+
 // read reads the file as it is now.
 func (s *site) read() *Spec {
 	s.t.Helper()
-	spec, problems := ReadSpec(Reading{Name: "site", File: s.file})
+	spec, problems := readSpec(Reading{Name: "site", File: s.file})
 	if spec == nil {
 		s.t.Fatalf("reading %s:\n%s", s.file, problems)
 	}

@@ -11,6 +11,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/internal/rights"
 )
 
 // Kind is how a vassal is run.
@@ -160,7 +161,7 @@ func (s *Spec) exchangeable() bool {
 	return true
 }
 
-// Reading is what ReadSpec needs to know: the same inputs a uWSGI started by an
+// Reading is what Read needs to know: the same inputs a uWSGI started by an
 // emperor would get on its command line.
 type Reading struct {
 	Name string // the vassal's name
@@ -181,7 +182,8 @@ type Reading struct {
 	ExtraExtension bool
 	// User, when set, is who every vassal runs as, whatever its file says: the main
 	// file has uid or gid, and a uWSGI emperor would have become that user before it
-	// read a vassal. Only root can make it so; for others it has no effect.
+	// read a vassal. So all files are opened as that user, too. Only root can make it
+	// so; for others it has no effect.
 	User *proc.Credential
 	// UWSGI is the path of the uwsgi binary, for magic variables.
 	UWSGI string
@@ -190,10 +192,22 @@ type Reading struct {
 	SocketHint string
 }
 
-// ReadSpec reads a vassal's file. The Spec is nil when there are errors among
-// the problems; warnings alone leave it usable. It never runs a program or
-// fetches a URL, and never opens or resolves an address.
-func ReadSpec(r Reading) (*Spec, config.Problems) {
+// Result is what a vassal's file came to.
+type Result struct {
+	Spec     *Spec // nil when there are errors among Problems; warnings leave it usable
+	Problems config.Problems
+	// Config are its effective options. nil when it was not read at all.
+	Config *config.Config
+	// Files are all files that were read, or should have been, also where there are
+	// errors: mending any of them may mend the vassal.
+	Files []string
+}
+
+// Read reads a vassal's file. It never runs a program or fetches a URL, and never
+// opens or resolves an address. Each file is opened with the rights of whoever
+// chose it (package rights), so that nobody reads through a root emperor what he
+// may not read.
+func Read(r Reading) Result {
 	if r.Env == nil {
 		r.Env = os.Environ()
 	}
@@ -206,16 +220,18 @@ func ReadSpec(r Reading) (*Spec, config.Problems) {
 	}
 	set, err := vassalOptions()
 	if err != nil { // two declarations contradict each other: a mistake in this program
-		return nil, config.Problems{{Pos: config.Pos{File: file}, Text: err.Error()}}
+		return Result{Problems: config.Problems{{Pos: config.Pos{File: file}, Text: err.Error()}}, Files: []string{file}}
 	}
+	opener := rights.NewReader(accountOf(r.User).user())
+	defer opener.Close()
 	c, problems := config.Load(config.Request{
-		Set: set, File: r.Argument, Env: r.Env, Dir: r.Dir, Vassal: true,
+		Set: set, Opener: opener, File: r.Argument, Env: r.Env, Dir: r.Dir, Vassal: true,
 		IncludeBefore: r.IncludeBefore, IncludeAfter: r.IncludeAfter,
 		InheritBefore: r.InheritBefore, InheritAfter: r.InheritAfter,
 		SetBefore: r.Set, EmperorPath: r.UWSGI,
 		Late: map[string]string{"fd": "", "port": "auto"},
 	})
-	s := &reader{Reading: r, c: c, spec: &Spec{Name: r.Name, File: file}}
+	s := &reader{Reading: r, c: c, opener: opener, spec: &Spec{Name: r.Name, File: file}}
 	s.spec.Files = c.Files
 	if len(s.spec.Files) == 0 {
 		s.spec.Files = []string{file}
@@ -226,17 +242,18 @@ func ReadSpec(r Reading) (*Spec, config.Problems) {
 		problems = problems.Strict()
 	}
 	s.read()
-	problems = append(problems, s.problems...)
-	if problems.Err() != nil {
-		return nil, problems
+	result := Result{Spec: s.spec, Problems: append(problems, s.problems...), Config: c, Files: s.spec.Files}
+	if result.Problems.Err() != nil {
+		result.Spec = nil
 	}
-	return s.spec, problems
+	return result
 }
 
 // reader collects a Spec from a Config.
 type reader struct {
 	Reading
 	c        *config.Config
+	opener   config.Opener
 	spec     *Spec
 	problems config.Problems
 }

@@ -2,6 +2,7 @@ package vassal
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"path/filepath"
 	"sort"
@@ -190,9 +191,14 @@ func (r *reader) envdir(v config.Value) []change {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(filepath.Dir(r.spec.File), dir)
 	}
-	entries, err := os.ReadDir(dir)
+	var entries []os.DirEntry
+	folder, _, err := r.opener.Open(dir, v.Author)
+	if err == nil {
+		entries, err = folder.ReadDir(-1)
+		folder.Close()
+	}
 	if err != nil {
-		r.wrong(v, "%v", err)
+		r.wrongToRead(v, dir, err)
 		return nil
 	}
 	sort.Slice(entries, func(i, j int) bool { return entries[i].Name() < entries[j].Name() })
@@ -204,9 +210,9 @@ func (r *reader) envdir(v config.Value) []change {
 		}
 		path := filepath.Join(dir, e.Name())
 		r.spec.Files = append(r.spec.Files, path)
-		f, err := os.Open(path)
+		f, _, err := r.opener.Open(path, v.Author)
 		if err != nil {
-			r.wrong(v, "%v", err)
+			r.wrongToRead(v, path, err)
 			continue
 		}
 		lines := bufio.NewScanner(f)
@@ -218,4 +224,14 @@ func (r *reader) envdir(v config.Value) []change {
 		f.Close()
 	}
 	return out
+}
+
+// wrongToRead says of a file that a line names that it cannot be read, and whose
+// rights did not suffice.
+func (r *reader) wrongToRead(v config.Value, path string, err error) {
+	if refusal := new(config.Refusal); errors.As(err, &refusal) {
+		r.wrong(v, "%s: %v", path, refusal)
+		return
+	}
+	r.wrong(v, "%v", err)
 }

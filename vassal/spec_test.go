@@ -23,7 +23,7 @@ func readText(t *testing.T, name, text string, adjust func(*Reading)) (*Spec, co
 	if adjust != nil {
 		adjust(&r)
 	}
-	spec, problems := ReadSpec(r)
+	spec, problems := readSpec(r)
 	return spec, problems, dir
 }
 

@@ -303,7 +303,7 @@ func TestMainFilesUser(t *testing.T) {
 			os.Chmod(filepath.Join(s.dir, "app.py"), 0o644)
 			os.Chown(s.dir, int(nobody.uid), int(nobody.gid))
 			s.write("[uwsgi]\n" + test.text)
-			spec, problems := ReadSpec(Reading{Name: "site", File: s.file, User: nobody.credential()})
+			spec, problems := readSpec(Reading{Name: "site", File: s.file, User: nobody.credential()})
 			if spec == nil || len(problems) != 1 || !strings.Contains(problems[0].Error(), "uid: no effect") || problems[0].Pos.Line == 0 {
 				t.Fatalf("problems: %s; want one warning of uid", problems)
 			}
