@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	words "emperor/internal/near"
 )
 
 // NameError says that a name does not stand for one vassal.
@@ -77,7 +79,7 @@ func near(name string, all []string) []string {
 	var list []candidate
 	for _, other := range all {
 		last := other[strings.LastIndexByte(other, '/')+1:]
-		d := min(distance(name, other), distance(name, last))
+		d := min(words.Distance(name, other), words.Distance(name, last))
 		switch {
 		case d <= max(1, len(name)/3):
 		case len(name) > 1 && strings.Contains(other, name):
@@ -93,28 +95,4 @@ func near(name string, all []string) []string {
 		names[i] = c.name
 	}
 	return names
-}
-
-// distance is how many letters must be put in, taken out, replaced or swapped with
-// their neighbour to get from a to b.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(row[j]+1, last[j+1]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }
