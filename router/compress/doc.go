@@ -6,11 +6,12 @@
 // there yet: then everything that was put in comes out, decodable, so that
 // server-sent events and slow pages reach the client as they do uncompressed.
 //
-//	accepted.Read(request.Fields)                      // what the client can take
-//	choice := policy.Choose(&accepted, request, response)
+//	accepted.Read(request.Fields)                     // what the client can take
+//	choice.Choose(policy, &accepted, request, response)
+//	stream := pool.Get(choice.Encoding, policy.Level)  // nil: not compressed
+//	if stream == nil { choice.Encoding = Identity }    // too many at once
 //	choice.Rewrite(response)                           // head: Content-Encoding, Vary, ETag …
-//	stream := pool.Get(choice.Encoding, policy.Level)  // nil: too many at once, send as it is
-//	out = stream.Append(out[:0], piece, flush)
-//	out = stream.Finish(out[:0])
+//	out, err = stream.Append(out[:0], piece, flush)
+//	out, err = stream.Finish(out[:0])
 //	stream.Release()
 package compress
