@@ -14,7 +14,8 @@ import (
 )
 
 // What follows runs in the shim, that is with the child's root directory, user
-// and working directory: it sees what the program would see.
+// and working directory: it sees what the program would see. (Foresee runs it in a
+// thread with that effective user.)
 
 // lookPath finds the program as execvp(3) would, in the child's environment.
 func lookPath(name string, env []string) (string, error) {
@@ -37,13 +38,13 @@ func lookPath(name string, env []string) (string, error) {
 		if err != nil || info.IsDir() {
 			continue
 		}
-		if unix.Access(path, unix.X_OK) == nil {
+		if unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil {
 			return path, nil
 		}
 		refused = path
 	}
 	if refused != "" {
-		return "", fmt.Errorf("%s: %s is there, but may not be executed by uid %d (chmod +x?): %w", name, refused, os.Getuid(), syscall.EACCES)
+		return "", fmt.Errorf("%s: %s is there, but may not be executed by uid %d (chmod +x?): %w", name, refused, os.Geteuid(), syscall.EACCES)
 	}
 	return "", &plainError{text: fmt.Sprintf("%s: not found on PATH (%s)", name, search), err: syscall.ENOENT}
 }
@@ -78,13 +79,13 @@ func explainExec(label, path string, err error) error {
 	case errno == syscall.EACCES && statErr == nil && info.Mode()&0o111 == 0:
 		return say("not executable (chmod +x?)")
 	case errno == syscall.EACCES:
-		return say("uid %d may not execute it (permissions of the file or of a directory above it, or a noexec mount)", os.Getuid())
+		return say("uid %d may not execute it (permissions of the file or of a directory above it, or a noexec mount)", os.Geteuid())
 	case errno == syscall.ENOEXEC:
 		return say("not a program: no #! line and no binary of this machine")
 	case errno == syscall.E2BIG:
 		return say("arguments and environment are too long")
 	case errno == syscall.EAGAIN:
-		return say("uid %d has too many processes already (ulimit -u)", os.Getuid())
+		return say("uid %d has too many processes already (ulimit -u)", os.Geteuid())
 	case errno == syscall.ETXTBSY:
 		return say("the file is open for writing (still being copied?)")
 	}
@@ -123,7 +124,7 @@ func explainDirectory(label, what, dir string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR):
 		return &plainError{text: fmt.Sprintf("%s: %s %s is not a directory", label, what, dir), err: err}
 	case errors.Is(err, syscall.EACCES):
-		return &plainError{text: fmt.Sprintf("%s: %s %s may not be entered by uid %d", label, what, dir, os.Getuid()), err: err}
+		return &plainError{text: fmt.Sprintf("%s: %s %s may not be entered by uid %d", label, what, dir, os.Geteuid()), err: err}
 	case errors.Is(err, syscall.EPERM):
 		return &plainError{text: fmt.Sprintf("%s: %s %s: only root may do that", label, what, dir), err: err}
 	}
