@@ -231,7 +231,7 @@ func Read(r Reading) Result {
 		SetBefore: r.Set, EmperorPath: r.UWSGI,
 		Late: map[string]string{"fd": "", "port": "auto"},
 	})
-	s := &reader{Reading: r, c: c, opener: opener, spec: &Spec{Name: r.Name, File: file}}
+	s := &reader{Reading: r, c: c, opener: opener, partly: problems.Err() != nil, spec: &Spec{Name: r.Name, File: file}}
 	s.spec.Files = c.Files
 	if len(s.spec.Files) == 0 {
 		s.spec.Files = []string{file}
@@ -254,6 +254,7 @@ type reader struct {
 	Reading
 	c        *config.Config
 	opener   config.Opener
+	partly   bool // something could not be read, so nothing can be said to be missing
 	spec     *Spec
 	problems config.Problems
 }

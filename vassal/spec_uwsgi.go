@@ -55,8 +55,8 @@ func (r *reader) readUWSGI() {
 	r.readSockets(protocol, options, jailed)
 	s.Overlap, s.OverlapReason = uwsgiOverlap(c, s.Sockets)
 
-	if len(c.Unread) > 0 || c.Foreign != "" {
-		return // only uWSGI knows what the file says
+	if len(c.Unread) > 0 || c.Foreign != "" || r.partly {
+		return // only uWSGI knows what the file says, or nobody
 	}
 	if !r.saysAnything() {
 		r.problems = append(r.problems, config.Problem{Pos: config.Pos{File: s.File}, Text: "the file has no option of a vassal in its section: want an app (module, wsgi-file …), a command, or at least a socket"})

@@ -85,7 +85,11 @@ func (l *loader) readPlain(name string, pos Pos, key string, by Author) ([]byte,
 // the Opener.
 func (l *loader) failToRead(pos Pos, key, name string, err error, hint string) {
 	var refusal *Refusal
-	if errors.As(err, &refusal) {
+	switch {
+	case errors.As(err, &refusal) && pos == (Pos{File: name}):
+		l.fail(pos, "", "%v", refusal) // the vassal's own file
+		return
+	case refusal != nil:
 		l.fail(pos, key, "%s: %v", name, refusal)
 		return
 	}
