@@ -17,6 +17,7 @@ type scan struct {
 	unknown []unknownPlace         // where nothing could be learned
 	places  places                 // what to watch so that the next change is noticed
 	notices []notice
+	seen    *Seen // what else a Look wants to know; nil in a Monitor's scans
 }
 
 // unknownPlace is a directory (or one path) of which a source can say nothing now.
@@ -54,7 +55,11 @@ func (s *scan) note(from *source, about, format string, args ...any) {
 // newScan looks at everything: the vassal files of all sources. Further files are
 // looked at by the Monitor, by scan.look.
 func newScan(set *settings) *scan {
-	s := &scan{set: set, found: map[string]observation{}, places: places{}}
+	return scanInto(set, nil)
+}
+
+func scanInto(set *settings, seen *Seen) *scan {
+	s := &scan{set: set, found: map[string]observation{}, places: places{}, seen: seen}
 	for i := range set.sources {
 		source := &set.sources[i]
 		if real, ok := s.enterRoot(source); ok {
@@ -93,6 +98,7 @@ func (s *scan) enterRoot(from *source) (real string, ok bool) {
 			strings.Join(slices.Concat(configExtensions, s.set.extensions), " "))
 	default:
 		s.note(from, from.root, "cannot look into the directory (%v); vassals that were in it go on", err)
+		s.pass(from, from.root, "cannot be looked into: %v", err)
 	}
 	return "", false
 }
@@ -107,6 +113,8 @@ func (s *scan) directory(from *source, real string) {
 	for _, entry := range entries {
 		if isVassalName(entry.Name(), s.set.extensions) {
 			s.file(from, from.root, real, entry.Name())
+		} else {
+			s.other(from.root, entry.Name())
 		}
 	}
 }
@@ -141,6 +149,8 @@ func (s *scan) glob(from *source, dir, real string, steps []step) {
 		if last {
 			if isVassalName(name, s.set.extensions) {
 				s.file(from, dir, real, name)
+			} else {
+				s.other(dir, name)
 			}
 			continue
 		}
@@ -178,6 +188,7 @@ func (s *scan) list(from *source, dir, real string) ([]os.DirEntry, bool) {
 func (s *scan) cannotLook(from *source, path string, err error) {
 	s.unknown = append(s.unknown, unknownPlace{from, path})
 	s.note(from, path, "cannot be looked at (%v); what was known of it stays", err)
+	s.pass(from, path, "cannot be looked at: %v", err)
 }
 
 // file notes one vassal file, if it is one: something regular, at the end of all
@@ -199,6 +210,7 @@ func (s *scan) file(from *source, dir, real, name string) {
 		return
 	}
 	if !isKind(&link, syscall.S_IFLNK) {
+		s.pass(from, path, "is %s, and so no vassal", kindOf(&link))
 		return
 	}
 	o := observation{Stamp{Link: inodeOf(&link)}, changeTime(&link)}
@@ -208,6 +220,7 @@ func (s *scan) file(from *source, dir, real, name string) {
 	}
 	switch {
 	case err == nil && !isKind(&file, syscall.S_IFREG):
+		s.pass(from, path, "leads to %s, which is %s, and so no vassal", target, kindOf(&file))
 		return
 	case s.set.noFollow:
 		// uWSGI takes the link's word, whether or not it leads anywhere. Reading the
@@ -216,6 +229,8 @@ func (s *scan) file(from *source, dir, real, name string) {
 		return
 	case err == syscall.ENOENT, err == syscall.ENOTDIR, err == syscall.ELOOP:
 		s.note(from, path, "the symlink leads nowhere (%v); no vassal until it does", err)
+		to, _ := readlink(path)
+		s.pass(from, path, "is a symbolic link to %s, which leads nowhere (%v): no vassal until it does", to, err)
 		return
 	case err != nil:
 		s.cannotLook(from, path, err)
