@@ -1,0 +1,84 @@
+package listening
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestOverlap(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1:80", "127.0.0.1:80", true},
+		{"127.0.0.1:80", "127.0.0.1:81", false},
+		{"127.0.0.1:80", "127.0.0.2:80", false},
+		{"0.0.0.0:80", "127.0.0.1:80", true},
+		{"[::]:80", "127.0.0.1:80", true},
+		{"[::]:80", "0.0.0.0:80", true},
+		{"[::]:80", "[::1]:80", true},
+		{"0.0.0.0:80", "[::1]:80", false},
+		{"[::ffff:127.0.0.1]:80", "127.0.0.1:80", true},
+	} {
+		a, b := netip.MustParseAddrPort(test.a), netip.MustParseAddrPort(test.b)
+		if Overlap(a, b) != test.want || Overlap(b, a) != test.want {
+			t.Errorf("%s and %s: %t and %t, want %t", test.a, test.b, Overlap(a, b), Overlap(b, a), test.want)
+		}
+	}
+}
+
+func TestWhoListensOnTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := netip.MustParseAddrPort(l.Addr().String())
+	everywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())
+	for _, asked := range []netip.AddrPort{at, everywhere} {
+		if o, ok := AtTCP(asked); !ok || o.PID != os.Getpid() || o.Program == "" {
+			t.Errorf("%s: %v, %t", asked, o, ok)
+		}
+		if err := TryTCP(asked); !errors.Is(err, unix.EADDRINUSE) {
+			t.Errorf("%s is taken: %v", asked, err)
+		}
+	}
+	other := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.9"), at.Port())
+	if o, ok := AtTCP(other); ok {
+		t.Errorf("%s: %v", other, o)
+	}
+	if err := TryTCP(other); err != nil {
+		t.Errorf("%s is free: %v", other, err)
+	}
+	l.Close()
+	if o, ok := AtTCP(at); ok {
+		t.Errorf("closed: %v", o)
+	}
+	if err := TryTCP(netip.MustParseAddrPort("192.0.2.1:80")); !errors.Is(err, unix.EADDRNOTAVAIL) {
+		t.Errorf("no address of this machine: %v", err)
+	}
+}
+
+func TestWhoListensOnAUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	if _, err := AtUnix(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing there: %v", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := AtUnix(path); err != nil || o.PID != os.Getpid() {
+		t.Errorf("%v, %v", o, err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := AtUnix(path); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("left over: %v", err)
+	}
+}
