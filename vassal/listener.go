@@ -231,7 +231,11 @@ func (l *listener) own(rules socketRules) error {
 	if err := unix.Fstat(file, &st); err != nil || st.Dev != l.dev || st.Ino != l.ino {
 		return err
 	}
-	if err := unix.Fchownat(file, "", -1, rules.group, unix.AT_EMPTY_PATH); err != nil {
+	switch err := unix.Fchownat(file, "", -1, rules.group, unix.AT_EMPTY_PATH); err {
+	case nil:
+	case unix.EPERM:
+		return nil // root without capabilities, as in some containers: the router is of our own user there
+	default:
 		return err
 	}
 	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", file), 0o660)

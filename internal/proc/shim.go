@@ -254,7 +254,7 @@ func (o *shimOrder) changeUser() error {
 	}
 	explain := func(what string, id uint32, err error) error {
 		if errors.Is(err, syscall.EPERM) {
-			return fmt.Errorf("%s: cannot become %s %d: only root may change user, and the emperor runs as uid %d: %w", o.Label, what, id, os.Getuid(), err)
+			return fmt.Errorf("%s: cannot become %s %d: only root with the capabilities setuid and setgid may change user, and the emperor runs as uid %d: %w", o.Label, what, id, os.Getuid(), err)
 		}
 		return fmt.Errorf("%s: cannot become %s %d: %w", o.Label, what, id, err)
 	}
