@@ -16,9 +16,49 @@ import (
 // newLog makes the log on stderr: lines for people, or one JSON object a line.
 func newLog(w io.Writer, asJSON bool) *slog.Logger {
 	if asJSON {
-		return slog.New(slog.NewJSONHandler(w, nil))
+		return slog.New(&objectHandler{Handler: slog.NewJSONHandler(w, nil)})
 	}
 	return slog.New(&lineHandler{out: &lockedWriter{w: w}, time: !toJournal()})
+}
+
+// objectHandler writes one JSON object a line. What a router says about a vassal
+// comes with both names; an object with one key twice is read differently by
+// different programs, so the record's own name stands for that of WithAttrs.
+type objectHandler struct {
+	slog.Handler
+	vassal slog.Attr // zero when WithAttrs was given none
+}
+
+func (h *objectHandler) Handle(ctx context.Context, r slog.Record) error {
+	vassal, rest := h.vassal, make([]slog.Attr, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "vassal" {
+			vassal = a
+		} else {
+			rest = append(rest, a)
+		}
+		return true
+	})
+	whole := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	whole.AddAttrs(vassal) // an Attr without a key is not written
+	whole.AddAttrs(rest...)
+	return h.Handler.Handle(ctx, whole)
+}
+
+func (h *objectHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	vassal, rest := h.vassal, make([]slog.Attr, 0, len(attrs))
+	for _, a := range attrs {
+		if a.Key == "vassal" {
+			vassal = a
+		} else {
+			rest = append(rest, a)
+		}
+	}
+	return &objectHandler{h.Handler.WithAttrs(rest), vassal}
+}
+
+func (h *objectHandler) WithGroup(name string) slog.Handler {
+	return &objectHandler{h.Handler.WithGroup(name), h.vassal}
 }
 
 // toJournal tells whether stderr goes to systemd's journal, which notes the time

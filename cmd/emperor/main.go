@@ -79,7 +79,7 @@ func dispatch(args []string, out, errorOut io.Writer) int {
 		code = f.code
 	}
 	if text := err.Error(); text != "" {
-		for line := range strings.SplitSeq(text, "\n") {
+		for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 			fmt.Fprintln(errorOut, "emperor:", line)
 		}
 	}

@@ -33,9 +33,19 @@ two\x0alines k="x\ny"
 
 func TestJSONLog(t *testing.T) {
 	var out bytes.Buffer
-	newLog(&out, true).Info("ready", "vassal", "shop")
-	if !strings.Contains(out.String(), `"msg":"ready","vassal":"shop"`) {
-		t.Error(out.String())
+	log := newLog(&out, true)
+	log.Info("ready", "vassal", "shop", "gen", 1)
+	router := log.With("vassal", "router")
+	router.Info("back", "gen", 2)
+	router.Warn("vassal is not ready", "status", 503, "vassal", "shop")
+	for i, want := range []string{
+		`"msg":"ready","vassal":"shop","gen":1}`,
+		`"msg":"back","vassal":"router","gen":2}`,
+		`"msg":"vassal is not ready","vassal":"shop","status":503}`,
+	} {
+		if line := strings.Split(out.String(), "\n")[i]; !strings.HasSuffix(line, want) {
+			t.Errorf("got %s, want … %s", line, want)
+		}
 	}
 }
 
