@@ -48,6 +48,8 @@ func (a *redirectAction) apply(r *Rule, q *Query, d *Decision) flow {
 	return stop
 }
 
+func (a *redirectAction) templates(visit func(*template)) { visit(&a.location) }
+
 func (a *redirectAction) String() string {
 	return "redirect-" + strconv.Itoa(a.code) + ":" + a.location.String()
 }
@@ -66,7 +68,12 @@ func parseReturn(arguments string, s *scope) (action, error) {
 }
 
 func parseBreak(arguments string, s *scope) (action, error) {
-	if arguments == "" {
+	switch {
+	case s.chain == FinalChain && arguments == "":
+		return &lastAction{}, nil
+	case s.chain == FinalChain:
+		return nil, fmt.Errorf("%q: the response has been sent, want break: without a status", arguments)
+	case arguments == "":
 		return &closeAction{}, nil
 	}
 	a, err := parseStatus(arguments)

@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -28,17 +27,24 @@ func parseUwsgi(arguments string, s *scope) (action, error) {
 	if a.address, err = parseAddress(fields[0], s); err != nil {
 		return nil, err
 	}
-	for i, modifier := range []*uint8{&a.modifier1, &a.modifier2} {
-		n, err := strconv.ParseUint(fields[i+1], 10, 8)
-		if err != nil {
-			return nil, fmt.Errorf("modifier %q: want a number from 0 to 255", fields[i+1])
-		}
-		*modifier = uint8(n)
+	if a.modifier1, err = parseModifier(fields[1]); err != nil {
+		return nil, err
+	}
+	if a.modifier2, err = parseModifier(fields[2]); err != nil {
+		return nil, err
 	}
 	if len(fields) == 4 {
 		a.appID = fields[3]
 	}
 	return a, nil
+}
+
+func parseModifier(text string) (uint8, error) {
+	n, err := strconv.ParseUint(text, 10, 8)
+	if err != nil {
+		return 0, fmt.Errorf("modifier %q: want a number from 0 to 255", text)
+	}
+	return uint8(n), nil
 }
 
 func (a *uwsgiAction) apply(r *Rule, q *Query, d *Decision) flow {
@@ -48,7 +54,7 @@ func (a *uwsgiAction) apply(r *Rule, q *Query, d *Decision) flow {
 		// As uWSGI does: sent as it stands, captures are not put in.
 		d.Vars = append(d.Vars, Var{Name: "UWSGI_APPID", Value: d.keep(a.appID), trusted: true})
 	}
-	if a.address.isLiteral() && a.address.literal == "" {
+	if a.address.isEmpty() {
 		return stop // modifiers only: Kind stays None
 	}
 	var ok bool
@@ -66,71 +72,89 @@ func (a *uwsgiAction) String() string {
 	return text
 }
 
-// httpAction sends the request to an address in HTTP:
+func (a *uwsgiAction) templates(visit func(*template)) { visit(&a.address) }
+
+// upstreamAction sends the request to an address in another protocol:
 //
-//	http:ADDR[,HOST[,URI]]
+//	http:ADDR[,HOST[,URI]]  https:ADDR[,HOST[,URI]]  fastcgi:ADDR  scgi:ADDR
 //
 // HOST and URI replace the Host field and the target; an empty one does not
 // (uWSGI sends an empty Host then). Captures may go into all three; uWSGI leaves
 // those in HOST alone.
-type httpAction struct {
+type upstreamAction struct {
+	kind               Kind
 	address, host, uri template
 }
 
-func parseHTTP(arguments string, s *scope) (action, error) {
-	fields := append(strings.SplitN(arguments, ",", 3), "", "")
-	if fields[0] == "" {
-		return nil, fmt.Errorf("%q: want ADDRESS[,HOST[,URI]] such as http:127.0.0.1:8000", arguments)
+// upstreamNames are the actions that kinds are written as.
+var upstreamNames = map[Kind]string{HTTP: "http", HTTPS: "https", FastCGI: "fastcgi", SCGI: "scgi"}
+
+func parseUpstream(kind Kind) parser {
+	return func(arguments string, s *scope) (action, error) {
+		fields := append(strings.SplitN(arguments, ",", 3), "", "")
+		a := &upstreamAction{kind: kind}
+		switch {
+		case kind == FastCGI || kind == SCGI:
+			if fields[0] == "" || len(fields) > 3 {
+				return nil, fmt.Errorf("%q: want an ADDRESS such as %s:/run/php/fpm.sock", arguments, upstreamNames[kind])
+			}
+		case fields[0] == "":
+			return nil, fmt.Errorf("%q: want ADDRESS[,HOST[,URI]] such as %s:127.0.0.1:8000", arguments, upstreamNames[kind])
+		}
+		var err error
+		if a.address, err = parseAddress(fields[0], s); err != nil {
+			return nil, err
+		}
+		if a.host, err = parseTemplate(fields[1], hostField, s); err != nil {
+			return nil, err
+		}
+		if a.host.isLiteral() && a.host.literal != "" && !consistsOf([]byte(a.host.literal), isAuthorityByte) {
+			return nil, fmt.Errorf("host %q: want a host name, with :port if need be", a.host.literal)
+		}
+		if a.uri, err = parseLocation(fields[2], s); err != nil {
+			return nil, err
+		}
+		if head := a.uri.head(); head != "" && head[0] != '/' {
+			return nil, fmt.Errorf("URI %q: want a path that begins with /", fields[2])
+		}
+		return a, nil
 	}
-	a := &httpAction{}
-	var err error
-	if a.address, err = parseAddress(fields[0], s); err != nil {
-		return nil, err
-	}
-	if a.host, err = parseTemplate(fields[1], hostField, s); err != nil {
-		return nil, err
-	}
-	if a.host.isLiteral() && a.host.literal != "" && !consistsOf([]byte(a.host.literal), isAuthorityByte) {
-		return nil, fmt.Errorf("host %q: want a host name, with :port if need be", a.host.literal)
-	}
-	if a.uri, err = parseLocation(fields[2], s); err != nil {
-		return nil, err
-	}
-	if head := a.uri.head(); head != "" && head[0] != '/' {
-		return nil, fmt.Errorf("URI %q: want a path that begins with /", fields[2])
-	}
-	return a, nil
 }
 
-func (a *httpAction) apply(r *Rule, q *Query, d *Decision) flow {
+func (a *upstreamAction) apply(r *Rule, q *Query, d *Decision) flow {
 	d.Rule = r
 	var ok bool
 	if d.Address, ok = d.address(&a.address, q); !ok {
 		return stop
 	}
-	if !a.host.isLiteral() || a.host.literal != "" {
+	if !a.host.isEmpty() {
 		if d.Host, ok = d.fill(&a.host, q); !ok {
 			return d.refuse()
 		}
 	}
-	if !a.uri.isLiteral() || a.uri.literal != "" {
+	if !a.uri.isEmpty() {
 		uri, ok := d.fill(&a.uri, q)
 		if !ok {
 			return d.refuse()
 		}
-		if len(uri) == 0 || uri[0] != '/' {
-			at := len(d.buf)
-			d.buf = append(append(d.buf, '/'), uri...)
-			uri = d.buf[at:]
-		}
-		d.URI = uri
+		d.URI = d.beginWithSlash(uri)
 	}
-	d.Kind = HTTP
+	d.Kind = a.kind
 	return stop
 }
 
-func (a *httpAction) String() string {
-	text := "http:" + a.address.String()
+// beginWithSlash puts a slash before a path that has none.
+func (d *Decision) beginWithSlash(path []byte) []byte {
+	if len(path) > 0 && path[0] == '/' {
+		return path
+	}
+	at := len(d.buf)
+	d.buf = append(append(d.buf, '/'), path...)
+	return d.buf[at:len(d.buf):len(d.buf)]
+}
+
+func (a *upstreamAction) String() string {
+	text := upstreamNames[a.kind] + ":" + a.address.String()
 	host, uri := a.host.String(), a.uri.String()
 	if host != "" || uri != "" {
 		text += "," + host
@@ -139,6 +163,12 @@ func (a *httpAction) String() string {
 		text += "," + uri
 	}
 	return text
+}
+
+func (a *upstreamAction) templates(visit func(*template)) {
+	visit(&a.address)
+	visit(&a.host)
+	visit(&a.uri)
 }
 
 // vassalAction sends the request to a vassal by its name: vassal:NAME.
@@ -164,31 +194,5 @@ func (a *vassalAction) apply(r *Rule, q *Query, d *Decision) flow {
 	return stop
 }
 
-func (a *vassalAction) String() string { return "vassal:" + a.name.String() }
-
-// address fills in an address; when it must not be used, the decision becomes
-// Unsafe.
-func (d *Decision) address(t *template, q *Query) (address []byte, ok bool) {
-	if address, ok = d.pathName(t, q); !ok || t.isLiteral() {
-		return address, ok
-	}
-	if Network(address) == "tcp" && !isPort(string(address[bytes.LastIndexByte(address, ':')+1:])) {
-		d.Kind, d.Why = Unsafe, fmt.Sprintf("%q has no port from 1 to 65535", address)
-		return nil, false
-	}
-	return address, true
-}
-
-// pathName fills in the name of a file or vassal likewise.
-func (d *Decision) pathName(t *template, q *Query) (name []byte, ok bool) {
-	d.gap = false
-	if name, ok = d.fill(t, q); !ok {
-		d.refuse()
-		return nil, false
-	}
-	if d.gap && !isWhole(name) {
-		d.Kind, d.Why = Unsafe, fmt.Sprintf("an optional group took no part, and %q is no name to use", name)
-		return nil, false
-	}
-	return name, true
-}
+func (a *vassalAction) String() string                  { return "vassal:" + a.name.String() }
+func (a *vassalAction) templates(visit func(*template)) { visit(&a.name) }

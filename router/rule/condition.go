@@ -1,142 +1,110 @@
 package rule
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"net/netip"
 	"sort"
 	"strconv"
 	"strings"
 )
 
-// conditionTest is route-if and route-if-not: CONDITION:ARGUMENTS.
-type conditionTest struct {
-	name        string
-	left, right template
-	compare     func(left, right []byte) bool
-	pattern     pattern // of regexp:, then compare is nil
-	groups      bool
-	negate      bool
+// conditions are the names that route-if knows besides the comparisons.
+const (
+	conditionEmpty  = "empty"
+	conditionRegexp = "regexp"
+)
+
+// fileConditions ask about a file.
+var fileConditions = map[string]FileKind{
+	"exists": Exists, "isfile": Regular, "isdir": Directory, "islink": Symlink, "isexec": Executable,
 }
 
-// comparisons are the conditions with two operands, "a;b".
-var comparisons = map[string]func(left, right []byte) bool{
-	"equal": bytes.Equal, "isequal": bytes.Equal, "eq": bytes.Equal, "==": bytes.Equal,
-	"startswith": bytes.HasPrefix, "endswith": bytes.HasSuffix,
-	"contains": bytes.Contains, "contain": bytes.Contains,
-	">": isHigher, "ishigher": isHigher,
-	"<": isLower, "islower": isLower,
-	">=": isHigherEqual, "ishigherequal": isHigherEqual,
-	"<=": isLowerEqual, "islowerequal": isLowerEqual,
-	"ipv4in": isAddressIn, "ipv6in": isAddressIn,
-}
-
-func isHigher(a, b []byte) bool      { return number(a) > number(b) }
-func isLower(a, b []byte) bool       { return number(a) < number(b) }
-func isHigherEqual(a, b []byte) bool { return number(a) >= number(b) }
-func isLowerEqual(a, b []byte) bool  { return number(a) <= number(b) }
-
-// number reads the leading integer of text as atoi does; 0 if there is none.
-func number(text []byte) (n int64) {
-	negative := len(text) > 0 && text[0] == '-'
-	if negative || len(text) > 0 && text[0] == '+' {
-		text = text[1:]
-	}
-	for _, c := range text {
-		if !isDigit(c) || n > 1<<50 {
-			break
-		}
-		n = n*10 + int64(c-'0')
-	}
-	if negative {
-		return -n
-	}
-	return n
-}
-
-// isAddressIn reports whether an address is in a network; false for what is none.
-func isAddressIn(address, network []byte) bool {
-	a, err := netip.ParseAddr(string(address))
-	if err != nil {
-		return false
-	}
-	text := string(network)
-	if !strings.Contains(text, "/") {
-		b, err := netip.ParseAddr(text)
-		return err == nil && a.Unmap() == b.Unmap()
-	}
-	prefix, err := netip.ParsePrefix(text)
-	return err == nil && prefix.Contains(a.Unmap())
-}
-
-func parseCondition(text string, negate bool, warning func(string)) (*conditionTest, *scope, error) {
-	none := &scope{groups: -1, warning: warning}
+// parseCondition reads "CONDITION:ARGUMENTS" and returns the test and what the
+// action may refer to.
+func parseCondition(text string, negate bool, s *scope) (test, *scope, error) {
 	name, arguments, found := strings.Cut(text, ":")
 	if !found {
 		return nil, nil, fmt.Errorf("%q is no condition, want CONDITION:ARGUMENTS such as equal:${REQUEST_METHOD};POST", text)
 	}
-	t := &conditionTest{name: name, negate: negate}
-	var err error
-	if name == "empty" {
-		t.left, err = parseTemplate(arguments, anywhere, none)
-		t.compare = func(left, _ []byte) bool { return len(left) == 0 }
-		return t, none, err
+	if kind, ok := fileConditions[name]; ok {
+		path, err := parseFilePath(arguments, TestRoot, s)
+		if err != nil {
+			return nil, nil, fmt.Errorf("condition %s: %w", name, err)
+		}
+		return &fileTest{name, kind, path, negate}, s, nil
 	}
-	t.compare = comparisons[name]
-	isRegexp := name == "regexp" || name == "re"
-	switch {
-	case strings.HasPrefix(name, "exists"), strings.HasPrefix(name, "isfile"), strings.HasPrefix(name, "isdir"),
-		strings.HasPrefix(name, "islink"), strings.HasPrefix(name, "isexec"):
-		return nil, nil, fmt.Errorf("condition %s is not available: the front does not look at files for a request", name)
-	case t.compare == nil && !isRegexp:
+	switch name {
+	case conditionEmpty:
+		operand, err := parseTemplate(arguments, anywhere, s)
+		return &emptyTest{operand, negate}, s, err
+	case "lord":
+		return nil, nil, errors.New("condition lord is not available: there is no legion in the front; use one emperor per machine and a load balancer that asks for its health")
+	case "incache":
+		return nil, nil, errors.New("condition incache is not available: the front has no cache; the vassal itself can still use it")
+	}
+	compare := comparisons[name]
+	isRegexp := name == conditionRegexp || name == "re"
+	if compare == nil && !isRegexp {
 		return nil, nil, fmt.Errorf("unknown condition %q, want one of %s", name, conditionNames())
 	}
-	left, right, found := strings.Cut(arguments, ";")
+	leftText, rightText, found := strings.Cut(arguments, ";")
 	if !found {
 		return nil, nil, fmt.Errorf("condition %s: want two operands with a ; between them, such as %s:${REQUEST_METHOD};POST", name, name)
 	}
-	if t.left, err = parseTemplate(left, anywhere, none); err != nil {
-		return nil, nil, err
-	}
-	if !isRegexp {
-		t.right, err = parseTemplate(right, anywhere, none)
-		return t, none, err
-	}
-	if strings.Contains(right, "${") {
-		return nil, nil, fmt.Errorf("condition %s: want a fixed pattern, without variables", name)
-	}
-	p, s, err := compilePattern(right, false)
+	left, err := parseTemplate(leftText, anywhere, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	t.pattern, t.right = p, template{literal: right}
-	raw := true
-	for i := range t.left.list() {
-		raw = raw && (*t.left.parts)[i].raw
+	if isRegexp {
+		return parseRegexpCondition(name, left, rightText, negate, s)
 	}
-	return t, &scope{groups: s.groups, names: s.names, raw: raw, warning: warning}, nil
+	right, err := parseTemplate(rightText, anywhere, s)
+	return &compareTest{name, left, right, compare, negate}, s, err
+}
+
+func parseRegexpCondition(name string, left template, right string, negate bool, s *scope) (test, *scope, error) {
+	if strings.Contains(right, "${") {
+		return nil, nil, fmt.Errorf("condition %s: want a fixed pattern, without variables", name)
+	}
+	p, shape, err := compilePattern(right, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	raw := true
+	for i := range left.list() {
+		raw = raw && (*left.parts)[i].raw
+	}
+	inner := *s
+	inner.groups, inner.names, inner.slashes, inner.raw = shape.groups, shape.names, shape.slashes(), raw
+	if negate {
+		inner.groups, inner.names = -1, nil // where it does not match there are none
+	}
+	return &regexpTest{name: name, left: left, pattern: p, text: right, negate: negate}, &inner, nil
 }
 
 func conditionNames() string {
-	names := []string{"empty", "regexp", "re"}
+	names := []string{conditionEmpty, conditionRegexp, "re"}
 	for name := range comparisons {
+		names = append(names, name)
+	}
+	for name := range fileConditions {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	return strings.Join(names, " ")
 }
 
-func (t *conditionTest) holds(q *Query, d *Decision) bool {
+// compareTest is a condition with two operands.
+type compareTest struct {
+	name        string
+	left, right template
+	compare     func(left, right []byte) bool
+	negate      bool
+}
+
+func (t *compareTest) holds(q *Query, d *Decision) bool {
 	at := len(d.buf)
 	left, _ := d.fill(&t.left, q)
-	if t.pattern != nil {
-		d.subject = left // stays: the action's captures are in it
-		d.groups = d.groups[:0]
-		if t.groups && !t.negate {
-			return t.pattern.match(left, &d.groups)
-		}
-		return t.pattern.match(left, nil) != t.negate
-	}
 	right, _ := d.fill(&t.right, q)
 	held := t.compare(left, right)
 	d.buf = d.buf[:at]
@@ -144,13 +112,108 @@ func (t *conditionTest) holds(q *Query, d *Decision) bool {
 	return held != t.negate
 }
 
-func (t *conditionTest) String() string {
-	text := t.name + ":" + t.left.String()
-	if t.name != "empty" {
-		text += ";" + t.right.String()
+func (t *compareTest) String() string {
+	return negated(t.negate, strconv.Quote(t.name+":"+t.left.String()+";"+t.right.String()))
+}
+
+func (t *compareTest) whyNot(q *Query, d *Decision) string {
+	left, _ := d.fill(&t.left, q)
+	right, _ := d.fill(&t.right, q)
+	return fmt.Sprintf("%s does not hold: it compares %q with %q", t, left, right)
+}
+
+func (t *compareTest) found(d *Decision) string { return t.String() + " holds" }
+
+// regexpTest is a pattern on whatever a template makes.
+type regexpTest struct {
+	name    string
+	left    template
+	pattern pattern
+	text    string
+	groups  bool // the action uses groups
+	negate  bool
+}
+
+func (t *regexpTest) holds(q *Query, d *Decision) bool {
+	d.groups = d.groups[:0]
+	left, _ := d.fill(&t.left, q)
+	d.subject = left // stays: the action's captures are in it
+	if t.groups && !t.negate {
+		return t.pattern.match(left, &d.groups)
 	}
-	if t.negate {
-		return "not " + strconv.Quote(text)
+	return t.pattern.match(left, nil) != t.negate
+}
+
+func (t *regexpTest) String() string {
+	return negated(t.negate, strconv.Quote(t.name+":"+t.left.String()+";"+t.text))
+}
+
+func (t *regexpTest) whyNot(q *Query, d *Decision) string {
+	left, _ := d.fill(&t.left, q)
+	return fmt.Sprintf("%s does not hold for %q", t, left)
+}
+
+func (t *regexpTest) found(d *Decision) string { return t.String() + " holds" + d.captured() }
+
+// emptyTest is empty:TEXT.
+type emptyTest struct {
+	operand template
+	negate  bool
+}
+
+func (t *emptyTest) holds(q *Query, d *Decision) bool {
+	at := len(d.buf)
+	text, _ := d.fill(&t.operand, q)
+	d.buf = d.buf[:at]
+	d.groups = d.groups[:0]
+	return (len(text) == 0) != t.negate
+}
+
+func (t *emptyTest) String() string {
+	return negated(t.negate, strconv.Quote("empty:"+t.operand.String()))
+}
+
+func (t *emptyTest) whyNot(q *Query, d *Decision) string {
+	text, _ := d.fill(&t.operand, q)
+	return fmt.Sprintf("%s does not hold: it is %q", t, text)
+}
+
+func (t *emptyTest) found(d *Decision) string { return t.String() + " holds" }
+
+// fileTest asks whether there is a file. A name that can not be one, because of
+// what the client sent, is that of no file.
+type fileTest struct {
+	name   string
+	kind   FileKind
+	path   filePath
+	negate bool
+}
+
+func (t *fileTest) holds(q *Query, d *Decision) bool {
+	d.groups = d.groups[:0]
+	at := len(d.buf)
+	held := t.path.is(t.kind, q, d)
+	d.buf = d.buf[:at]
+	return held != t.negate
+}
+
+func (t *fileTest) String() string {
+	return negated(t.negate, strconv.Quote(t.name+":"+t.path.String()))
+}
+
+func (t *fileTest) whyNot(q *Query, d *Decision) string {
+	path, ok := d.fill(&t.path.path, q)
+	if !ok {
+		return t.String() + " does not hold: " + d.refusal()
 	}
-	return strconv.Quote(text)
+	return fmt.Sprintf("%s does not hold for %s", t, path)
+}
+
+func (t *fileTest) found(d *Decision) string { return t.String() + " holds" }
+
+func negated(negate bool, text string) string {
+	if negate {
+		return "not " + text
+	}
+	return text
 }

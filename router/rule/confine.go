@@ -38,6 +38,16 @@ const (
 	authorityEnd
 	// urlText: path or query of a URL; other bytes are percent-encoded.
 	urlText
+	// fileBelow: a path below the directory that the rule spells, see filePath.
+	fileBelow
+	// fileSlash: the same, which has to bring the slash between them.
+	fileSlash
+	// fileName: part of a file's name, or the slash that ends it and a path below it.
+	fileName
+	// method: an HTTP token.
+	method
+	// scheme: http or https.
+	scheme
 )
 
 // String says what may stand in a place, for the log line about what may not.
@@ -46,7 +56,7 @@ func (p place) String() string {
 	case fieldValue:
 		return "a header field (no control characters)"
 	case pathName:
-		return "a file name (no slash, colon or control character, not empty, not . or ..)"
+		return "a name in an address (no slash, colon, | or control character, not empty, not . or ..)"
 	case hostLabel:
 		return "a host name's label (letters, digits, - and _)"
 	case portNumber:
@@ -55,6 +65,16 @@ func (p place) String() string {
 		return "a host (letters, digits and .-_:[])"
 	case authorityEnd:
 		return "a URL's path (it must begin with a slash)"
+	case fileBelow:
+		return "a file's path (no . or .. and no control character)"
+	case fileSlash:
+		return "a file's path here (empty or a slash first, no . or .. and no control character)"
+	case fileName:
+		return "a file's name (no slash but at the beginning, no . or .. and no control character)"
+	case method:
+		return "a method (letters, digits and hyphens)"
+	case scheme:
+		return "a scheme (http or https)"
 	}
 	return "text"
 }
@@ -77,6 +97,16 @@ func (p *part) put(dst, text []byte, trusted bool) (result []byte, ok bool) {
 		ok = consistsOf(text, isAuthorityByte)
 	case authorityEnd:
 		ok = len(text) == 0
+	case fileBelow:
+		ok = trusted || isBelow(text)
+	case fileSlash:
+		ok = len(text) == 0 || text[0] == '/' && (trusted || isBelow(text))
+	case fileName:
+		ok = trusted || isBelow(text) && (len(text) == 0 || text[0] == '/' || bytes.IndexByte(text, '/') < 0)
+	case method:
+		ok = isMethod(text)
+	case scheme:
+		ok = string(text) == "http" || string(text) == "https"
 	case fieldValue:
 		ok = !hasControl(text)
 	default:
@@ -95,6 +125,9 @@ func (d *Decision) refusal() string {
 	if len(text) > 100 {
 		text = text[:100]
 	}
+	if d.refusedPart == nil {
+		return fmt.Sprintf("%q is no path below the directory that the rule spells", text)
+	}
 	return fmt.Sprintf("%s is %q, which can not be part of %s", d.refusedPart, text, d.refusedPart.place)
 }
 
@@ -103,11 +136,22 @@ func isPathName(text []byte) bool {
 		return false
 	}
 	for _, c := range text {
-		if c < ' ' || c == 0x7f || c == '/' || c == ':' {
+		if c < ' ' || c == 0x7f || c == '/' || c == ':' || c == '|' {
 			return false
 		}
 	}
 	return true
+}
+
+// isMethod: letters, digits and "-" are what methods are made of; CONNECT is not
+// for a front.
+func isMethod(text []byte) bool {
+	for _, c := range text {
+		if !isLabelByte(c) {
+			return false
+		}
+	}
+	return len(text) > 0 && string(text) != "CONNECT"
 }
 
 func consistsOf(text []byte, admitted func(byte) bool) bool {
@@ -174,89 +218,6 @@ func appendEscaped(dst, text []byte) []byte {
 		}
 	}
 	return dst
-}
-
-// Network says how an address of a Decision is dialled: "unix" for a path
-// (absolute, relative or "@abstract"), "tcp" for "host:port".
-func Network(address []byte) string {
-	if len(address) > 0 && (address[0] == '/' || address[0] == '@' || address[0] == '.') {
-		return "unix"
-	}
-	for _, c := range address {
-		if c == ':' {
-			return "tcp"
-		}
-	}
-	return "unix"
-}
-
-// parseAddress parses the address of an upstream and confines what goes into it.
-func parseAddress(text string, s *scope) (template, error) {
-	t, err := parseTemplate(text, pathName, s)
-	if err != nil {
-		return t, err
-	}
-	colons := 0
-	for _, p := range t.list() {
-		colons += strings.Count(p.literal, ":")
-	}
-	if t.isLiteral() {
-		colons = strings.Count(t.literal, ":")
-	}
-	if head := t.head(); colons == 0 || head != "" && strings.IndexByte("/@.", head[0]) >= 0 {
-		return t, nil // a path
-	}
-	if t.isLiteral() {
-		port := t.literal[strings.LastIndexByte(t.literal, ':')+1:]
-		if !isPort(port) {
-			return t, fmt.Errorf("address %s: want a unix path or host:port with a port from 1 to 65535", t.literal)
-		}
-		return t, nil
-	}
-	for i := range *t.parts {
-		p := &(*t.parts)[i]
-		if p.isLiteral() {
-			colons -= strings.Count(p.literal, ":")
-			continue
-		}
-		p.place = hostLabel
-		if colons == 0 {
-			p.place = portNumber
-		}
-	}
-	if last := (*t.parts)[len(*t.parts)-1]; last.isLiteral() && last.literal[strings.LastIndexByte(last.literal, ':')+1:] == "" {
-		return t, fmt.Errorf("address %s: the port is missing, want host:port", text)
-	}
-	return t, nil
-}
-
-func isPort(text string) bool {
-	n := 0
-	for i := 0; i < len(text); i++ {
-		if !isDigit(text[i]) || n > 65535 {
-			return false
-		}
-		n = n*10 + int(text[i]-'0')
-	}
-	return n >= 1 && n <= 65535
-}
-
-// isWhole reports whether no name between the slashes of a path is empty, "." or
-// "..": an optional group that took no part may have left it so.
-func isWhole(path []byte) bool {
-	if len(path) > 0 && path[0] == '/' {
-		path = path[1:]
-	}
-	for {
-		name, rest, more := bytes.Cut(path, []byte("/"))
-		if len(name) == 0 || string(name) == "." || string(name) == ".." {
-			return false
-		}
-		if !more {
-			return true
-		}
-		path = rest
-	}
 }
 
 // parseLocation parses a URL. What goes between "//" and the next slash must be a

@@ -158,12 +158,13 @@ type Note struct {
 
 // scratch is the memory of a walk through the rules.
 type scratch struct {
-	buf     []byte   // holds what templates made
-	subject []byte   // the text that the current rule's pattern matched
-	groups  []int    // offsets of its groups in subject, see pattern.match
-	cursors []cursor // of the walk through the index
-	target  int      // of a jump
-	gap     bool     // the last expand met an optional group that took no part
+	buf     []byte // holds what templates made
+	made    []byte // what the last function of a template made
+	subject []byte // the text that the current rule's pattern matched
+	groups  []int  // offsets of its groups in subject, see pattern.match
+	walk    walk   // through the index
+	target  int    // of a jump
+	gap     bool   // the last expand met an optional group that took no part
 
 	refused     []byte // the text that the last expand refused,
 	refusedPart *part  // and where it should have gone
@@ -171,14 +172,20 @@ type scratch struct {
 
 // reset makes d empty and keeps its memory.
 func (d *Decision) reset() {
+	if d.buf == nil {
+		d.buf = make([]byte, 0, firstSize) // so that an empty text is not nil
+	}
 	*d = Decision{
 		Vars: d.Vars[:0], LogVars: d.LogVars[:0], Notes: d.Notes[:0],
 		Response: ResponseEdits{Headers: d.Response.Headers[:0]},
 		scratch: scratch{
-			buf: d.buf[:0], groups: d.groups[:0], cursors: d.cursors[:0],
+			buf: d.buf[:0], made: d.made[:0], groups: d.groups[:0], walk: walk{cursors: d.walk.cursors[:0]},
 		},
 	}
 }
+
+// firstSize is room for what most requests need.
+const firstSize = 256
 
 // decideAnew prepares d for the next chain of the same request.
 func (d *Decision) decideAnew() {
@@ -189,6 +196,9 @@ func (d *Decision) decideAnew() {
 	d.Root, d.Path, d.ContentType, d.GuessType = 0, nil, nil, false
 	d.Notes = d.Notes[:0]
 	d.groups = d.groups[:0]
+	if d.buf == nil {
+		d.buf = make([]byte, 0, firstSize) // so that an empty text is not nil
+	}
 }
 
 // fill fills in a template; the result lives in d.
@@ -203,6 +213,13 @@ func (d *Decision) keep(text string) []byte {
 	at := len(d.buf)
 	d.buf = append(d.buf, text...)
 	return d.buf[at:len(d.buf):len(d.buf)]
+}
+
+// warn notes for the log that a rule could not do what it says.
+func (d *Decision) warn(r *Rule, text string) {
+	at := len(d.buf)
+	d.buf = appendEscaped(d.buf, []byte(text))
+	d.Notes = append(d.Notes, Note{Rule: r, Text: d.buf[at:len(d.buf):len(d.buf)], Warning: true})
 }
 
 // refuse ends routing because of the last template that did not fill.

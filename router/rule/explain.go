@@ -31,70 +31,58 @@ func (t *Table) ExplainChain(c Chain, q *Query, d *Decision) []Step {
 			continue
 		}
 		if !r.test.holds(q, d) {
-			steps = append(steps, Step{Rule: r, Text: whyNot(r.test, q)})
+			steps = append(steps, Step{Rule: r, Text: r.test.whyNot(q, d)})
 			continue
 		}
-		text := whyMatched(r.test, d)
-		switch r.action.apply(r, q, d) {
+		text := r.test.found(d)
+		before := *d
+		switch r.apply(q, d) {
 		case stop:
 			return append(steps, Step{r, true, text + "; " + d.String()})
 		case jump:
 			steps = append(steps, Step{r, true, text + "; on to " + r.Action()[len("goto:"):] + " (" + rules[d.target].Pos().String() + ")"})
 			i = d.target - 1
 		default:
-			steps = append(steps, Step{r, true, text + "; " + r.Action()})
+			steps = append(steps, Step{r, true, text + "; " + r.Action() + d.since(&before)})
 		}
 	}
 	return steps
 }
 
-// whyNot says in words why a test does not hold.
-func whyNot(t test, q *Query) string {
-	switch t := t.(type) {
-	case *hostTest:
-		switch {
-		case len(q.Host) == 0:
-			return "no match: the request names no host"
-		case t.colon && len(q.HostPort) == 0:
-			return fmt.Sprintf("no match for host %q, which has no port", q.Host)
-		case t.colon:
-			return fmt.Sprintf("no match for host %q", q.HostPort)
-		}
-		return fmt.Sprintf("no match for host %q", q.Host)
-	case *subjectTest:
-		return fmt.Sprintf("no match for %s %q", t.subject.name, t.subject.of(q))
+// since says in words what an action changed.
+func (d *Decision) since(before *Decision) string {
+	var changes []string
+	for _, v := range d.Vars[len(before.Vars):] {
+		changes = append(changes, fmt.Sprintf("%s = %q", v.Name, v.Value))
 	}
-	return t.String() + " does not hold"
+	for _, v := range d.LogVars[len(before.LogVars):] {
+		changes = append(changes, fmt.Sprintf("%s = %q", v.Name, v.Value))
+	}
+	for _, h := range d.Response.Headers[len(before.Response.Headers):] {
+		if h.Remove {
+			changes = append(changes, "removes "+h.Name)
+		} else {
+			changes = append(changes, fmt.Sprintf("adds %s: %s", h.Name, h.Value))
+		}
+	}
+	for _, n := range d.Notes[len(before.Notes):] {
+		changes = append(changes, fmt.Sprintf("logs %q", n.Text))
+	}
+	if len(changes) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(changes, ", ")
 }
 
-// whyMatched says in words what a test that holds has found.
-func whyMatched(t test, d *Decision) string {
-	var text string
-	switch t := t.(type) {
-	case always:
-		return "always"
-	case *hostTest:
-		text = fmt.Sprintf("matches host %q", d.subject)
-	case *subjectTest:
-		text = fmt.Sprintf("matches %s %q", t.subject.name, d.subject)
-	default:
-		text = t.String() + " holds"
-	}
-	for n := 1; 2*n+1 < len(d.groups); n++ {
-		if d.groups[2*n] >= 0 {
-			text += fmt.Sprintf(", $%d = %q", n, d.subject[d.groups[2*n]:d.groups[2*n+1]])
-		}
-	}
-	return text
-}
+var protocolNames = map[Kind]string{HTTP: "HTTP", HTTPS: "HTTPS", FastCGI: "FastCGI", SCGI: "SCGI"}
 
 // String says in words what was decided.
 func (d *Decision) String() string {
 	switch d.Kind {
 	case Uwsgi:
 		return fmt.Sprintf("uwsgi to %s, modifiers %d,%d", d.Address, d.Modifier1, d.Modifier2)
-	case HTTP:
-		text := fmt.Sprintf("HTTP to %s", d.Address)
+	case HTTP, HTTPS, FastCGI, SCGI:
+		text := fmt.Sprintf("%s to %s", protocolNames[d.Kind], d.Address)
 		if d.Host != nil {
 			text += fmt.Sprintf(", as host %s", d.Host)
 		}
@@ -106,12 +94,19 @@ func (d *Decision) String() string {
 		return fmt.Sprintf("to vassal %s", d.Name)
 	case Redirect:
 		return fmt.Sprintf("answer %d to %s", d.Code, d.Location)
-	case Status:
-		return fmt.Sprintf("answer %d %s", d.Code, d.Reason)
+	case Status, Challenge:
+		return "answer " + status(d.Code, d.Reason)
+	case Static:
+		return fmt.Sprintf("serve the file %q of root %d", d.Path, d.Root)
+	case File:
+		return fmt.Sprintf("answer %s with the file %q of root %d", status(d.Code, d.Reason), d.Path, d.Root)
 	case Close:
 		return "close the connection without an answer"
 	case Unsafe:
 		return "refused: " + d.Why
+	}
+	if d.Rule != nil && d.Rule.Chain() != RequestChain {
+		return "no more rules"
 	}
 	if d.HasModifiers {
 		return fmt.Sprintf("the default, with modifiers %d,%d", d.Modifier1, d.Modifier2)
@@ -156,7 +151,7 @@ func (t *Table) AddressOf(name string) (address string, r *Rule, ok bool) {
 	}
 	for i := range t.chains[RequestChain].rules {
 		r := &t.chains[RequestChain].rules[i]
-		if kind, address := r.target(); kind == Uwsgi || kind == HTTP {
+		if kind, address := r.target(); kind == Uwsgi || kind == HTTP || kind == FastCGI || kind == SCGI {
 			if text, ok := withName(address, name); ok {
 				return text, r, true
 			}
@@ -170,6 +165,8 @@ func withName(t *template, name string) (string, bool) {
 	text, places := "", 0
 	for _, p := range t.list() {
 		switch {
+		case strings.IndexByte(p.literal, '|') >= 0:
+			return "", false // one of several
 		case p.isLiteral():
 			text += p.literal
 		case p.place != pathName || p.group < 0:

@@ -30,8 +30,8 @@ route-run = return:404
 	const want = `- main.ini:2 no match for host "site.example.com"
 - main.ini:3 no match for host "site.example.com", which has no port
 - main.ini:4 no match for URI "/"
-- main.ini:5 "equal:${REQUEST_METHOD};POST" does not hold
-+ main.ini:6 always; log:from ${REMOTE_ADDR}
+- main.ini:5 "equal:${REQUEST_METHOD};POST" does not hold: it compares "GET" with "POST"
++ main.ini:6 always; log:from ${REMOTE_ADDR}: logs "from 192.0.2.7"
 + main.ini:7 always; on to sites (main.ini:9)
 + main.ini:10 matches host "site.example.com", $1 = "site"; uwsgi to /tmp/site.sock, modifiers 0,0
 `

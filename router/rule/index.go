@@ -1,5 +1,7 @@
 package rule
 
+import "slices"
+
 // index finds, for one request, the rules whose test may hold, without looking at
 // all of them. It only ever leaves out host rules that can not match, so walking
 // what it yields in ascending order is walking the whole list. Each rule is
@@ -10,7 +12,9 @@ package rule
 //	grams   four bytes that every host it matches contains (for many such rules only)
 //	rest    none: tried for every request
 //
-// What is filed under one key is a chain of nodes in ascending order of rules.
+// Labels are filed nowhere: nothing happens at them. What is filed under one key is
+// a list of nodes in ascending order of rules; the rest is one sorted list, so that
+// a jump over thousands of rules does not look at each of them.
 type index struct {
 	nodes []node
 	exact map[string]int32 // to the first node
@@ -19,15 +23,21 @@ type index struct {
 	shortest, longest int
 	grams             map[uint32]int32
 	gramFilter        *[gramFilterSize / 64]uint64 // bit set: some gram hashes there
-	rest              int32
+	rest              []int32
 	ports             bool // some host rule spells a colon
 }
 
-// node is one entry of a chain: a rule and the next node, -1 at the end.
+// node is one entry of a list: a rule and the next node, -1 at the end.
 type node struct{ rule, next int32 }
 
-// cursor is a place in a chain.
+// cursor is a place in a list.
 type cursor int32
+
+// walk is where the search for rules has come to, for one request.
+type walk struct {
+	cursors []cursor // in the lists of the keys that the host has
+	rest    int      // in index.rest
+}
 
 const (
 	gramLength     = 4
@@ -45,13 +55,16 @@ type filing struct {
 	colon  bool
 }
 
+// neverTried is the filing of a label.
+var neverTried = &filing{}
+
 // build files all rules; filings[i] is nil when rule i does not test the host.
 func (x *index) build(filings []*filing) {
-	*x = index{rest: -1, nodes: make([]node, 0, len(filings))}
+	*x = index{nodes: make([]node, 0, len(filings))}
 	var exact, suffixes, literals int
 	for _, f := range filings {
 		switch {
-		case f == nil:
+		case f == nil || f == neverTried:
 		case f.finite != nil:
 			exact += len(f.finite)
 		case f.suffix != "" && !f.colon:
@@ -66,7 +79,7 @@ func (x *index) build(filings []*filing) {
 	if literals >= gramsFrom {
 		counts = make(map[uint32]int, literals)
 		for _, f := range filings {
-			if f != nil && f.finite == nil && (f.suffix == "" || f.colon) {
+			if f != nil && f != neverTried && f.finite == nil && (f.suffix == "" || f.colon) {
 				f.eachGram(func(g uint32) { counts[g]++ })
 			}
 		}
@@ -76,8 +89,11 @@ func (x *index) build(filings []*filing) {
 	// From the last to the first, so that putting in front keeps chains ascending.
 	for i := len(filings) - 1; i >= 0; i-- {
 		f := filings[i]
+		if f == neverTried {
+			continue
+		}
 		if f == nil {
-			x.rest = x.link(i, x.rest)
+			x.rest = append(x.rest, int32(i))
 			continue
 		}
 		x.ports = x.ports || f.colon
@@ -103,9 +119,10 @@ func (x *index) build(filings []*filing) {
 			h := gramHash(rarest)
 			x.gramFilter[h/64] |= 1 << (h % 64)
 		default:
-			x.rest = x.link(i, x.rest)
+			x.rest = append(x.rest, int32(i))
 		}
 	}
+	slices.Reverse(x.rest)
 }
 
 func (x *index) link(rule int, next int32) int32 {
@@ -144,11 +161,9 @@ func (f *filing) hasGram() bool {
 	return false
 }
 
-// start appends to cursors one for each chain that may hold a match.
-func (x *index) start(cursors []cursor, q *Query) []cursor {
-	if x.rest >= 0 {
-		cursors = append(cursors, cursor(x.rest))
-	}
+// start prepares w for the lists that may hold a match.
+func (x *index) start(w *walk, q *Query) {
+	cursors := w.cursors[:0]
 	if len(x.exact) > 0 {
 		if head, ok := x.exact[string(q.Host)]; ok {
 			cursors = append(cursors, cursor(head))
@@ -184,21 +199,33 @@ func (x *index) start(cursors []cursor, q *Query) []cursor {
 			}
 		}
 	}
-	return cursors
+	w.cursors, w.rest = cursors, 0
 }
 
 // next returns the first rule from number from on that may match, or -1, and
-// moves the cursors there. A rule met through two chains is returned once, because
-// the caller asks for higher numbers only.
-func (x *index) next(cursors []cursor, from int) int {
+// moves w there. A rule met through two lists is returned once, because the caller
+// asks for higher numbers only.
+func (x *index) next(w *walk, from int) int {
 	lowest := int32(-1)
-	for i, c := range cursors {
+	for i, c := range w.cursors {
 		for c >= 0 && int(x.nodes[c].rule) < from {
 			c = cursor(x.nodes[c].next)
 		}
-		cursors[i] = c
+		w.cursors[i] = c
 		if c >= 0 && (lowest < 0 || x.nodes[c].rule < lowest) {
 			lowest = x.nodes[c].rule
+		}
+	}
+	if w.rest < len(x.rest) {
+		if int(x.rest[w.rest]) < from {
+			w.rest++ // as a rule it is the very next
+			if w.rest < len(x.rest) && int(x.rest[w.rest]) < from {
+				n, _ := slices.BinarySearch(x.rest[w.rest:], int32(from))
+				w.rest += n
+			}
+		}
+		if w.rest < len(x.rest) && (lowest < 0 || x.rest[w.rest] < lowest) {
+			lowest = x.rest[w.rest]
 		}
 	}
 	return int(lowest)

@@ -26,9 +26,9 @@ func (t *Table) matchLater(c Chain, q *Query, d *Decision) {
 
 // run walks the rules of a chain, as far as the index does not rule them out.
 func (c *chain) run(q *Query, d *Decision) {
-	d.cursors = c.index.start(d.cursors[:0], q)
+	c.index.start(&d.walk, q)
 	for at := 0; ; {
-		i := c.index.next(d.cursors, at)
+		i := c.index.next(&d.walk, at)
 		if i < 0 {
 			return
 		}
@@ -37,7 +37,7 @@ func (c *chain) run(q *Query, d *Decision) {
 		if !r.test.holds(q, d) {
 			continue
 		}
-		switch r.action.apply(r, q, d) {
+		switch r.apply(q, d) {
 		case stop:
 			return
 		case jump:
@@ -46,13 +46,16 @@ func (c *chain) run(q *Query, d *Decision) {
 	}
 }
 
-// NextNode takes the first of the addresses "a|b|c" off: a rule that names
-// several means any one of them. rest is empty after the last.
-func NextNode(address []byte) (node, rest []byte) {
-	for i, c := range address {
-		if c == '|' {
-			return address[:i], address[i+1:]
-		}
+// apply carries the rule's action out. Where it may not, because of what the
+// client sent, the request is refused; when a response is under way already, this
+// rule alone is passed over.
+func (r *Rule) apply(q *Query, d *Decision) flow {
+	f := r.action.apply(r, q, d)
+	if d.Kind == Unsafe && r.Chain() != RequestChain {
+		why := d.Why
+		d.Kind, d.Rule, d.Why = None, nil, ""
+		d.warn(r, "the rule is passed over: "+why)
+		return next
 	}
-	return address, nil
+	return f
 }

@@ -34,6 +34,43 @@ type shape struct {
 	tree *syntax.Regexp // nil for a plain literal
 }
 
+// slashes has bit n set when group n, whatever it captures, begins with a slash.
+// An empty capture counts too: what matters is that it can not extend a name.
+func (s *shape) slashes() (set uint64) {
+	if s.tree != nil {
+		markSlashes(s.tree, &set)
+	}
+	return set
+}
+
+func markSlashes(tree *syntax.Regexp, set *uint64) {
+	if tree.Op == syntax.OpCapture && tree.Cap < 64 && beginsWithSlash(tree.Sub[0]) {
+		*set |= 1 << tree.Cap
+	}
+	for _, sub := range tree.Sub {
+		markSlashes(sub, set)
+	}
+}
+
+func beginsWithSlash(tree *syntax.Regexp) bool {
+	switch tree.Op {
+	case syntax.OpLiteral:
+		return tree.Rune[0] == '/'
+	case syntax.OpEmptyMatch:
+		return true
+	case syntax.OpConcat, syntax.OpCapture, syntax.OpPlus:
+		return beginsWithSlash(tree.Sub[0])
+	case syntax.OpAlternate:
+		for _, sub := range tree.Sub {
+			if !beginsWithSlash(sub) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
 // compilePattern compiles a pattern; host says that it is for canonical hosts.
 func compilePattern(text string, host bool) (pattern, *shape, error) {
 	if literal, ok := plainLiteral(text); ok {

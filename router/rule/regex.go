@@ -29,6 +29,38 @@ func parseRegex(pattern string) (*syntax.Regexp, error) {
 	return nil, fmt.Errorf("pattern %s: %v", pattern, err)
 }
 
+// withAdvice adds to the error about a pattern that begins with a negative
+// look-ahead the two rules that say the same.
+func withAdvice(err error, key, pattern string) error {
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(pattern, "^"), "(?!")
+	if !ok {
+		return err
+	}
+	depth, end := 1, -1
+	for i := 0; i < len(rest) && depth > 0; i++ {
+		switch rest[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				end = i
+			}
+		}
+	}
+	chain, _, known := chainOf(key)
+	if end <= 0 || !known {
+		return err
+	}
+	exception := rest[:end]
+	if strings.HasPrefix(pattern, "^") {
+		exception = "^" + exception
+	}
+	return fmt.Errorf("%w: %s = %s goto:NAME above this one without the look-ahead, and %s-label = NAME below it (or last: in place of goto: when no other rule shall see it)",
+		err, key, exception, chainPrefixes[chain])
+}
+
 // pcreGroups are the forms of "(?" that RE2 does not have, longest first.
 var pcreGroups = []struct{ form, what string }{
 	{"(?<=", "look-behind (?<=…) is PCRE only; match the text before it as part of the pattern and use a group for the rest"},

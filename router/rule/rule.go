@@ -22,8 +22,15 @@ func (r *Rule) Chain() Chain {
 	return RequestChain
 }
 
-// String returns the directive as it was written: "route-host = ^… uwsgi:…".
-func (r *Rule) String() string { return r.source.Key + " = " + r.source.Value }
+// String returns the directive as it was written, "route-host = ^… uwsgi:…", but
+// for a password in it.
+func (r *Rule) String() string {
+	value := r.source.Value
+	if a, ok := r.action.(*basicAuthAction); ok {
+		value = a.withoutPassword(value)
+	}
+	return r.source.Key + " = " + value
+}
 
 // Action returns what the rule does, in a normal form: "uwsgi:/run/$1.sock,0,0".
 func (r *Rule) Action() string { return r.action.String() }
@@ -43,11 +50,11 @@ func (r *Rule) Target() (kind Kind, target string, literal bool) {
 func (r *Rule) target() (Kind, *template) {
 	switch a := r.action.(type) {
 	case *uwsgiAction:
-		if !a.address.isLiteral() || a.address.literal != "" {
+		if !a.address.isEmpty() {
 			return Uwsgi, &a.address
 		}
-	case *httpAction:
-		return HTTP, &a.address
+	case *upstreamAction:
+		return a.kind, &a.address
 	case *vassalAction:
 		return Vassal, &a.name
 	}

@@ -10,32 +10,39 @@ import (
 // variables. It is taken apart once, when the rule is read, and filled in one
 // pass: what is put in is never looked at again for more places.
 //
-//	$0 … $9    the whole match, group 1 … 9 of the rule's own pattern (one digit:
-//	           $10 is group 1 and a 0); empty if the group took no part
-//	${name}    the named group (?<name>…) or (?P<name>…) of the rule's pattern, else
-//	${NAME}    the request variable NAME, those that rules added included
-//	$$, $x     as they stand, as in uWSGI; so $$1 is no group
+//	$0 … $9       the whole match, group 1 … 9 of the rule's own pattern (one digit:
+//	              $10 is group 1 and a 0); empty if the group took no part
+//	${name}       the named group (?<name>…) or (?P<name>…) of the rule's pattern, else
+//	${NAME}       the request variable NAME, those that rules added included
+//	${func[ARG]}  what a function makes of ARG, see functions
+//	$$, $x        as they stand, as in uWSGI; so $$1 is no group
 type template struct {
 	literal string  // the whole text when parts is nil
 	parts   *[]part // a pointer, because most templates of a large list have none
 }
 
-// part is a literal, a group or a variable.
+// part is a literal, a group, a variable or a function.
 type part struct {
 	literal  string // when group < 0 and variable == ""
 	group    int
-	variable string
-	name     string // the group's name as the template spelled it, or ""
-	place    place  // where the text goes, and so what it may contain
-	raw      bool   // the text is as the client sent it: %XX is an escape already
+	variable string    // the variable's name, or the function's argument
+	function *function // nil: the variable itself
+	name     string    // the group's name as the template spelled it, or ""
+	place    place     // where the text goes, and so what it may contain
+	raw      bool      // the text is as the client sent it: %XX is an escape already
+	slash    bool      // the text is empty or begins with a slash
 }
 
-// scope is what a template may refer to: the groups of the rule's pattern.
+// scope is what a template may refer to, and where its rule stands.
 type scope struct {
 	groups  int
 	names   []string
+	slashes uint64            // bit n: whatever group n captures begins with a slash
 	raw     bool              // the pattern's subject is still percent-encoded
+	chain   Chain             // of the rule
 	warning func(text string) // takes a remark about the rule
+	// root enters what the rule needs of the file system and returns its number.
+	root func(use RootUse, dir, name string) int
 }
 
 func (s *scope) group(name string) (int, bool) {
@@ -58,15 +65,13 @@ func parseTemplate(text string, where place, s *scope) (template, error) {
 	}
 	var parts []part
 	var literal strings.Builder
-	refers := false
-	add := func(p part) {
+	flush := func() {
 		if literal.Len() > 0 {
 			parts = append(parts, part{literal: literal.String(), group: -1})
 			literal.Reset()
 		}
-		parts = append(parts, p)
-		refers = true
 	}
+	refers := false
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		if c != '$' || i+1 == len(text) {
@@ -77,28 +82,27 @@ func parseTemplate(text string, where place, s *scope) (template, error) {
 		switch {
 		case next >= '0' && next <= '9':
 			i++
-			if n := int(next - '0'); n <= s.groups && s.groups >= 0 {
-				add(part{group: n, place: where, raw: s.raw})
-			} else if s.groups < 0 {
-				s.warning(fmt.Sprintf("$%d is always empty: there is no pattern", n))
-			} else {
-				s.warning(fmt.Sprintf("$%d is always empty: the pattern has %s", n, countGroups(s.groups)))
+			n := int(next - '0')
+			if n > s.groups || s.groups < 0 {
+				s.warnNoGroup(n)
+				continue
 			}
+			flush()
+			parts = append(parts, s.groupPart(n, where))
+			refers = true
 		case next == '{':
 			end := strings.IndexByte(text[i:], '}')
 			if end < 0 {
 				return template{}, fmt.Errorf("%s: the ${ has no }, want ${NAME}", text)
 			}
-			name := text[i+2 : i+end]
+			p, err := s.parseName(text[i+2:i+end], where)
+			if err != nil {
+				return template{}, err
+			}
 			i += end
-			if n, ok := s.group(name); ok {
-				add(part{group: n, name: name, place: where, raw: s.raw})
-				continue
-			}
-			if !isVariableName(name) {
-				return template{}, fmt.Errorf("${%s}: want the name of a group or of a request variable such as ${REMOTE_ADDR}", name)
-			}
-			add(part{group: -1, variable: name, place: where, raw: isRawVariable(name)})
+			flush()
+			parts = append(parts, p)
+			refers = true
 		case next == '$':
 			literal.WriteString("$$")
 			i++
@@ -109,10 +113,40 @@ func parseTemplate(text string, where place, s *scope) (template, error) {
 	if !refers {
 		return template{literal: literal.String()}, nil
 	}
-	if literal.Len() > 0 {
-		parts = append(parts, part{literal: literal.String(), group: -1})
-	}
+	flush()
 	return template{parts: &parts}, nil
+}
+
+func (s *scope) warnNoGroup(n int) {
+	if s.groups < 0 {
+		s.warning(fmt.Sprintf("$%d is always empty: there is no pattern", n))
+	} else {
+		s.warning(fmt.Sprintf("$%d is always empty: the pattern has %s", n, countGroups(s.groups)))
+	}
+}
+
+func (s *scope) groupPart(n int, where place) part {
+	return part{group: n, place: where, raw: s.raw, slash: n < 64 && s.slashes&(1<<n) != 0}
+}
+
+// parseName reads what stands in ${…}: a group's name, a variable or a function.
+func (s *scope) parseName(name string, where place) (part, error) {
+	if n, ok := s.group(name); ok {
+		p := s.groupPart(n, where)
+		p.name = name
+		return p, nil
+	}
+	if before, argument, ok := strings.Cut(strings.TrimSuffix(name, "]"), "["); ok && strings.HasSuffix(name, "]") {
+		f, err := findFunction(before, argument, s.chain)
+		if err != nil {
+			return part{}, fmt.Errorf("${%s}: %w", name, err)
+		}
+		return part{group: -1, variable: argument, function: f, place: where, raw: f.raw || f.keepsRaw && isRawVariable(argument)}, nil
+	}
+	if !isVariableName(name) {
+		return part{}, fmt.Errorf("${%s}: want the name of a group or of a request variable such as ${REMOTE_ADDR}", name)
+	}
+	return part{group: -1, variable: name, place: where, raw: isRawVariable(name), slash: name == "PATH_INFO"}, nil
 }
 
 func countGroups(n int) string {
@@ -138,6 +172,9 @@ func isVariableName(name string) bool {
 // isLiteral reports whether the template is the same for every request.
 func (t *template) isLiteral() bool { return t.parts == nil }
 
+// isEmpty reports whether the template is always the empty text.
+func (t *template) isEmpty() bool { return t.parts == nil && t.literal == "" }
+
 // usesGroups reports whether a capture goes into the template.
 func (t *template) usesGroups() bool {
 	for _, p := range t.list() {
@@ -160,6 +197,8 @@ func (p *part) isLiteral() bool { return p.group < 0 && p.variable == "" }
 // String spells one part as a rule would.
 func (p *part) String() string {
 	switch {
+	case p.function != nil:
+		return "${" + p.function.name + "[" + p.variable + "]}"
 	case p.variable != "":
 		return "${" + p.variable + "}"
 	case p.name != "":
@@ -220,13 +259,17 @@ func (t *template) expand(dst []byte, q *Query, d *Decision) (result []byte, ok 
 	return dst, true
 }
 
-// text returns what the group or variable holds; nil for a group that took no
-// part. trusted says that no byte of it came from a client.
+// text returns what the group, variable or function holds; nil for a group that
+// took no part. trusted says that no byte of it came from a client. The text of a
+// function is valid until the next part's.
 func (p *part) text(q *Query, d *Decision) (text []byte, trusted bool) {
-	if p.variable != "" {
+	switch {
+	case p.function != nil:
+		d.made, trusted = p.function.append(d.made[:0], p.variable, q, d)
+		return d.made, trusted
+	case p.variable != "":
 		return d.variable(q, p.variable)
-	}
-	if 2*p.group+1 >= len(d.groups) || d.groups[2*p.group] < 0 {
+	case 2*p.group+1 >= len(d.groups) || d.groups[2*p.group] < 0:
 		return nil, false
 	}
 	return d.subject[d.groups[2*p.group]:d.groups[2*p.group+1]], false

@@ -70,43 +70,44 @@ func endsAtLabel(item *syntax.Regexp) bool {
 
 // warnUnreachable remarks on rules that can never decide, because an earlier one
 // takes every request that they match.
-func (c *compiler) warnUnreachable() {
-	if c.jumps {
+func (c *compiler) warnUnreachable(one *chainCompiler) {
+	if one.jumps {
 		return // which rules are passed over is then not known
 	}
-	rules := c.table.chains[RequestChain].rules
+	rules := one.table.rules
 	var d Decision
 	for i := range rules {
 		if _, ok := rules[i].test.(always); ok && isFinal(rules[i].action) {
 			if i+1 < len(rules) {
-				c.warn(i+1, rules[i+1].source, fmt.Sprintf("never reached, nor any rule below: %s (%s) takes every request", rules[i].Action(), rules[i].Pos()))
+				c.warn(one.places[i+1], rules[i+1].source, fmt.Sprintf("never reached, nor any rule below: %s (%s) takes every request", rules[i].Action(), rules[i].Pos()))
 			}
 			return
 		}
-		f := c.filings[i]
+		f := one.filings[i]
 		if f == nil || len(f.finite) == 0 {
 			continue
 		}
-		if first := c.takenBefore(i, f, &d); first >= 0 {
-			c.warn(i, rules[i].source, fmt.Sprintf("never reached: %q (%s) takes %s first", rules[first].String(), rules[first].Pos(), strings.Join(f.finite, ", ")))
+		if first := one.takenBefore(i, f, &d); first >= 0 {
+			c.warn(one.places[i], rules[i].source, fmt.Sprintf("never reached: %q (%s) takes %s first", rules[first].String(), rules[first].Pos(), strings.Join(f.finite, ", ")))
 		}
 	}
 }
 
 // takenBefore returns the earlier rule that takes every host which rule i
 // matches, or -1.
-func (c *compiler) takenBefore(i int, f *filing, d *Decision) int {
+func (c *chainCompiler) takenBefore(i int, f *filing, d *Decision) int {
 	taker := -1
+	index := &c.table.index
 	for _, host := range f.finite {
 		q := Query{Host: []byte(host)}
 		if f.colon {
 			return -1 // it depends on the port
 		}
 		d.reset()
-		d.cursors = c.table.chains[RequestChain].index.start(d.cursors, &q)
+		index.start(&d.walk, &q)
 		found := -1
-		for j := c.table.chains[RequestChain].index.next(d.cursors, 0); j >= 0 && j < i; j = c.table.chains[RequestChain].index.next(d.cursors, j+1) {
-			r := &c.table.chains[RequestChain].rules[j]
+		for j := index.next(&d.walk, 0); j >= 0 && j < i; j = index.next(&d.walk, j+1) {
+			r := &c.table.rules[j]
 			if h, ok := r.test.(*hostTest); ok && !h.colon && isFinal(r.action) && h.holds(&q, d) {
 				found = j
 				break
@@ -118,4 +119,28 @@ func (c *compiler) takenBefore(i int, f *filing, d *Decision) int {
 		taker = found
 	}
 	return taker
+}
+
+// warnRewrites remarks on the first rule that sends a request in HTTP below a
+// rewrite: what it sends is REQUEST_URI, which a rewrite leaves alone.
+func (c *compiler) warnRewrites() {
+	one := &c.chains[RequestChain]
+	var rewrite *Rule
+	for i := range one.table.rules {
+		r := &one.table.rules[i]
+		switch a := r.action.(type) {
+		case *rewriteAction:
+			rewrite = r
+		case *setAction:
+			if a.part == &partURI {
+				return
+			}
+		case *upstreamAction:
+			if rewrite != nil && a.uri.isEmpty() && (a.kind == HTTP || a.kind == HTTPS) {
+				c.warn(one.places[i], r.source, fmt.Sprintf("it sends the URI that the client sent: %s (%s) changes PATH_INFO only; write %s:ADDRESS,,URI or seturi:",
+					rewrite.Action(), rewrite.Pos(), upstreamNames[a.kind]))
+				return
+			}
+		}
+	}
 }
