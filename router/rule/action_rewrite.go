@@ -8,7 +8,7 @@ import (
 
 // rewriteAction gives the request another path: rewrite:PATH[?QUERY]. The old query
 // stays, behind the new one if there is one. REQUEST_URI stays as it is, as in
-// uWSGI, and so does what http: sends; for that there is seturi:.
+// uWSGI; whoever sends the request on in HTTP asks for the new path all the same.
 //
 // The rule's own text and what comes from the URL as it was sent is decoded; a text
 // that was decoded already, such as a capture of route, is not decoded twice.

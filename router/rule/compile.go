@@ -72,7 +72,6 @@ func Compile(sources []Source) (*Table, []error) {
 		one.rules().index.build(one.filings)
 		c.warnUnreachable(one)
 	}
-	c.warnRewrites()
 	c.table.warnings = inOrder(c.warnings)
 	return c.table, nil
 }

@@ -120,27 +120,3 @@ func (c *chainCompiler) takenBefore(i int, f *filing, d *Decision) int {
 	}
 	return taker
 }
-
-// warnRewrites remarks on the first rule that sends a request in HTTP below a
-// rewrite: what it sends is REQUEST_URI, which a rewrite leaves alone.
-func (c *compiler) warnRewrites() {
-	one := &c.chains[RequestChain]
-	var rewrite *Rule
-	for i := range one.table.rules {
-		r := &one.table.rules[i]
-		switch a := r.action.(type) {
-		case *rewriteAction:
-			rewrite = r
-		case *setAction:
-			if a.part == &partURI {
-				return
-			}
-		case *upstreamAction:
-			if rewrite != nil && a.uri.isEmpty() && (a.kind == HTTP || a.kind == HTTPS) {
-				c.warn(one.places[i], r.source, fmt.Sprintf("it sends the URI that the client sent: %s (%s) changes PATH_INFO only; write %s:ADDRESS,,URI or seturi:",
-					rewrite.Action(), rewrite.Pos(), upstreamNames[a.kind]))
-				return
-			}
-		}
-	}
-}
