@@ -1,6 +1,7 @@
 package emperor
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/internal/resource"
 	"emperor/vassal"
 )
 
@@ -81,6 +83,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 			problems = append(problems, config.Problem{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Text: err.Error()})
 		}
 	}
+	contents := m.loadResources(&problems)
 	m.readMonitors(&problems)
 	m.readVassals(&problems)
 	m.readRunning(&problems)
@@ -88,10 +91,27 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	if c.Bool("strict") {
 		problems = problems.Strict()
 	}
+	files = slices.Concat(c.Files, contents)
 	if problems.Err() != nil {
-		return nil, c.Files, problems
+		return nil, files, problems
 	}
-	return m, c.Files, problems
+	return m, files, problems
+}
+
+// loadResources reads what the front is sent of files, and returns which files
+// those are: a change of one is a change of the configuration.
+func (m *Main) loadResources(problems *config.Problems) (contents []string) {
+	for i := range m.Front.Resources {
+		r := &m.Front.Resources[i]
+		r.Path = m.absolute(r.Path)
+		if r.Kind == link.Content {
+			contents = append(contents, r.Path)
+		}
+		if err := resource.Load(r); err != nil {
+			*problems = append(*problems, config.Problem{Pos: config.Pos{File: r.File, Line: r.Line}, Key: r.Option, Text: err.Error()})
+		}
+	}
+	return contents
 }
 
 // Name is how the main file is called in messages.
@@ -272,7 +292,10 @@ func (m *Main) sameForVassals(other *Main) bool {
 // sameFront tells whether the router would be sent the same.
 func (m *Main) sameFront(other *Main) bool {
 	return slices.EqualFunc(m.Front.Options, other.Front.Options, func(a, b link.Option) bool { return a == b }) &&
-		slices.EqualFunc(m.Front.Listeners, other.Front.Listeners, func(a, b link.Listener) bool { return a == b })
+		slices.EqualFunc(m.Front.Listeners, other.Front.Listeners, func(a, b link.Listener) bool { return a == b }) &&
+		slices.EqualFunc(m.Front.Resources, other.Front.Resources, func(a, b link.Resource) bool {
+			return a.Kind == b.Kind && a.Path == b.Path && bytes.Equal(a.Content, b.Content)
+		})
 }
 
 // sameMonitor tells whether the monitor would look for the same.

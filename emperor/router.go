@@ -14,6 +14,7 @@ import (
 	"emperor/emperor/control"
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/internal/resource"
 	"emperor/internal/sysd"
 )
 
@@ -416,10 +417,20 @@ type routerProcess struct {
 func (p *routerProcess) configure(ctx context.Context, q routerRequest) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	descriptors := make([]int, len(q.listeners))
-	for i, l := range q.listeners {
-		descriptors[i] = l.fd
+	opened, err := resource.Open(q.configuration.Resources)
+	defer func() {
+		for _, fd := range opened {
+			_ = syscall.Close(fd)
+		}
+	}()
+	if err != nil {
+		return err
 	}
+	descriptors := make([]int, 0, len(q.listeners)+len(opened))
+	for _, l := range q.listeners {
+		descriptors = append(descriptors, l.fd)
+	}
+	descriptors = append(descriptors, opened...)
 	return p.peer.Call(ctx, link.Message{Kind: link.Configure, Configuration: &q.configuration}, descriptors...)
 }
 

@@ -6,24 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
+	"emperor/router/accesslog"
 	"emperor/router/http1"
 	"emperor/router/rule"
 	"emperor/router/upstream"
 	"emperor/router/uwsgi"
 )
-
-// answer gives a small answer of our own: a status with one line of text. extra
-// are complete header lines.
-func (x *exchange) answer(status int, text string, extra []byte) {
-	x.scratch = append(append(x.scratch[:0], text...), '\n')
-	x.mine = http1.Response{Minor: 1, Status: status, Fields: textPlainUTF8}
-	x.reply(x.scratch, extra)
-}
 
 // reply sends x.mine with a text as body.
 func (x *exchange) reply(text, extra []byte) {
@@ -31,22 +23,27 @@ func (x *exchange) reply(text, extra []byte) {
 	if !x.body.whole {
 		x.down.closeAfter()
 	}
-	x.head = answerHead{response: r, length: int64(len(text)), extra: extra}
+	if x.laterRules(r.Status) {
+		x.answerByRule(&x.decision)
+		return
+	}
+	x.head = answerHead{response: r, length: int64(len(text))}
 	if r.Status == 204 || r.Status == 304 {
 		x.head.length, x.head.noBody = -1, true // RFC 9110 §8.6: there is no body to have a length
 	}
-	x.down.begin(&x.head)
+	x.begin(extra)
 	n := 0
-	if !isHead(x.request.Method) && !x.head.noBody {
+	if !x.headOnly() && !x.head.noBody {
 		n = len(text)
 	}
-	if x.down.end(text, 0, n) != nil {
+	if x.finish(text, 0, n) != nil {
 		x.down.closeAfter()
 	}
 }
 
 // refuseRequest answers a request whose head is well-formed but not acceptable.
 func (x *exchange) refuseRequest(status int, reason string) {
+	x.entry.Ended = accesslog.BadRequest
 	x.complain(slog.LevelInfo, "request refused", slog.Int("status", status), slog.String("reason", reason),
 		slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
 	x.answer(status, reason, nil)
@@ -75,7 +72,7 @@ func (x *exchange) refuseExpectation() {
 	x.down.closeAfter()
 	x.complain(slog.LevelInfo, "request refused", slog.Int("status", 413), slog.String("reason", "the body is larger than http-manage-expect allows"),
 		slog.String("host", string(x.request.HostField)), slog.Int64("length", x.request.ContentLength))
-	x.mine = http1.Response{Minor: 1, Status: 413}
+	x.mine = http1.Response{Minor: 1, Status: 413, Fields: x.mine.Fields[:0]}
 	x.reply(nil, nil)
 }
 
@@ -85,12 +82,21 @@ func (x *exchange) answerByRule(d *rule.Decision) {
 		x.down.closeAfter()
 	}
 	x.scratch = x.scratch[:0]
-	if d.Kind == rule.Redirect {
+	switch d.Kind {
+	case rule.Close:
+		x.down.closeAfter()
+		return
+	case rule.Redirect:
 		x.scratch = append(append(append(x.scratch, "Location: "...), d.Location...), "\r\n"...)
+	case rule.Challenge:
+		x.scratch = append(append(append(x.scratch, "WWW-Authenticate: "...), d.Challenge...), "\r\n"...)
+	case rule.Static, rule.File:
+		x.answerFile(d)
+		return
 	}
-	x.mine = http1.Response{Minor: 1, Status: d.Code, Reason: d.Reason}
+	x.mine = http1.Response{Minor: 1, Status: d.Code, Reason: d.Reason, Fields: x.mine.Fields[:0]}
 	if len(d.Body) > 0 {
-		x.mine.Fields = textPlain
+		x.mine.Fields = append(x.mine.Fields, textPlain...)
 	}
 	x.reply(d.Body, x.scratch)
 }
@@ -122,9 +128,15 @@ func (x *exchange) answerNoVassal(name []byte) {
 // answerNotAdmitted: the vassal is known but may not be sent to.
 func (x *exchange) answerNotAdmitted(d *destination, err error) {
 	if errors.Is(err, errClientGone) {
+		x.entry.Ended = accesslog.ClientGone
 		x.down.closeAfter()
 		return
 	}
+	if isTurn(err) {
+		x.answerNoTurn(d.site, err)
+		return
+	}
+	x.entry.Ended = accesslog.NotReady
 	g := d.site.current.Load()
 	attributes := []slog.Attr{slog.String("vassal", d.site.name), slog.Any("err", err)}
 	if g.reason != "" {
@@ -140,8 +152,7 @@ func (x *exchange) answerNotAdmitted(d *destination, err error) {
 		retry = max(1, int(time.Until(g.retryAt)/time.Second)+1)
 	}
 	x.complain(slog.LevelWarn, "vassal is not ready", append(attributes, slog.Int("status", 503))...)
-	extra := append(strconv.AppendInt([]byte("Retry-After: "), int64(retry), 10), "\r\n"...)
-	x.answer(503, "this site is starting or out of order; try again soon", extra)
+	x.answerLater(503, retry, "this site is starting or out of order; try again soon")
 }
 
 // answerFailure: the vassal was tried and did not answer as it should.
@@ -164,8 +175,6 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 	case errors.Is(err, upstream.ErrTimeout):
 		status, text = 504, "this site took too long to answer"
 		err = errors.New("no connection within http-connect-timeout")
-	case errors.Is(err, upstream.ErrName):
-		err = errors.New("the address is a host name, want IP:port or a unix path")
 	case !o.sent && d.site == nil && x.router.table.wasRemoved(d.address):
 		status, text = 404, "no site of this name is served here"
 		err = errors.New("the vassal at this address was removed")
@@ -178,6 +187,14 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 	case errors.Is(err, errGarbage):
 		text = "this site gave an answer that is not HTTP"
 	}
+	switch {
+	case status == 504:
+		x.entry.Ended = accesslog.Timeout
+	case o.sent:
+		x.entry.Ended = accesslog.BadAnswer
+	default:
+		x.entry.Ended = accesslog.Unreachable
+	}
 	x.logFailure("request failed", d, to, err, slog.Int("status", status))
 	x.answer(status, text, nil)
 }
@@ -186,7 +203,9 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 // the connection's end; all we can do is say it.
 func (x *exchange) failed(d *destination, to *target, err error) {
 	x.down.closeAfter()
+	x.entry.Ended = accesslog.Truncated
 	if x.down.lost() || x.down.aborted() || x.body.failed() {
+		x.entry.Ended = accesslog.ClientGone
 		return // the client went away, or we do: nothing is wrong with the vassal
 	}
 	x.logFailure("response broke off", d, to, err)
@@ -228,9 +247,20 @@ func ruleText(r *rule.Rule) string {
 	return r.Pos().String() + ": " + r.String()
 }
 
-// note writes what a "log:" action wants written.
-func (x *exchange) note(n *rule.Note) {
-	x.router.log.LogAttrs(context.Background(), slog.LevelInfo, string(n.Text), slog.String("rule", n.Rule.Pos().String()))
+// notes writes what "log:" and "alarm:" actions want written.
+func (x *exchange) notes() {
+	for i := range x.decision.Notes {
+		n := &x.decision.Notes[i]
+		level := slog.LevelInfo
+		if n.Warning {
+			level = slog.LevelWarn
+		}
+		attributes := []slog.Attr{slog.String("rule", n.Rule.Pos().String())}
+		if n.Alarm != "" {
+			attributes = append(attributes, slog.String("alarm", n.Alarm))
+		}
+		x.router.log.LogAttrs(context.Background(), level, string(n.Text), attributes...)
+	}
 }
 
 // complain logs a line about a request, unless there are too many: a scanner

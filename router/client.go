@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/router/deadline"
+	"emperor/router/limit"
 	"emperor/router/upstream"
 )
 
@@ -30,11 +31,16 @@ type client struct {
 	input   bodyReader        // of the request under way
 	framing answerFraming     // of its answer
 
+	sentHead, sentAll int64       // of the answer under way
+	meter             limit.Meter // of how fast it is taken
+
 	closeAfterThis bool                          // this request is the connection's last
 	failed         bool                          // the client takes no more bytes
 	interrupted    atomic.Bool                   // reading the rest of a body was given up
 	aborting       atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
+
+	counted bool // against http-limit-peer
 
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.
@@ -52,16 +58,24 @@ func newClient(r *Router, l *listener, conn net.Conn) (*client, error) {
 	}
 	c := &client{router: r, conn: conn, raw: raw}
 	c.try = c.tryRead
-	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port}
+	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port, scheme: "http"}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		from := tcp.AddrPort()
 		c.peer.remote = from.Addr().Unmap()
 		c.peer.remoteAddr = c.peer.remote.AppendTo(nil)
+		c.peer.port16 = from.Port()
 		c.peer.remotePort = strconv.AppendUint(nil, uint64(from.Port()), 10)
 	}
 	r.sweeper.Add(&c.reading, c.interruptRead)
 	r.sweeper.Add(&c.writing, c.interruptWrite)
 	return c, nil
+}
+
+// discard closes a connection that is not served.
+func (c *client) discard() {
+	c.router.sweeper.Remove(&c.reading)
+	c.router.sweeper.Remove(&c.writing)
+	_ = c.conn.Close()
 }
 
 // longAgo as a deadline makes what waits, and what is going to, return at once.
@@ -123,6 +137,7 @@ func (c *client) serveRequest() bool {
 		c.closeAfterThis = true
 	}
 	c.input.expect(c)
+	c.sentHead, c.sentAll, c.meter = 0, 0, limit.Meter{}
 	x.serve(c, &c.peer)
 	if !x.body.whole {
 		// Nobody wanted the rest of the body: the connection can't be used again,
@@ -214,26 +229,59 @@ func (c *client) read(b []byte) (int, error) {
 }
 
 // write writes all of b, giving up when the client takes nothing for as long as
-// a vassal may be silent.
+// a vassal may be silent, or a long answer more slowly than the least rate.
 func (c *client) write(b []byte) error {
-	c.writing.Set(c.x.settings.responseTimeout)
+	pace := limit.Pace{BytesPerSecond: c.x.settings.protection.readRate, Grace: c.x.settings.responseTimeout}
+	// What the kernel takes at once tells nothing of the client, and so small
+	// answers need no clock.
+	long := c.sentAll > 64<<10
 	defer c.writing.Clear()
 	for {
+		var before time.Time
+		if long {
+			before = time.Now()
+		}
+		c.writing.Set(c.meter.Patience(pace))
 		n, err := c.conn.Write(b)
+		c.sentAll += int64(n)
+		if long {
+			c.meter.Waited(time.Since(before))
+		}
 		if err == nil {
 			return nil
 		}
 		b = b[n:]
-		if !errors.Is(err, os.ErrDeadlineExceeded) || c.writeIsOver() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.aborting.Load() {
 			c.failed = true
 			return err
 		}
+		if c.writing.Expired() {
+			if !long {
+				long = true
+				c.meter.Waited(c.meter.Patience(pace))
+			}
+			c.meter.Took(pace, c.sentAll-c.unacknowledged())
+			if c.meter.TooSlow(pace) {
+				c.failed = true
+				return err
+			}
+		}
 		_ = c.conn.SetWriteDeadline(time.Time{})
-		if c.writeIsOver() { // since the look before: not to be lost
+		if c.aborting.Load() { // since the look before: not to be lost
 			c.interruptWrite()
 		}
 	}
 }
+
+// unacknowledged is how many bytes the kernel still holds for the client.
+func (c *client) unacknowledged() int64 {
+	n := 0
+	_ = c.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return int64(n)
+}
+
+// sent is part of downstream.
+func (c *client) sent() (head, all int64) { return c.sentHead, c.sentAll }
 
 // spuriousRead tells that a limit fired just as it was being replaced: the error
 // is not meant for the wait that got it.
@@ -251,8 +299,6 @@ func (c *client) spuriousRead(err error) bool {
 func (c *client) readIsOver() bool {
 	return c.reading.Expired() || c.interrupted.Load() || c.aborting.Load()
 }
-
-func (c *client) writeIsOver() bool { return c.writing.Expired() || c.aborting.Load() }
 
 // stopReading makes another goroutine's read return; revive undoes it.
 func (c *client) stopReading() {

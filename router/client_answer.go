@@ -52,6 +52,7 @@ func (c *client) begin(h *answerHead) {
 	}
 	head := http1.ResponseHead{ContentLength: h.length, Chunked: f.chunked, Close: c.closeAfterThis, Extra: h.extra}
 	x.unsent = head.Append(x.unsent[:0], h.response)
+	c.sentHead += int64(len(x.unsent))
 }
 
 // body is part of downstream.

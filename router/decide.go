@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 
+	"emperor/router/balance"
 	"emperor/router/http1"
 	"emperor/router/rule"
 )
@@ -10,26 +11,36 @@ import (
 // destination is where a request goes.
 type destination struct {
 	site      *site  // nil when no vassal is known at the address
-	address   []byte // as the rule spells it; nil for vassal:NAME
+	address   []byte // as the rule spells it; nil for vassal:NAME and for nodes
 	protocol  protocol
 	modifier1 byte
 	modifier2 byte
 	host, uri []byte     // what an http: rule replaces
-	defaults  bool       // http-to decides, in turns
 	rule      *rule.Rule // nil for a default
-	turn      turn       // of the defaults
+	nodes     *nodes     // several addresses, of which any may answer
+	tried     balance.Tried
 	fixed     [1]target  // the address, when no vassal is known there
 	vars      []rule.Var // added by rules
 }
 
-// speaksUwsgi is a guess for a site, which may have changed when it is picked.
-func (d *destination) speaksUwsgi() bool {
-	if d.site == nil {
-		return d.protocol == protocolUwsgi
+// needsLength tells whether the request goes to a vassal that must be told the
+// length of its body. It is a guess for a site, which may have changed when it is
+// picked.
+func (x *exchange) needsLength(d *destination) bool {
+	needs := func(p protocol) bool {
+		return p == protocolUwsgi && !x.settings.chunkedInput || p == protocolFastCGI || p == protocolSCGI
 	}
-	targets := d.site.current.Load().targets
+	var targets []target
+	switch {
+	case d.nodes != nil:
+		targets = d.nodes.targets
+	case d.site != nil:
+		targets = d.site.current.Load().targets
+	default:
+		return needs(d.protocol)
+	}
 	for i := range targets {
-		if targets[i].protocol == protocolUwsgi {
+		if needs(targets[i].protocol) {
 			return true
 		}
 	}
@@ -52,30 +63,28 @@ func (x *exchange) decide(d *destination) (ok bool) {
 	x.query = rule.Query{
 		Host: r.Host.Name, HostPort: x.hostPort,
 		Path: x.path, URI: r.Target, QueryString: r.Query,
-		RemoteAddr: x.peer.remoteAddr, Vars: x,
+		RemoteAddr: x.peer.remoteAddr, Vars: x, Started: x.started, Now: x.started,
+		Files: s.roots, Passwords: s.roots, Types: s.roots,
 	}
 	s.rules.Match(&x.query, &x.decision)
-	for i := range x.decision.Notes {
-		x.note(&x.decision.Notes[i])
-	}
+	x.matched = true
+	x.notes()
 	*d = destination{rule: x.decision.Rule, modifier1: s.modifier1, modifier2: s.modifier2, vars: x.decision.Vars}
 	decision := &x.decision
 	switch decision.Kind {
-	case rule.Uwsgi, rule.HTTP:
+	case rule.Uwsgi, rule.HTTP, rule.HTTPS, rule.FastCGI, rule.SCGI:
 		d.address = decision.Address
-		d.protocol = protocolUwsgi
-		if decision.Kind == rule.HTTP {
-			d.protocol = protocolHTTP
-			d.host, d.uri = decision.Host, decision.URI
-		}
+		d.protocol, _ = protocolOf(decision.Kind)
+		d.host, d.uri = decision.Host, decision.URI
 		x.modifiers(d, decision)
-		// A rule that names a vassal's socket means that vassal: its own protocol
-		// counts, and it is held and waited for.
-		d.site = x.router.table.at(d.address)
-		if d.site == nil {
-			d.fixed[0] = target{protocol: d.protocol}
-			d.fixed[0].invalid = d.fixed[0].address.Parse(d.address)
+		if bytes.IndexByte(d.address, '|') >= 0 {
+			if d.nodes = s.balancing.groups[decision.Rule]; d.nodes == nil {
+				d.nodes = s.balancing.split(x.router.book, d.address, d.protocol)
+			}
+			d.address = nil
+			break
 		}
+		x.fix(d)
 	case rule.Vassal:
 		d.site = x.router.table.vassal(decision.Name)
 		x.modifiers(d, decision)
@@ -83,25 +92,75 @@ func (x *exchange) decide(d *destination) (ok bool) {
 			x.answerNoVassal(decision.Name)
 			return false
 		}
-	case rule.Redirect, rule.Status:
+	case rule.Redirect, rule.Status, rule.Challenge, rule.Close, rule.Static, rule.File:
+		x.replaced = true
 		x.answerByRule(decision)
-		return false
-	case rule.Close:
-		x.down.closeAfter()
 		return false
 	case rule.Unsafe:
 		x.refuseRequest(400, decision.Why)
 		return false
 	default:
-		if len(s.defaults.targets)+len(s.defaults.fallbacks) == 0 {
+		if len(s.defaults.targets) == 0 {
 			x.answerNoRule()
 			return false
 		}
 		x.modifiers(d, decision)
-		d.defaults = true
-		d.turn.first = x.router.turn.Add(1)
+		if d.nodes = s.defaults.nodes; d.nodes == nil {
+			d.address = s.defaults.only
+			x.fix(d)
+		}
 	}
+	x.applyEdits(d)
 	return true
+}
+
+// fix looks up the one address of d. One that is a vassal's socket means that
+// vassal: its own protocol counts, and it is held and waited for.
+func (x *exchange) fix(d *destination) {
+	if d.site = x.router.table.at(d.address); d.site == nil {
+		d.fixed[0] = target{protocol: d.protocol}
+		d.fixed[0].invalid = d.fixed[0].address.Parse(d.address)
+	}
+}
+
+// applyEdits makes of the request what rules want to be sent.
+func (x *exchange) applyEdits(d *destination) {
+	e := &x.decision.Request
+	if e.Method != nil {
+		x.request.Method = e.Method
+	}
+	if d.uri == nil {
+		switch {
+		case e.URI != nil:
+			d.uri = e.URI
+		case e.Path != nil || e.QueryString != nil:
+			d.uri = x.rewritten(e)
+		}
+	}
+	if e.Path != nil {
+		x.path = append(x.path[:0], e.Path...)
+	}
+}
+
+// rewritten is the target of a request whose path or query was rewritten, for
+// vassals that speak HTTP. (uWSGI's rewrite leaves REQUEST_URI alone, so that it
+// has no effect on its http: action; nobody who writes one means that.)
+func (x *exchange) rewritten(e *rule.RequestEdits) []byte {
+	uri := x.uri[:0]
+	if e.Path != nil {
+		uri = http1.AppendEscaped(uri, e.Path)
+	} else {
+		uri = append(uri, x.request.Path...)
+	}
+	query := x.request.Query
+	if e.QueryString != nil {
+		query = e.QueryString
+	}
+	if len(query) > 0 {
+		uri = append(append(uri, '?'), query...)
+	}
+	x.uri = uri
+	return uri
 }
 
 // modifiers: http-modifier1/2 beat the rule where they are not zero.
@@ -182,6 +241,10 @@ func idempotent(method []byte) bool {
 	}
 	return false
 }
+
+// headOnly tells whether the client wants the head of the answer only. It goes by
+// the client's own method, whatever a rule made of it.
+func (x *exchange) headOnly() bool { return x.askedHead }
 
 func isHead(method []byte) bool { return bytes.Equal(method, headMethod) }
 

@@ -59,6 +59,9 @@ type downstream interface {
 	// sends names the vassal's side of the request, nil for none, so that it ends
 	// when the router closes the connection.
 	sends(conn *upstream.Conn)
+	// sent is how many bytes of the answer went to the client: of its heads, and in
+	// all.
+	sent() (head, all int64)
 	// aborted tells that the router is closing the connection, and lost that the
 	// client takes no more bytes.
 	aborted() bool
@@ -83,5 +86,7 @@ type peer struct {
 	remote     netip.Addr // invalid on a unix socket
 	remoteAddr []byte     // REMOTE_ADDR
 	remotePort []byte     // REMOTE_PORT
+	port16     uint16     // remotePort
 	port       string     // SERVER_PORT
+	scheme     string     // "http"
 }

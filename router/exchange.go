@@ -2,12 +2,20 @@ package router
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"emperor/router/accesslog"
+	"emperor/router/balance"
+	"emperor/router/compress"
+	"emperor/router/fastcgi"
 	"emperor/router/http1"
+	"emperor/router/limit"
 	"emperor/router/rule"
+	"emperor/router/scgi"
+	"emperor/router/static"
 	"emperor/router/upstream"
 	"emperor/router/uwsgi"
 )
@@ -39,6 +47,8 @@ type exchange struct {
 	response http1.Response
 	mine     http1.Response // an answer of our own
 	head     answerHead
+	lines    []byte        // header lines added to the response
+	reason   []byte        // reason phrase or media type of an answer of our own
 	chunks   http1.Chunked // of the response
 	decision rule.Decision
 	query    rule.Query
@@ -46,34 +56,94 @@ type exchange struct {
 	body     body
 	own      *upstream.Conn // for vassals that take one request per connection
 
+	started      time.Time
+	entry        accesslog.Entry
+	status       int // of the answer
+	requestID    []byte
+	ownID        bool // requestID was made here
+	visitorAddr  netip.Addr
+	visitorKnown bool
+	askedHead    bool // the client's own method is HEAD
+	answerKind   answerKind
+	records      fastcgi.Response // of a FastCGI vassal
+	fastcgi      fastcgi.Writer
+	scgi         scgi.Writer
+	framed       []byte         // a request in one of these
+	script       []rule.Var     // and what names the script
+	node         balance.Choice // the address in use, while hasNode
+	hasNode      bool
+	uri          []byte // a target made by rules
+	files        static.Request
+	file         static.Answer
+	filePath     []byte
+	matched      bool // the rules have seen the request
+	replaced     bool // a later chain's answer is under way
+
+	accepted   compress.Accepted
+	choice     compress.Choice
+	stream     *compress.Stream // compresses the answer under way
+	compressed []byte
+
 	// What the request holds, and what must be given back however it ends (letGo).
 	site   *site
 	pinned *generation
 	inside bool // of site's gate
 	pooled *upstream.Pooled
+	turn   *limit.InFlight // of a vassal, while it has one
 }
 
 // serve has the request that stands in x answered: the way of every request,
 // whatever protocol it came by. When it returns, body.whole says whether the
 // client has sent everything.
 func (x *exchange) serve(down downstream, from *peer) {
-	x.down, x.peer = down, from
-	x.router.counters.requests.Add(1)
-	x.router.counters.inFlight.Add(1)
-	defer x.router.counters.inFlight.Add(-1)
-	if !x.settings.trusted.includes(from.remote) {
-		x.dropForeignForwarded()
-	}
-	x.body.expect(x)
-	defer x.body.discard()
-
+	x.begun(down, from)
+	defer x.ended()
 	var d destination
-	if x.expectation() && x.decide(&d) {
+	if x.admitted() && x.expectation() && x.decide(&d) {
 		x.forward(&d)
 	}
 	if !x.body.whole {
 		x.down.closeAfter()
 	}
+}
+
+// begun prepares x for the request that was parsed into it.
+func (x *exchange) begun(down downstream, from *peer) {
+	x.down, x.peer = down, from
+	x.router.counters.requests.Add(1)
+	x.router.counters.inFlight.Add(1)
+	x.started = time.Now()
+	x.entry = accesslog.Entry{}
+	x.askedHead = isHead(x.request.Method)
+	x.status, x.visitorKnown, x.matched, x.replaced = 0, false, false, false
+	x.decision.Response = rule.ResponseEdits{Headers: x.decision.Response.Headers[:0]}
+	x.decision.Rule, x.decision.Unlogged, x.decision.Vars = nil, false, x.decision.Vars[:0]
+	trusted := x.settings.trusted.includes(from.remote)
+	if !trusted {
+		x.dropForeignForwarded()
+	}
+	x.identify(trusted)
+	x.body.expect(x)
+}
+
+// ended does what follows every request.
+func (x *exchange) ended() {
+	x.body.discard()
+	x.endStream()
+	x.router.counters.inFlight.Add(-1)
+	if x.matched && x.settings.rules.Has(rule.FinalChain) {
+		x.query.Status = x.status
+		_, x.query.Sent = x.down.sent()
+		x.settings.rules.MatchFinal(&x.query, &x.decision)
+		x.notes()
+	}
+	x.logRequest()
+}
+
+// admitted asks what holds for a request whatever the rules say; false when it
+// has been answered.
+func (x *exchange) admitted() bool {
+	return !x.answerHealth() && x.withinRate() && !x.answerMaintenance()
 }
 
 // guard is deferred by the second goroutine of a request: a fault there ends
@@ -107,6 +177,11 @@ func (x *exchange) letGo() {
 	if x.pooled != nil {
 		x.router.pool.Discard(x.pooled)
 		x.pooled = nil
+	}
+	x.learned(balance.Unknown, nil)
+	if x.turn != nil {
+		x.turn.Release()
+		x.turn = nil
 	}
 }
 
@@ -161,10 +236,14 @@ func (x *exchange) forget() {
 	x.start, x.end = 0, 0
 	x.down, x.peer, x.settings, x.site = nil, nil, nil, nil
 	x.head = answerHead{}
+	x.entry = accesslog.Entry{}
 	x.request.Reset()
 	x.response.Reset()
 	if cap(x.unsent) > keptSize {
 		x.unsent = nil
+	}
+	if cap(x.compressed) > keptSize {
+		x.compressed = nil
 	}
 	if cap(x.out) > keptSize {
 		x.out = nil

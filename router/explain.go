@@ -19,7 +19,7 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 	if err != nil {
 		return "", err
 	}
-	settings, problems := compile(options(set, configuration.Options))
+	settings, problems := compile(options(set, configuration.Options), &supply{checking: true})
 	if err := problems.Err(); err != nil {
 		return "", err
 	}

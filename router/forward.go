@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"emperor/router/accesslog"
+	"emperor/router/fastcgi"
 	"emperor/router/upstream"
 )
 
@@ -29,7 +31,7 @@ func (x *exchange) forward(d *destination) {
 		x.refuseBody(err)
 		return
 	}
-	if x.request.Chunked && !x.settings.chunkedInput && d.speaksUwsgi() {
+	if x.request.Chunked && x.needsLength(d) {
 		// Before a vassal is picked: a slow upload must not hold up its hand-over.
 		if _, err := x.body.measure(); err != nil {
 			x.refuseBody(err)
@@ -40,7 +42,7 @@ func (x *exchange) forward(d *destination) {
 	// to tell us something: it restarts, or has moved.
 	patience := time.Now().Add(time.Second)
 	repeated := false
-	to, index, err := x.pick(d)
+	to, err := x.pick(d)
 	for {
 		if err != nil {
 			x.answerNotAdmitted(d, err)
@@ -48,6 +50,7 @@ func (x *exchange) forward(d *destination) {
 		}
 		o := x.attempt(d, to, repeated)
 		g := x.pinned
+		x.learned(resultOf(&o, to), o.err)
 		x.letGo()
 		switch {
 		case o.err == nil:
@@ -59,22 +62,29 @@ func (x *exchange) forward(d *destination) {
 			x.failed(d, to, o.err)
 			return
 		case x.down.aborted():
+			x.entry.Ended = accesslog.ShutDown
 			x.down.closeAfter()
 			return
-		case o.unreachable && d.defaults:
-			x.unreachable(d, index, o.err)
-			if other, i, _ := x.pick(d); other != nil {
-				to, index = other, i
+		case o.unreachable && d.nodes != nil:
+			if other, failure := x.pick(d); other != nil || failure != nil {
+				to, err = other, failure
+				x.entry.Retries++
 				continue
 			}
 		case o.unreachable && d.site != nil && time.Now().Before(patience):
 			x.awaitChange(d.site, g)
-			to, index, err = x.pick(d)
+			to, err = x.pick(d)
 			continue
 		case o.sent && !repeated && x.mayRepeat(o.err):
 			repeated = true
-			if d.site != nil {
-				to, index, err = x.pick(d)
+			x.entry.Retries++
+			switch {
+			case d.nodes != nil:
+				if other, failure := x.pick(d); other != nil || failure != nil {
+					to, err = other, failure
+				}
+			case d.site != nil:
+				to, err = x.pick(d)
 			}
 			continue
 		}
@@ -84,26 +94,25 @@ func (x *exchange) forward(d *destination) {
 }
 
 // pick chooses the socket; for a site it waits until one may be used, and pins
-// the generation. Of http-to it returns the next address and its index, nil when
-// all were tried.
-func (x *exchange) pick(d *destination) (to *target, index int, err error) {
+// the generation. Of several addresses it returns the next, nil when all were
+// tried.
+func (x *exchange) pick(d *destination) (*target, error) {
 	switch {
+	case d.nodes != nil:
+		return x.pickNode(d)
 	case d.site != nil:
 		g, err := x.admit(d.site)
 		if err != nil {
-			return nil, -1, err
+			return nil, err
 		}
 		for i := range g.targets {
 			if d.address != nil && g.targets[i].text == string(d.address) {
-				return &g.targets[i], -1, nil
+				return &g.targets[i], nil
 			}
 		}
-		return &g.targets[0], -1, nil
-	case d.defaults:
-		to, index = x.settings.defaults.next(&d.turn, time.Now())
-		return to, index, nil
+		return &g.targets[0], nil
 	}
-	return &d.fixed[0], -1, nil
+	return &d.fixed[0], nil
 }
 
 // awaitChange gives the emperor a moment to say what has become of s.
@@ -152,45 +161,126 @@ func (x *exchange) mayRepeat(err error) bool {
 
 // attempt sends the request to one socket and relays the response. What it
 // holds, letGo gives back.
-func (x *exchange) attempt(d *destination, to *target, repeated bool) outcome {
+func (x *exchange) attempt(d *destination, to *target, repeated bool) (o outcome) {
 	if to.invalid != nil {
 		return outcome{err: to.invalid}
 	}
+	x.noteAttempt(d, to)
+	before := time.Now()
 	switch to.protocol {
 	case protocolUwsgi:
-		return x.attemptUwsgi(d, to)
-	case protocolHTTP:
-		return x.attemptHTTP(d, to, repeated)
+		o = x.attemptUwsgi(d, to)
+	case protocolHTTP, protocolHTTPS:
+		o = x.attemptHTTP(d, to, repeated)
+	case protocolFastCGI:
+		o = x.attemptFastCGI(d, to)
+	case protocolSCGI:
+		o = x.attemptSCGI(d, to)
 	}
-	return outcome{err: errProtocol}
+	x.entry.Exchange = time.Since(before)
+	return o
 }
 
-var errProtocol = errors.New("this protocol is not spoken yet")
+// noteAttempt notes for the access log where the request goes.
+func (x *exchange) noteAttempt(d *destination, to *target) {
+	if x.settings.accessLog.format == nil {
+		return
+	}
+	if x.entry.Upstream = to.text; to.text == "" {
+		x.entry.Upstream = string(d.address)
+	}
+	if d.site != nil {
+		x.entry.Vassal = d.site.name
+		if x.pinned != nil {
+			x.entry.Generation = x.pinned.number
+		}
+	}
+}
 
 // attemptUwsgi: one connection, one packet, the response up to its end.
 func (x *exchange) attemptUwsgi(d *destination, to *target) outcome {
-	packet, err := x.uwsgiPacket(d)
+	inChunks := x.request.Chunked && x.settings.chunkedInput
+	packet, err := x.uwsgiPacket(d, inChunks)
 	if err != nil {
 		return outcome{err: err}
 	}
+	packet = x.body.appendCollected(packet, inChunks)
+	framing := plainBody
+	if inChunks {
+		framing = chunkedBody
+		if x.body.whole {
+			packet = append(packet, lastChunk...)
+		}
+	}
+	x.out = packet[:0]
+	return x.attemptOnce(to, packet, httpHead, framing)
+}
+
+// attemptOnce is for protocols that take one request per connection.
+func (x *exchange) attemptOnce(to *target, ready []byte, answer answerKind, framing bodyFraming) outcome {
 	conn := x.own
 	defer conn.Close()
 	conn.Deadline.Set(x.settings.connectTimeout)
 	if err := x.dial(conn, &to.address); err != nil {
 		return outcome{err: err, unreachable: true}
 	}
-	return x.converse(conn, packet, x.request.Chunked && x.settings.chunkedInput)
+	return x.converse(conn, ready, answer, framing)
 }
+
+// answerKind is how a vassal's answer is written.
+type answerKind uint8
+
+const (
+	httpHead    answerKind = iota // an HTTP response, or what passes for one in uwsgi
+	cgiHead                       // a CGI response up to the end of the connection (SCGI)
+	cgiInFrames                   // the same inside of FastCGI records
+)
+
+// bodyFraming is how the streamed part of a request's body is written.
+type bodyFraming uint8
+
+const (
+	plainBody   bodyFraming = iota
+	chunkedBody             // HTTP's chunks
+	framedBody              // FastCGI's records
+)
+
+// frame writes the framing around the n bytes that stand in buffer behind
+// bodyRoom bytes and before as many.
+func (f bodyFraming) frame(buffer []byte, n int) []byte {
+	switch f {
+	case chunkedBody:
+		return frameChunk(buffer, bodyRoom, bodyRoom+n)
+	case framedBody:
+		start := fastcgi.PutStdinHeader(buffer[:bodyRoom], n)
+		return buffer[start : bodyRoom+n]
+	}
+	return buffer[bodyRoom : bodyRoom+n]
+}
+
+// last is what ends the body.
+func (f bodyFraming) last() []byte {
+	switch f {
+	case chunkedBody:
+		return lastChunk
+	case framedBody:
+		return lastRecord
+	}
+	return nil
+}
+
+var lastRecord = fastcgi.AppendStdinEnd(nil)
 
 // converse sends what is ready to be sent and then the rest of the body, if
 // there is any, and relays the response.
-func (x *exchange) converse(conn *upstream.Conn, ready []byte, chunked bool) outcome {
+func (x *exchange) converse(conn *upstream.Conn, ready []byte, answer answerKind, framing bodyFraming) outcome {
 	rest := x.body.rest()
+	x.answerKind = answer
 	conn.Deadline.Set(x.settings.responseTimeout)
 	_, err := conn.Write(ready)
 	x.leave()
 	if err == nil && rest != nil {
-		return x.relayBoth(conn, rest, chunked)
+		return x.relayBoth(conn, rest, framing)
 	}
 	// After an error too: it may have answered without reading everything. If it
 	// has not, the error stands.
@@ -203,11 +293,11 @@ func (x *exchange) converse(conn *upstream.Conn, ready []byte, chunked bool) out
 
 // relayBoth sends the rest of the body while the response is read: a vassal may
 // answer before it has read everything.
-func (x *exchange) relayBoth(conn *upstream.Conn, rest io.Reader, chunked bool) outcome {
+func (x *exchange) relayBoth(conn *upstream.Conn, rest io.Reader, framing bodyFraming) outcome {
 	if err := conn.Share(); err != nil {
 		return outcome{err: err, sent: true}
 	}
-	s := &sender{x: x, conn: conn, from: rest, chunked: chunked}
+	s := &sender{x: x, conn: conn, from: rest, framing: framing}
 	s.running.Go(s.run)
 	defer s.stop() // also when relaying panics: the sender must not outlive the request
 	o := x.relay(conn, s)
@@ -228,7 +318,7 @@ type sender struct {
 	x        *exchange
 	conn     *upstream.Conn
 	from     io.Reader
-	chunked  bool
+	framing  bodyFraming
 	running  sync.WaitGroup
 	read     atomic.Bool // the body has been read to its end: the client has nothing more to say
 	failure  error       // of the client's side; the vassal's shows in its response
@@ -261,20 +351,13 @@ func (s *sender) copy(buffer []byte) error {
 		}
 		s.conn.Deadline.Set(wait)
 		if n > 0 {
-			piece := buffer[bodyRoom : bodyRoom+n]
-			if s.chunked {
-				piece = frameChunk(buffer, bodyRoom, bodyRoom+n)
-			}
-			if _, err := s.conn.Write(piece); err != nil {
+			if _, err := s.conn.Write(s.framing.frame(buffer, n)); err != nil {
 				return err
 			}
 		}
 		if err == io.EOF {
-			if s.chunked {
-				_, err = s.conn.Write(lastChunk)
-				return err
-			}
-			return nil
+			_, err = s.conn.Write(s.framing.last())
+			return err
 		}
 		if err != nil {
 			return err

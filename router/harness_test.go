@@ -73,9 +73,11 @@ func (f *front) configure(options ...string) error {
 		{Option: "http", Address: f.tcp.Addr().String(), File: "uwsgi.ini", Line: 1},
 		{Option: "http", Address: f.unix.Addr().String(), File: "uwsgi.ini", Line: 2},
 	}}
+	// Responses are compared byte by byte.
+	options = append([]string{"http-date = false"}, options...)
 	for i, option := range options {
 		key, value, _ := strings.Cut(option, "=")
-		c.Options = append(c.Options, link.Option{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value), File: "uwsgi.ini", Line: i + 3})
+		c.Options = append(c.Options, link.Option{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value), File: "uwsgi.ini", Line: i + 2})
 	}
 	return f.Configure(c, []int{descriptor(f.t, f.tcp), descriptor(f.t, f.unix)})
 }

@@ -20,13 +20,20 @@ func (x *exchange) attemptHTTP(d *destination, to *target, repeated bool) outcom
 	}
 	head.Upgrade = x.upgrade()
 	x.scratch = x.appendForwarded(x.scratch[:0], x.settings.trusted.includes(x.peer.remote))
+	if x.ownID {
+		x.scratch = append(append(append(x.scratch, "X-Request-ID: "...), x.requestID...), "\r\n"...)
+	}
 	head.Extra = x.scratch
 	x.out = head.Append(x.out[:0], &x.request)
 	x.out = x.body.appendCollected(x.out, head.Chunked)
 	if err := x.connect(d, to, repeated); err != nil {
 		return outcome{err: err, unreachable: true}
 	}
-	o := x.converse(x.pooled.Conn, x.out, head.Chunked)
+	framing := plainBody
+	if head.Chunked {
+		framing = chunkedBody
+	}
+	o := x.converse(x.pooled.Conn, x.out, httpHead, framing)
 	if o.err == nil && x.reusable() {
 		x.down.sends(nil)
 		x.router.pool.Put(x.pooled, x.idleFor())
@@ -50,6 +57,9 @@ func (x *exchange) connect(d *destination, to *target, repeated bool) error {
 	if to.text != "" {
 		text = nil
 	}
+	if to.protocol == protocolHTTPS {
+		return x.connectTLS(d, to, text, fresh)
+	}
 	x.pooled = x.router.pool.Take(to.text, text, generation, fresh)
 	conn := x.pooled.Conn
 	if conn.Open() {
@@ -58,6 +68,30 @@ func (x *exchange) connect(d *destination, to *target, repeated bool) error {
 	}
 	conn.Deadline.Set(x.settings.connectTimeout)
 	return x.dial(conn, &to.address)
+}
+
+// connectTLS is connect for vassals behind TLS. The certificate has to be for the
+// host that the rule names, or else for the address's own.
+func (x *exchange) connectTLS(d *destination, to *target, text []byte, fresh time.Duration) error {
+	name := serverNameOf(d.host)
+	if name == "" {
+		name = serverNameOf([]byte(to.text + string(text)))
+	}
+	tls, err := x.settings.upstreamTLS.to(name)
+	if err != nil {
+		return err
+	}
+	x.pooled = x.router.pool.TakeTLS(tls, to.text, text, 0, fresh)
+	conn := x.pooled.Conn
+	if conn.Open() {
+		x.down.sends(conn)
+		return nil
+	}
+	conn.Deadline.Set(x.settings.connectTimeout)
+	if err := x.dial(conn, &to.address); err != nil {
+		return err
+	}
+	return conn.StartTLS(tls)
 }
 
 // quickOnly bounds how long a kept connection may have been idle: a vassal may

@@ -114,7 +114,7 @@ func (c *child) run(ctx context.Context) error {
 func (c *child) handle(m *link.Message, descriptors []int) {
 	switch m.Kind {
 	case link.Configure:
-		if m.Configuration == nil || len(descriptors) != len(m.Configuration.Listeners) {
+		if m.Configuration == nil || len(descriptors) != m.Configuration.Descriptors() {
 			closeAll(descriptors)
 			c.acknowledge(m, errors.New("router: a configuration without its descriptors"))
 			return
@@ -221,7 +221,9 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 	for _, v := range c.All(ListenerOptions...) {
 		out.Listeners = append(out.Listeners, link.Listener{Option: v.Key, Address: v.Value, File: v.Pos.File, Line: v.Pos.Line})
 	}
-	_, problems := compile(c)
+	supply := &supply{checking: true}
+	_, problems := compile(c, supply)
+	out.Resources = supply.wanted
 	return out, problems
 }
 

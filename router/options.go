@@ -1,6 +1,8 @@
 package router
 
 import (
+	"slices"
+
 	"emperor/internal/config"
 	"emperor/router/rule"
 )
@@ -10,15 +12,9 @@ import (
 var ListenerOptions = []string{"http"}
 
 // Options are the options of the main file that the front honours.
-var Options = append([]config.Option{
+var Options = slices.Concat([]config.Option{
 	{Name: "http", Aliases: []string{"httprouter"}, Type: config.Address, Repeat: true, Where: config.Main,
 		Help: "Listen for HTTP on ADDRESS: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\", a unix path or fd://N."},
-	{Name: "http-to", Type: config.Address, Repeat: true, Where: config.Main,
-		Help: "Send requests that no rule decides to this uwsgi address; several take turns."},
-	{Name: "http-fallback", Type: config.Address, Repeat: true, Where: config.Main,
-		Help: "Send requests to this uwsgi address when no http-to address can be reached."},
-	{Name: "http-gracetime", Type: config.Seconds, Default: "30", Where: config.Main,
-		Help: "How long an http-to address that could not be reached is passed over."},
 	{Name: "http-timeout", Type: config.Seconds, Min: 1, Default: "60", Where: config.Main,
 		Help: "How long a vassal may take until its first byte, and be silent after it."},
 	{Name: "http-headers-timeout", Type: config.Seconds, Min: 1, Default: "10", Where: config.Main,
@@ -59,7 +55,7 @@ var Options = append([]config.Option{
 		Help: "How many requests may wait for one vassal that is starting."},
 	{Name: "http-hold-timeout", Type: config.Seconds, Min: 1, Default: "30", Where: config.Main,
 		Help: "How long a request may wait for a vassal that is starting."},
-}, ruleOptions()...)
+}, nodeOptions, upstreamTLSOptions, headerOptions, loggingOptions, pageOptions, protectionOptions, compressionOptions, ruleOptions())
 
 // ruleOptions declares the directives of the route language.
 func ruleOptions() []config.Option {

@@ -197,7 +197,7 @@ func TestDefaultsTakeTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := newVassal(t, "uwsgi", "unix", dead.address, answering(okResponse))
-	f.current().defaults.failed[1].Store(1) // its time is over
+	f.later.Store(int64(time.Hour)) // its time is over
 	eventually(t, "the one that is back to get requests", func() bool {
 		f.ask(get("x"))
 		return len(back.calls()) > 0

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"emperor/router/http1"
+	"emperor/router/rule"
 	"emperor/router/upstream"
 )
 
@@ -68,10 +69,15 @@ func (x *exchange) relayHead(conn *upstream.Conn, body *sender) (o outcome, fina
 // readResponseHead fills x.back until it starts (at x.first) with a whole head
 // and returns its length.
 func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
-	head := isHead(x.request.Method)
+	head := isHead(x.request.Method) // as the vassal got it
+	x.records.Reset()
 	for {
 		if x.first < x.last {
-			n, err := x.response.Parse(x.back[x.first:x.last], head, &responseLimits)
+			parse := x.response.Parse
+			if x.answerKind != httpHead {
+				parse = x.response.ParseCGI
+			}
+			n, err := parse(x.back[x.first:x.last], head, &responseLimits)
 			if err != nil {
 				return 0, fmt.Errorf("%w: %w", errGarbage, err)
 			}
@@ -91,7 +97,7 @@ func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 				return 0, err
 			}
 		}
-		n, err := conn.Read(x.back[x.last:])
+		n, err := x.read(conn, x.back[x.last:])
 		x.last += n
 		switch {
 		case err == nil:
@@ -126,12 +132,25 @@ func (x *exchange) relayResponse(conn *upstream.Conn) outcome {
 	case http1.Length:
 		x.head.length = r.ContentLength
 	}
-	x.down.begin(&x.head)
+	if x.headOnly() != isHead(x.request.Method) {
+		// A rule made one of the other: what follows the head is not what the client
+		// waits for.
+		r.Framing, r.Close, x.head.noBody = http1.NoBody, true, x.headOnly()
+		if !x.headOnly() {
+			x.head.length = 0
+		}
+	}
+	if x.laterRules(r.Status) {
+		x.response.Close = true // nobody reads the rest
+		x.answerByRule(&x.decision)
+		return outcome{sent: true, answered: true}
+	}
+	x.begin(nil)
 
 	var err error
 	switch r.Framing {
 	case http1.NoBody:
-		err = x.down.end(x.back, 0, 0)
+		err = x.finish(x.back, 0, 0)
 	case http1.Length:
 		err = x.relayLength(conn, r.ContentLength)
 	case http1.InChunks:
@@ -145,10 +164,77 @@ func (x *exchange) relayResponse(conn *upstream.Conn) outcome {
 	return outcome{err: err, sent: true, answered: true}
 }
 
+// begin makes the last changes of a response's head, whoever made the response,
+// and begins the answer. extra are complete lines.
+func (x *exchange) begin(extra []byte) {
+	r := x.head.response
+	x.editHead(r, extra)
+	x.compress(r)
+	if x.decision.Response.Close {
+		x.down.closeAfter()
+	}
+	x.head.extra = x.lines
+	x.status, x.entry.Status = r.Status, r.Status
+	x.down.begin(&x.head)
+}
+
+// laterRules runs the chains that see a response before it is sent. true: they
+// want another answer, which is in x.decision.
+func (x *exchange) laterRules(status int) bool {
+	rules := x.settings.rules
+	if !x.matched || x.replaced {
+		return false
+	}
+	x.query.Status = status
+	if status >= 400 && rules.Has(rule.ErrorChain) {
+		rules.MatchError(&x.query, &x.decision)
+		x.notes()
+		if x.replaced = answers(x.decision.Kind); x.replaced {
+			return true
+		}
+	}
+	if rules.Has(rule.ResponseChain) {
+		rules.MatchResponse(&x.query, &x.decision)
+		x.notes()
+		x.replaced = answers(x.decision.Kind)
+	}
+	return x.replaced
+}
+
+// answers tells whether a decision is an answer, and not a way to one.
+func answers(k rule.Kind) bool {
+	switch k {
+	case rule.Redirect, rule.Status, rule.Challenge, rule.Close, rule.Static, rule.File:
+		return true
+	}
+	return false
+}
+
+// read reads what the vassal answers, without the frames around it.
+func (x *exchange) read(conn *upstream.Conn, p []byte) (int, error) {
+	if x.answerKind != cgiInFrames {
+		return conn.Read(p)
+	}
+	for {
+		n, err := conn.Read(p)
+		if n == 0 {
+			return 0, err
+		}
+		n, err = x.records.Decode(p[:n])
+		x.noteErrorOutput()
+		if n > 0 || err != nil {
+			if n > 0 && err == io.EOF {
+				err = nil // said again by the next read
+			}
+			return n, err
+		}
+	}
+}
+
 // fill reads more of the response into x.back, which is consumed.
 func (x *exchange) fill(conn *upstream.Conn) error {
 	conn.Deadline.Set(x.settings.responseTimeout)
-	n, err := conn.Read(x.back[bodyRoom : len(x.back)-bodyRoom])
+	n, err := x.read(conn, x.back[bodyRoom:len(x.back)-bodyRoom])
 	x.first, x.last = bodyRoom, bodyRoom+n
 	if n > 0 {
 		return nil
@@ -163,10 +249,10 @@ func (x *exchange) relayLength(conn *upstream.Conn, length int64) error {
 		from := x.first
 		x.first += n
 		if length -= int64(n); length == 0 {
-			return x.down.end(x.back, from, from+n)
+			return x.finish(x.back, from, from+n)
 		}
 		// The head, too, is sent before there is more to send with it.
-		if err := x.down.body(x.back, from, from+n); err != nil {
+		if err := x.send(x.back, from, from+n); err != nil {
 			return err
 		}
 		if err := x.fill(conn); err != nil {
@@ -185,7 +271,7 @@ func truncated(err error) error {
 // relayUntilClose relays what comes until the vassal closes.
 func (x *exchange) relayUntilClose(conn *upstream.Conn) error {
 	for {
-		if err := x.down.body(x.back, x.first, x.last); err != nil {
+		if err := x.send(x.back, x.first, x.last); err != nil {
 			return err
 		}
 		err := x.fill(conn)
@@ -196,7 +282,7 @@ func (x *exchange) relayUntilClose(conn *upstream.Conn) error {
 			err = io.EOF
 		}
 		if err == io.EOF {
-			return x.down.end(x.back, 0, 0)
+			return x.finish(x.back, 0, 0)
 		}
 		if err != nil {
 			return err
@@ -223,9 +309,9 @@ func (x *exchange) relayChunks(conn *upstream.Conn) error {
 			}
 		}
 		if x.chunks.Done() {
-			return x.down.end(x.back, from, to)
+			return x.finish(x.back, from, to)
 		}
-		if err := x.down.body(x.back, from, to); err != nil {
+		if err := x.send(x.back, from, to); err != nil {
 			return err
 		}
 		if err := x.fill(conn); err != nil {

@@ -13,7 +13,11 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/router/balance"
+	"emperor/router/compress"
 	"emperor/router/deadline"
+	"emperor/router/limit"
+	"emperor/router/password"
 	"emperor/router/upstream"
 )
 
@@ -27,9 +31,16 @@ type Router struct {
 	table     *table
 	exchanges exchanges
 
+	date         dateLine
+	accessWriter accessWriter
+	compressors  *compress.Pool
+	peers        *limit.Peers
+	passwords    *password.Checker
+	book         *balance.Book // what is known of addresses
+	room         *limit.Room   // of requests that wait for their turn, at all vassals
+
 	settings   atomic.Pointer[Settings]
 	complaints rationing
-	turn       atomic.Uint32 // of http-to
 	leaving    atomic.Bool   // every response is its connection's last
 	hurried    atomic.Bool   // and idle connections get little time
 	stopped    chan struct{} // closed when waiting requests are to give up
@@ -64,11 +75,17 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	}
 	r := &Router{
 		log: log, set: set,
-		sweeper:   deadline.NewSweeper(),
-		table:     newTable(),
-		stopped:   make(chan struct{}),
-		listeners: make(map[string]*listener),
-		clients:   make(map[*client]struct{}),
+		sweeper: deadline.NewSweeper(),
+		table:   newTable(),
+		stopped: make(chan struct{}),
+
+		compressors: compress.NewPool(compressStreams),
+		peers:       limit.NewPeers(0),
+		book:        balance.NewBook(now),
+		passwords:   password.NewChecker(0),
+		room:        limit.NewRoom(0),
+		listeners:   make(map[string]*listener),
+		clients:     make(map[*client]struct{}),
 	}
 	if r.poller, err = upstream.NewPoller(r.sweeper); err != nil {
 		return nil, err
@@ -92,7 +109,12 @@ func (r *Router) current() *Settings { return r.settings.Load() }
 // stay; only accepting ends.
 func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 	opened := make(map[string]*listener, len(c.Listeners))
-	settings, problems := compile(options(r.set, c.Options))
+	supply := &supply{given: c.Resources, passwords: r.passwords}
+	if len(descriptors) > len(c.Listeners) {
+		descriptors, supply.descriptors = descriptors[:len(c.Listeners)], descriptors[len(c.Listeners):]
+	}
+	defer supply.drop()
+	settings, problems := compile(options(r.set, c.Options), supply)
 	err := problems.Err()
 	for i, described := range c.Listeners {
 		name := described.Option + " " + described.Address
@@ -131,7 +153,7 @@ func (r *Router) exchangeListeners(opened map[string]*listener, settings *Settin
 		r.mu.Unlock()
 		return errLeaving
 	}
-	r.settings.Store(settings)
+	r.use(settings)
 	old := r.listeners
 	r.listeners = opened
 	for _, l := range opened {
@@ -146,12 +168,37 @@ func (r *Router) exchangeListeners(opened map[string]*listener, settings *Settin
 	return nil
 }
 
+// use puts settings in force, and gives what outlives them its new limits.
+func (r *Router) use(settings *Settings) {
+	before := r.settings.Load()
+	if before == nil {
+		before = &Settings{}
+	}
+	settings.protection.inherit(&before.protection)
+	r.accessWriter.use(&settings.accessLog, r.log)
+	settings.balancing.prepare(r.book, settings.rules.Rules())
+	if d := &settings.defaults; len(d.targets) > 1 {
+		d.nodes = &nodes{group: r.book.Group(d.specs, settings.balancing.options), targets: d.targets}
+	}
+	r.peers.SetLimit(settings.protection.peers)
+	r.room.SetLimit(int(settings.hold.together))
+	for _, s := range r.table.all() {
+		s.setCaps(settings.protection.caps)
+	}
+	r.settings.Store(settings)
+}
+
 // serve starts the goroutine of an accepted connection.
 func (r *Router) serve(conn net.Conn, l *listener) {
 	c, err := newClient(r, l, conn)
 	if err != nil {
 		r.log.Error("connection", slog.Any("err", err))
 		_ = conn.Close()
+		return
+	}
+	if c.counted = !r.current().trusted.includes(c.peer.remote); c.counted && !r.peers.Enter(c.peer.remote) {
+		r.complain(&c.peer, slog.LevelWarn, "connection refused: its address has as many as http-limit-peer allows")
+		c.discard()
 		return
 	}
 	r.mu.Lock()
@@ -164,6 +211,9 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 	r.serving.Go(func() {
 		defer func() {
 			r.counters.connections.Add(-1)
+			if c.counted {
+				r.peers.Leave(c.peer.remote)
+			}
 			r.mu.Lock()
 			delete(r.clients, c)
 			r.mu.Unlock()
@@ -308,6 +358,7 @@ func (r *Router) Close() {
 	}
 	close(r.stopped)
 	r.serving.Wait()
+	r.accessWriter.close(r.log)
 	r.exchanges.close()
 	r.cancel()
 	r.helpers.Wait()

@@ -7,14 +7,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/router/http1"
 	"emperor/router/rule"
-	"emperor/router/upstream"
 )
 
 // Settings are the front's options, compiled. They never change; a new
@@ -43,6 +41,15 @@ type Settings struct {
 	hostAsName      bool  // SERVER_NAME is the Host
 	hold            holdLimits
 
+	headers     headers
+	accessLog   accessLog
+	pages       pages
+	protection  protection
+	compression compression
+	balancing   balancing
+	upstreamTLS *upstreamTLS
+	roots       *roots // what rules look at in the file system
+
 	serverName string
 	vars       []variable // http-var
 	trusted    trust
@@ -51,10 +58,9 @@ type Settings struct {
 type variable struct{ name, value string }
 
 const (
-	// A body slower than that, after its first seconds, only holds a vassal
-	// (DESIGN §2).
-	minimumBodyRate = 240 // bytes per second
-	bodyGrace       = 5 * time.Second
+	// bodyGrace: a body slower than http-body-rate, after its first seconds, only
+	// holds a vassal (DESIGN §2).
+	bodyGrace = 5 * time.Second
 
 	// collected is how much of a body is taken in before a vassal is connected.
 	collected = 64 << 10
@@ -64,9 +70,9 @@ const (
 	spoolLimit = 1 << 30
 )
 
-// compile makes Settings of the options. All mistakes are returned, not only
-// the first.
-func compile(c *config.Config) (*Settings, config.Problems) {
+// compile makes Settings of the options and what they need of the file system.
+// All mistakes are returned, not only the first.
+func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s := &Settings{
 		head:            http1.Limits{Head: int(c.Int("http-head-size")), Fields: int(c.Int("http-head-fields"))},
 		headTimeout:     c.Seconds("http-headers-timeout"),
@@ -74,7 +80,7 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 		responseTimeout: c.Seconds("http-timeout"),
 		tunnelTimeout:   c.Seconds("http-websocket-timeout"),
 		clientIdle:      c.Seconds("http-keepalive-timeout"),
-		bodyRate:        minimumBodyRate,
+		bodyRate:        c.Size("http-body-rate"),
 		bodyGrace:       bodyGrace,
 		upstreamIdle:    30 * time.Second,
 		drainIdle:       5 * time.Second,
@@ -109,22 +115,13 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 	mistake := func(v config.Value, err error) {
 		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
 	}
-	addresses := func(option string) (all []target) {
-		for _, v := range c.All(option) {
-			to := target{text: v.Value, protocol: protocolUwsgi}
-			if err := to.address.Parse([]byte(v.Value)); err != nil {
-				if errors.Is(err, upstream.ErrName) {
-					err = errors.New("want a unix path or IP:port; host names are not resolved here")
-				}
-				mistake(v, err)
-				continue
-			}
-			all = append(all, to)
-		}
-		return all
-	}
-	s.defaults = defaults{targets: addresses("http-to"), fallbacks: addresses("http-fallback"), grace: c.Seconds("http-gracetime")}
-	s.defaults.failed = make([]atomic.Int64, len(s.defaults.targets))
+	s.headers.compile(c, s, mistake)
+	s.accessLog.compile(c, supply, mistake)
+	s.pages.compile(c, supply, mistake)
+	s.protection.compile(c, mistake)
+	s.compression.compile(c, mistake)
+	s.balancing.compile(c, mistake)
+	s.defaults.compile(c, mistake)
 	for _, v := range c.All("http-var") {
 		name, value, ok := strings.Cut(v.Value, "=")
 		if !ok || name == "" {
@@ -148,7 +145,11 @@ func compile(c *config.Config) (*Settings, config.Problems) {
 		problems = append(problems, ruleProblem(err, false))
 	}
 	s.rules = table
+	s.upstreamTLS = &upstreamTLS{}
+	s.upstreamTLS.compile(c, table, supply, mistake)
+	s.roots = &roots{}
 	if table != nil {
+		s.roots.compile(table.Roots(), supply.passwords, supply, mistake)
 		for _, err := range table.Warnings() {
 			problems = append(problems, ruleProblem(err, true))
 		}
@@ -171,34 +172,6 @@ func options(set *config.Set, sent []link.Option) *config.Config {
 		values = append(values, config.Value{Key: o.Key, Value: o.Value, HasValue: true, Pos: config.Pos{File: o.File, Line: o.Line}})
 	}
 	return config.FromValues(set, "", values)
-}
-
-// protocol is what a vassal speaks on its socket.
-type protocol uint8
-
-const (
-	protocolUwsgi protocol = iota
-	protocolHTTP
-	protocolFastCGI
-	protocolSCGI
-)
-
-func parseProtocol(name string) (protocol, error) {
-	switch name {
-	case "", "uwsgi":
-		return protocolUwsgi, nil
-	case "http":
-		return protocolHTTP, nil
-	case "fastcgi":
-		return protocolFastCGI, nil
-	case "scgi":
-		return protocolSCGI, nil
-	}
-	return 0, fmt.Errorf("protocol %q, want uwsgi, http, fastcgi or scgi", name)
-}
-
-func (p protocol) String() string {
-	return [...]string{"uwsgi", "http", "fastcgi", "scgi"}[p]
 }
 
 // trust says whose X-Forwarded-* fields are believed.

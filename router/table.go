@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/router/limit"
 	"emperor/router/upstream"
 )
 
@@ -41,11 +42,28 @@ type site struct {
 	gate    gate
 	held    atomic.Int64
 	served  atomic.Uint64
+	turns   atomic.Pointer[limit.InFlight] // nil while there was no http-limit-vassal
 
 	mu      sync.Mutex
 	changed chan struct{} // guarded by mu; closed when current or the gate changes
 	retired []*generation // guarded by mu; replaced, with requests under way
 	idle    chan struct{} // guarded by mu; closed when a retired generation has none left
+}
+
+// turnsOf returns what gives requests their turn at the site.
+func (s *site) turnsOf(room *limit.Room, caps limit.Caps) *limit.InFlight {
+	if t := s.turns.Load(); t != nil {
+		return t
+	}
+	s.turns.CompareAndSwap(nil, limit.NewInFlight(caps, room))
+	return s.turns.Load()
+}
+
+// setCaps gives the site other limits; who waits or has a turn stays.
+func (s *site) setCaps(caps limit.Caps) {
+	if t := s.turns.Load(); t != nil {
+		t.SetCaps(caps)
+	}
 }
 
 // generation is one life of a site: what is true of it does not change, but for
@@ -67,6 +85,7 @@ type target struct {
 	address  upstream.Address
 	invalid  error // why text is no address
 	protocol protocol
+	root     string // DOCUMENT_ROOT for FastCGI and SCGI; "" if unknown
 }
 
 func newTable() *table {
@@ -172,7 +191,7 @@ func (t *table) set(v *link.Vassal) error {
 		if err != nil {
 			return fmt.Errorf("vassal %s: %w", v.Name, err)
 		}
-		to := target{text: a.Address, protocol: p}
+		to := target{text: a.Address, protocol: p, root: a.Root}
 		to.invalid = to.address.Parse([]byte(a.Address))
 		g.targets = append(g.targets, to)
 	}

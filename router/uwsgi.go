@@ -8,13 +8,12 @@ import (
 	"emperor/router/uwsgi"
 )
 
-// uwsgiPacket builds the packet for the request, with the collected part of the
-// body behind it, in x.out.
-func (x *exchange) uwsgiPacket(d *destination) ([]byte, error) {
+// uwsgiPacket builds the packet for the request in x.out. inChunks says that the
+// vassal gets a chunked body as chunks; otherwise it is told the length.
+func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 	s := x.settings
 	r := &x.request
 	length := r.ContentLength
-	inChunks := r.Chunked && s.chunkedInput
 	if r.Chunked && !inChunks {
 		// A uwsgi vassal knows no chunks: it is told the length.
 		var err error
@@ -33,6 +32,7 @@ func (x *exchange) uwsgiPacket(d *destination) ([]byte, error) {
 	if s.hostAsName {
 		head.ServerName = string(r.HostField)
 	}
+	x.override(d, &head)
 	w.Request(&head)
 	upgrade := x.upgrade() != nil
 	trusted := s.trusted.includes(x.peer.remote)
@@ -59,15 +59,17 @@ func (x *exchange) uwsgiPacket(d *destination) ([]byte, error) {
 		x.scratch = strconv.AppendInt(x.scratch[:0], length, 10)
 		w.VarBytes("CONTENT_LENGTH", x.scratch)
 	}
-	// The last of a name counts, and the rules' come after http-var's. (Where such a
-	// name repeats one from above, uWSGI takes this one.)
+	if x.ownID {
+		w.VarBytes("HTTP_X_REQUEST_ID", x.requestID)
+	}
+	// The last of a name counts, and the rules' come after http-var's.
 	for i := range s.vars {
-		if !named(d.vars, s.vars[i].name) {
+		if !named(d.vars, s.vars[i].name) && !isBuiltIn(s.vars[i].name) {
 			w.Var(s.vars[i].name, s.vars[i].value)
 		}
 	}
 	for i := range d.vars {
-		if !named(d.vars[i+1:], d.vars[i].Name) {
+		if !named(d.vars[i+1:], d.vars[i].Name) && !isBuiltIn(d.vars[i].Name) {
 			w.VarBytes(d.vars[i].Name, d.vars[i].Value)
 		}
 	}
@@ -75,15 +77,53 @@ func (x *exchange) uwsgiPacket(d *destination) ([]byte, error) {
 	if packet != nil {
 		x.out = packet[:0]
 	}
-	if err != nil {
-		return nil, err
+	return packet, err
+}
+
+// override gives the variables that every packet starts with the values that
+// http-var and the rules have for them: the last of a name counts, and it is sent
+// once.
+func (x *exchange) override(d *destination, head *uwsgi.Request) {
+	set := func(name string, value []byte) {
+		switch name {
+		case "REQUEST_METHOD":
+			head.Method = value
+		case "PATH_INFO":
+			head.PathInfo = value
+		case "REQUEST_URI":
+			head.URI = value
+		case "QUERY_STRING":
+			head.Query = value
+		case "SERVER_PROTOCOL":
+			head.Protocol = string(value)
+		case "SERVER_NAME":
+			head.ServerName = string(value)
+		case "SERVER_PORT":
+			head.ServerPort = string(value)
+		case "REMOTE_ADDR":
+			head.RemoteAddr = value
+		case "REMOTE_PORT":
+			head.RemotePort = value
+		}
 	}
-	packet = x.body.appendCollected(packet, inChunks)
-	if inChunks && x.body.whole {
-		packet = append(packet, lastChunk...)
+	for i := range x.settings.vars {
+		if v := &x.settings.vars[i]; isBuiltIn(v.name) {
+			set(v.name, []byte(v.value))
+		}
 	}
-	x.out = packet[:0]
-	return packet, nil
+	for i := range d.vars {
+		if v := &d.vars[i]; isBuiltIn(v.Name) {
+			set(v.Name, v.Value)
+		}
+	}
+}
+
+func isBuiltIn(name string) bool {
+	switch name {
+	case "REQUEST_METHOD", "PATH_INFO", "REQUEST_URI", "QUERY_STRING", "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT":
+		return true
+	}
+	return false
 }
 
 func named(vars []rule.Var, name string) bool {

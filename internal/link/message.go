@@ -38,6 +38,9 @@ type Address struct {
 	Address string `json:"address"`
 	// Protocol is "uwsgi", "http", "fastcgi" or "scgi".
 	Protocol string `json:"protocol"`
+	// Root is the folder of scripts that a FastCGI or SCGI program runs; it becomes
+	// DOCUMENT_ROOT and SCRIPT_FILENAME. Empty for a program that needs none.
+	Root string `json:"root,omitempty"`
 }
 
 // Vassal is one row of the vassal table: everything the router knows of a site.
@@ -75,9 +78,54 @@ type Listener struct {
 
 // Configuration is the whole front: the router compiles all of it, then swaps,
 // or answers with the error and keeps what it had.
+//
+// The message's descriptors are those of the Listeners, then those of the
+// Resources, both in their order.
 type Configuration struct {
 	Options   []Option   `json:"options"`
 	Listeners []Listener `json:"listeners"`
+	Resources []Resource `json:"resources,omitempty"`
+}
+
+// Descriptors is how many descriptors go with the configuration.
+func (c *Configuration) Descriptors() int {
+	n := len(c.Listeners)
+	for i := range c.Resources {
+		n += c.Resources[i].Kind.Descriptors()
+	}
+	return n
+}
+
+// ResourceKind says how a Resource reaches the router.
+type ResourceKind string
+
+const (
+	Content ResourceKind = "content" // Content is the whole file; no descriptor
+	Folder  ResourceKind = "folder"  // two descriptors: the folder and its parent
+	Log     ResourceKind = "log"     // one descriptor, to append to
+)
+
+// Descriptors is how many descriptors go with a resource of the kind.
+func (k ResourceKind) Descriptors() int {
+	switch k {
+	case Folder:
+		return 2
+	case Log:
+		return 1
+	}
+	return 0
+}
+
+// Resource is a file or folder that an option names and that the router, which
+// is confined, can't open itself.
+type Resource struct {
+	Kind    ResourceKind `json:"kind"`
+	Path    string       `json:"path"` // absolute
+	Content []byte       `json:"content,omitempty"`
+	// Option, File and Line are the directive that asks for it.
+	Option string `json:"option"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
 }
 
 // Table is the vassal table: whole once per connection, numbered changes after.

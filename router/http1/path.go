@@ -110,3 +110,31 @@ func normalise(p []byte, i int) int {
 	}
 	return out
 }
+
+// AppendEscaped appends a decoded path as it may stand in a request target: what
+// could be taken for something else there (a blank, ? # %, control and non-ASCII
+// bytes) is percent-encoded.
+func AppendEscaped(dst, path []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, c := range path {
+		if isPathByte(c) {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return dst
+}
+
+// isPathByte: pchar and "/" (RFC 3986 §3.3), without "%".
+func isPathByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	switch c {
+	case '/', '-', '.', '_', '~', '!', '$', '&', '\'', '(', ')', '*', '+', ',', ';', '=', ':', '@':
+		return true
+	}
+	return false
+}

@@ -1,0 +1,119 @@
+// Package resource reads and opens what the front needs of the file system and
+// may not open itself: the router is confined and has no rights, so whoever
+// started it opens files for it and hands over their content or descriptors.
+//
+// The one idea: what is small and read as a whole (an error page, a file of
+// passwords) travels as content, so that a configuration is whole, can be compared
+// with the one before it, and changes when the file does. What is written to or
+// looked into while requests are served (a log, a folder) travels as descriptors.
+package resource
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/link"
+)
+
+// maxContent bounds a file that travels as content.
+const maxContent = 1 << 20
+
+// Load reads the content of r, if it is of that kind. Other kinds are only
+// looked at, so that a mistake is found when the configuration is read.
+func Load(r *link.Resource) error {
+	switch r.Kind {
+	case link.Content:
+		file, err := os.OpenFile(r.Path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not stop us
+		if err != nil {
+			return withoutOpen(err)
+		}
+		defer func() { _ = file.Close() }()
+		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+			return errors.Join(err, fmt.Errorf("%s: want a regular file", r.Path))
+		}
+		content, err := io.ReadAll(io.LimitReader(file, maxContent+1))
+		if err != nil {
+			return err
+		}
+		if len(content) > maxContent {
+			return fmt.Errorf("%s: is larger than %d bytes", r.Path, maxContent)
+		}
+		r.Content = content
+	case link.Folder:
+		info, err := os.Stat(r.Path)
+		if err != nil {
+			return withoutOpen(err)
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("%s: want a folder", r.Path)
+		}
+	case link.Log:
+		if r.Path == Stdout || r.Path == Stderr {
+			return nil
+		}
+		if info, err := os.Stat(filepath.Dir(r.Path)); err != nil {
+			return withoutOpen(err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("%s: want a folder", filepath.Dir(r.Path))
+		}
+	}
+	return nil
+}
+
+// A Log of these names is the standard output or error stream of whoever opens
+// it.
+const (
+	Stdout = "/dev/stdout"
+	Stderr = "/dev/stderr"
+)
+
+// Open opens the descriptors that go with all of rs, in their order: none for
+// Content, the folder and its parent for a Folder, one for a Log. They are the
+// caller's to close, also after an error.
+func Open(rs []link.Resource) (descriptors []int, err error) {
+	for i := range rs {
+		r := &rs[i]
+		switch r.Kind {
+		case link.Folder:
+			path := filepath.Clean(r.Path)
+			for _, path := range []string{path, filepath.Dir(path)} {
+				fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+				if err != nil {
+					return descriptors, fmt.Errorf("%s:%d: %s: %w", r.File, r.Line, r.Option, &os.PathError{Op: "open", Path: path, Err: err})
+				}
+				descriptors = append(descriptors, fd)
+			}
+		case link.Log:
+			fd, err := openLog(r.Path)
+			if err != nil {
+				return descriptors, fmt.Errorf("%s:%d: %s: %w", r.File, r.Line, r.Option, &os.PathError{Op: "open", Path: r.Path, Err: err})
+			}
+			descriptors = append(descriptors, fd)
+		}
+	}
+	return descriptors, nil
+}
+
+func openLog(path string) (int, error) {
+	switch path {
+	case Stdout:
+		return unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 0)
+	case Stderr:
+		return unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 0)
+	}
+	return unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o640)
+}
+
+// withoutOpen leaves the name of the system call out of a path error.
+func withoutOpen(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	return err
+}

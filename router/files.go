@@ -1,0 +1,107 @@
+package router
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+
+	"emperor/router/http1"
+	"emperor/router/rule"
+	"emperor/router/static"
+)
+
+// answerFile sends the file that a rule names.
+func (x *exchange) answerFile(d *rule.Decision) {
+	if d.Root < 0 || d.Root >= len(x.settings.roots.all) || x.settings.roots.all[d.Root].site == nil {
+		x.answer(404, "there is no such file", nil)
+		return
+	}
+	x.files.Method, x.files.Fields, x.files.Target = x.request.Method, x.request.Fields, x.request.Target
+	x.filePath = append(append(x.filePath[:0], '/'), d.Path...)
+	x.files.Path, x.files.Shown = x.filePath, x.path
+	x.files.Peek = false
+	x.answerStatic(x.settings.roots.all[d.Root].site, d)
+}
+
+// answerStatic answers x.files with a file of the site. by is the rule's word on
+// the status and type, nil where there is none.
+func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) {
+	a := &x.file
+	site.Open(&x.files, a)
+	defer a.Close()
+	if a.Err != nil {
+		x.complain(slog.LevelWarn, "file not served", slog.Any("err", a.Err), slog.Int("status", a.Status), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
+	}
+	if a.Length < 0 && a.Status >= 400 {
+		x.answer(a.Status, fileFault(a.Status), nil)
+		return
+	}
+	x.mine = http1.Response{Minor: 1, Status: a.Status, Fields: append(x.mine.Fields[:0], a.Fields...)}
+	if by != nil && by.Kind == rule.File {
+		x.typed(by)
+	}
+	if x.laterRules(a.Status) {
+		a.Close()
+		x.answerByRule(&x.decision)
+		return
+	}
+	if !x.body.whole {
+		x.down.closeAfter()
+	}
+	x.head = answerHead{response: &x.mine, length: a.Length, noBody: x.headOnly() || a.Length < 0}
+	x.begin(nil)
+	if x.head.noBody {
+		_ = x.finish(nil, 0, 0)
+		return
+	}
+	x.prepareBack()
+	for left := a.Length; left > 0; {
+		n, err := a.Read(x.back[bodyRoom : len(x.back)-bodyRoom])
+		left -= int64(n)
+		switch {
+		case n > 0 && left > 0:
+			err = x.send(x.back, bodyRoom, bodyRoom+n)
+		case n > 0:
+			err = x.finish(x.back, bodyRoom, bodyRoom+n)
+		case err == nil || err == io.EOF:
+			err = errTruncated
+		}
+		if err != nil {
+			x.down.cut()
+			if errors.Is(err, static.ErrChanged) || errors.Is(err, errTruncated) {
+				x.complain(slog.LevelWarn, "response broke off", slog.Any("err", err), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
+			}
+			return
+		}
+	}
+	if a.Length == 0 && x.finish(nil, 0, 0) != nil {
+		x.down.cut()
+	}
+}
+
+// typed gives a file the status and type of a file: action.
+func (x *exchange) typed(by *rule.Decision) {
+	if x.mine.Status == 200 && by.Code != 0 {
+		x.mine.Status, x.mine.Reason = by.Code, by.Reason
+	}
+	if by.ContentType == nil && by.GuessType {
+		return
+	}
+	for i := range x.mine.Fields {
+		if f := &x.mine.Fields[i]; f.Kind == http1.ContentType {
+			if f.Value = by.ContentType; f.Value == nil {
+				f.Flags |= http1.HopByHop
+			}
+		}
+	}
+}
+
+func fileFault(status int) string {
+	switch status {
+	case 404:
+		return "there is no such file"
+	case 405:
+		return "a file can only be read"
+	}
+	return ""
+}

@@ -1,0 +1,178 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"emperor/internal/config"
+	"emperor/router/balance"
+	"emperor/router/rule"
+	"emperor/router/upstream"
+)
+
+var nodeOptions = []config.Option{
+	{Name: "http-to", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "\"ADDRESS [weight=N] [backup]\": send requests that no rule decides to this uwsgi address; several share them (http-balance)."},
+	{Name: "http-fallback", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Send requests to this uwsgi address when no http-to address can be reached."},
+	{Name: "http-balance", Type: config.String, Default: "wrr", Where: config.Main,
+		Help: "How addresses of one group share requests: wrr (in turns, by weight), lrc (fewest requests under way), wlrc (the same, by weight), iphash (by the visitor's address)."},
+	{Name: "http-gracetime", Type: config.Seconds, Default: "30", Where: config.Main,
+		Help: "How long an address that could not be reached is passed over; doubled with each further failure."},
+}
+
+// nodes are several addresses any of which may answer: http-to with
+// http-fallback, or a rule's a|b|c. One that can't be reached is passed over for a
+// while; when nothing else is left it is tried all the same.
+type nodes struct {
+	group   *balance.Group
+	targets []target // by balance.Node's Index
+}
+
+// balancing is what groups of addresses have in common.
+type balancing struct {
+	options balance.Options
+	// groups are those of rules that name the same addresses for every request.
+	groups map[*rule.Rule]*nodes
+}
+
+func (b *balancing) compile(c *config.Config, mistake func(config.Value, error)) {
+	algorithm, err := balance.ParseAlgorithm(c.Text("http-balance"))
+	if err != nil {
+		v, _ := c.Last("http-balance")
+		mistake(v, err)
+	}
+	b.options = balance.Options{Algorithm: algorithm, Grace: c.Seconds("http-gracetime")}
+}
+
+// prepare makes the groups of rules with several fixed addresses.
+func (b *balancing) prepare(book *balance.Book, rules []*rule.Rule) {
+	b.groups = map[*rule.Rule]*nodes{}
+	for _, r := range rules {
+		kind, address, literal := r.Target()
+		p, ok := protocolOf(kind)
+		if !ok || !literal || !strings.Contains(address, "|") {
+			continue
+		}
+		b.groups[r] = b.split(book, []byte(address), p)
+	}
+}
+
+// split makes a group of "a|b|c".
+func (b *balancing) split(book *balance.Book, addresses []byte, p protocol) *nodes {
+	n := &nodes{}
+	var specs []balance.Spec
+	for len(addresses) > 0 {
+		var one []byte
+		one, addresses = rule.NextNode(addresses)
+		n.add(string(one), p)
+		specs = append(specs, balance.Spec{Address: p.String() + ":" + string(one)})
+	}
+	n.group = book.Group(specs, b.options)
+	return n
+}
+
+func (n *nodes) add(text string, p protocol) {
+	to := target{text: text, protocol: p}
+	to.invalid = to.address.Parse([]byte(text))
+	n.targets = append(n.targets, to)
+}
+
+// defaults are http-to and http-fallback.
+type defaults struct {
+	specs   []balance.Spec
+	targets []target
+	nodes   *nodes // of more than one address; made in the router
+	only    []byte // the one address
+}
+
+func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) {
+	for _, v := range c.All("http-to", "http-fallback") {
+		words := strings.Fields(v.Value)
+		if len(words) == 0 {
+			mistake(v, errors.New("want an address"))
+			continue
+		}
+		spec := balance.Spec{Address: "uwsgi:" + words[0], Weight: 1}
+		if v.Key == "http-fallback" {
+			spec.Backup = 1
+		}
+		var err error
+		for _, word := range words[1:] {
+			key, value, _ := strings.Cut(word, "=")
+			switch {
+			case word == "backup":
+				spec.Backup = 1
+			case key == "weight":
+				if spec.Weight, err = strconv.Atoi(value); err != nil || spec.Weight < 1 || spec.Weight > 1000 {
+					mistake(v, fmt.Errorf("want weight=1 to 1000, got %q", word))
+				}
+			default:
+				mistake(v, fmt.Errorf("want ADDRESS [weight=N] [backup], got %q", word))
+			}
+		}
+		to := target{text: words[0], protocol: protocolUwsgi}
+		if err := to.address.Parse([]byte(words[0])); err != nil {
+			mistake(v, err)
+			continue
+		}
+		d.specs, d.targets, d.only = append(d.specs, spec), append(d.targets, to), []byte(to.text)
+	}
+}
+
+// pickNode chooses an address of d's group that was not tried yet, and waits for
+// the vassal that is there, if it is one. nil when all were tried.
+func (x *exchange) pickNode(d *destination) (*target, error) {
+	for {
+		choice, ok := d.nodes.group.Pick(x.visitorIf(x.settings.balancing.options.Algorithm == balance.IPHash), &d.tried)
+		if !ok {
+			return nil, nil
+		}
+		d.tried.Add(choice.Node)
+		x.node, x.hasNode = choice, true
+		to := &d.nodes.targets[choice.Index]
+		d.site = x.router.table.at([]byte(to.text))
+		if d.site == nil {
+			return to, nil
+		}
+		if _, err := x.admit(d.site); err != nil {
+			if errors.Is(err, errClientGone) {
+				return nil, err
+			}
+			x.learned(balance.Fails, err)
+			continue // another address may do
+		}
+		return to, nil
+	}
+}
+
+// learned notes what a request found out about the address it went to.
+func (x *exchange) learned(result balance.Result, err error) {
+	if !x.hasNode {
+		return
+	}
+	x.hasNode = false
+	change := x.node.Done(result)
+	switch {
+	case change.Failed:
+		x.router.log.Warn("an address is passed over for a while", slog.String("address", x.node.Address), slog.Any("err", err), slog.Duration("time", change.Grace))
+	case change.Recovered:
+		x.router.log.Info("an address works again", slog.String("address", x.node.Address))
+	}
+}
+
+// resultOf is what an attempt's outcome says about the address.
+func resultOf(o *outcome, to *target) balance.Result {
+	switch {
+	case o.err == nil || o.answered:
+		return balance.Works
+	case o.unreachable && errors.Is(o.err, upstream.ErrTimeout) && to.address.Unix():
+		return balance.Unknown // a full queue is a busy vassal
+	case o.unreachable:
+		return balance.Fails
+	}
+	return balance.Unknown
+}

@@ -1,0 +1,71 @@
+package router
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router/password"
+)
+
+// supply is the files and folders that options name. The router can't open them
+// itself, so the configuration is compiled twice: where it is read, to check it
+// and to learn what is needed, and in the router, where what was opened is taken
+// in the same order.
+type supply struct {
+	checking    bool            // nothing is opened yet
+	wanted      []link.Resource // in the order of asking
+	given       []link.Resource
+	descriptors []int // of given, those not taken yet
+	passwords   *password.Checker
+}
+
+// take notes that a resource is needed and returns what was given of it.
+func (s *supply) take(kind link.ResourceKind, path string, v config.Value) (content []byte, descriptors []int, err error) {
+	i := len(s.wanted)
+	s.wanted = append(s.wanted, link.Resource{Kind: kind, Path: path, Option: v.Key, File: v.Pos.File, Line: v.Pos.Line})
+	if s.checking {
+		return nil, nil, nil
+	}
+	n := kind.Descriptors()
+	if i >= len(s.given) || s.given[i].Kind != kind || len(s.descriptors) < n {
+		return nil, nil, fmt.Errorf("%s was not handed over", path)
+	}
+	descriptors, s.descriptors = s.descriptors[:n:n], s.descriptors[n:]
+	return s.given[i].Content, descriptors, nil
+}
+
+// content returns a file's content; nil while checking.
+func (s *supply) content(path string, v config.Value) ([]byte, error) {
+	content, _, err := s.take(link.Content, path, v)
+	return content, err
+}
+
+// log returns an open file to append to; nil while checking.
+func (s *supply) log(path string, v config.Value) (*os.File, error) {
+	_, descriptors, err := s.take(link.Log, path, v)
+	if err != nil || s.checking {
+		return nil, err
+	}
+	return os.NewFile(uintptr(descriptors[0]), path), nil
+}
+
+// folder returns descriptors of a folder and of its parent; -1 while checking.
+func (s *supply) folder(path string, v config.Value) (folder, parent int, err error) {
+	_, descriptors, err := s.take(link.Folder, path, v)
+	if err != nil || s.checking {
+		return -1, -1, err
+	}
+	return descriptors[0], descriptors[1], nil
+}
+
+// drop closes what nobody took.
+func (s *supply) drop() {
+	for _, fd := range s.descriptors {
+		_ = unix.Close(fd)
+	}
+	s.descriptors = nil
+}

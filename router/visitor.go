@@ -1,0 +1,69 @@
+package router
+
+import (
+	"bytes"
+	"net/netip"
+
+	"emperor/router/http1"
+)
+
+// visitor is who the request is from: the peer, or, where that is a proxy we
+// trust, whom it names. X-Forwarded-For is walked from its end, where the nearest
+// proxy wrote, until the first address that is not trusted. It is invalid for a
+// peer on a unix socket that names nobody.
+func (x *exchange) visitor() netip.Addr {
+	if x.visitorKnown {
+		return x.visitorAddr
+	}
+	x.visitorKnown, x.visitorAddr = true, x.peer.remote
+	trusted := &x.settings.trusted
+	if !trusted.includes(x.peer.remote) {
+		return x.visitorAddr
+	}
+	for i := len(x.request.Fields) - 1; i >= 0; i-- {
+		f := &x.request.Fields[i]
+		if f.Kind != http1.XForwardedFor {
+			continue
+		}
+		for rest := f.Value; len(rest) > 0; {
+			var last []byte
+			if comma := bytes.LastIndexByte(rest, ','); comma >= 0 {
+				rest, last = rest[:comma], rest[comma+1:]
+			} else {
+				rest, last = nil, rest
+			}
+			named, ok := parseForwarded(last)
+			if !ok {
+				return x.visitorAddr // what stands before it can't be believed either
+			}
+			x.visitorAddr = named
+			if !trusted.includes(named) {
+				return named
+			}
+		}
+	}
+	return x.visitorAddr
+}
+
+// parseForwarded reads one address of X-Forwarded-For; some proxies add a port.
+func parseForwarded(text []byte) (netip.Addr, bool) {
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 || len(text) > 64 {
+		return netip.Addr{}, false
+	}
+	if a, err := netip.ParseAddr(string(text)); err == nil {
+		return a.Unmap(), true
+	}
+	if a, err := netip.ParseAddrPort(string(text)); err == nil {
+		return a.Addr().Unmap(), true
+	}
+	return netip.Addr{}, false
+}
+
+// visitorIf saves looking for the visitor where nobody needs it.
+func (x *exchange) visitorIf(needed bool) netip.Addr {
+	if !needed {
+		return netip.Addr{}
+	}
+	return x.visitor()
+}
