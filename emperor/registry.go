@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
@@ -19,7 +20,7 @@ import (
 // site is a vassal, as far as the registry needs it (*vassal.Vassal).
 type site interface {
 	Run(ctx context.Context) error
-	Want(s *vassal.Spec)
+	Want(s *vassal.Spec, seen time.Time)
 	Refuse(p config.Problems)
 	Remove()
 	Halt()
@@ -49,6 +50,9 @@ type entry struct {
 	leaving  bool            // its file is gone
 	unread   bool            // it was not stable when it was read
 	attempts int
+	// edited is when the edit was seen that was read last; zero for what was there when
+	// the emperor came, and for a change of the main file.
+	edited time.Time
 	// after is a vassal whose socket this one takes over, and which does not know
 	// yet that it leaves (its file was renamed).
 	after *entry
@@ -113,6 +117,9 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 		includesChanged := known && len(e.includes) > 0 && print != e.print && print != e.seen
 		e.seen = print
 		if e.item != item || e.leaving || e.unread || includesChanged {
+			if !e.unread && s.Number > 1 {
+				e.edited = s.Scanned
+			}
 			again = r.update(e, item, nil) || again
 		}
 	}
@@ -129,6 +136,7 @@ func (r *registry) adopt(main *Main) (again bool) {
 		if e.leaving || same && !e.refused {
 			continue
 		}
+		e.edited = time.Time{}
 		again = r.update(e, e.item, e.spec) || again
 	}
 	return again
@@ -168,7 +176,7 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 	e.spec = got.spec
 	e.after = r.leavingOwner(got.spec)
 	if e.after == nil {
-		e.site.Want(e.spec)
+		e.site.Want(e.spec, e.edited)
 	}
 	return false
 }
@@ -201,7 +209,7 @@ func (r *registry) proceed() {
 	for e := range r.all() {
 		if e.after != nil && (hasLeft(e.after) || !e.after.leaving) {
 			e.after = nil
-			e.site.Want(e.spec)
+			e.site.Want(e.spec, e.edited)
 		}
 	}
 }
@@ -241,7 +249,7 @@ func (r *registry) forget(e *entry) {
 	case e.refused:
 		e.site.Refuse(e.problems)
 	case e.spec != nil && e.after == nil:
-		e.site.Want(e.spec)
+		e.site.Want(e.spec, e.edited)
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *fakeSite) Run(ctx context.Context) error {
 	}
 	return nil
 }
-func (s *fakeSite) Want(spec *vassal.Spec)                              { s.told <- "want" }
+func (s *fakeSite) Want(spec *vassal.Spec, seen time.Time)              { s.told <- "want" }
 func (s *fakeSite) Refuse(p config.Problems)                            { s.told <- "refuse" }
 func (s *fakeSite) Remove()                                             { s.told <- "remove" }
 func (s *fakeSite) Halt()                                               { s.told <- "halt" }

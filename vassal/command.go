@@ -366,7 +366,11 @@ func (b *commandBody) findPort(network, to *string) error {
 func (b *commandBody) accepting() bool { return false }
 
 func (b *commandBody) died() <-chan struct{} { return b.copies.ended }
-func (b *commandBody) cause() death          { return b.copies.lastDeath() }
+
+func (b *commandBody) cause() death {
+	b.capture.settle() // its last words
+	return b.copies.lastDeath()
+}
 
 func (b *commandBody) promote() error { return b.exchange(b.listeners) }
 

@@ -47,6 +47,7 @@ type generation struct {
 	selfBound bool            // it binds its own sockets
 	serving   map[string]bool // keys of the held sockets at whose address it is the one that accepts
 	contested map[string]bool // see surroundings
+	revived   bool            // it takes the place of one that died or did not come up
 }
 
 // newGeneration makes one; run starts it.

@@ -25,6 +25,7 @@ const (
 	generationEnded                    // generation
 	backOffOver                        // generation: the number of the back-off
 	drainsLong                         // a generation has been draining for longDraining
+	socketFreed                        // address
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -36,6 +37,8 @@ type message struct {
 	err        error
 	death      death
 	spec       *Spec
+	seen       time.Time
+	address    string
 	problems   config.Problems
 	order      Order
 	reply      chan error
@@ -75,7 +78,7 @@ func (v *Vassal) handle(m message) {
 	case refused:
 		v.refused = true
 		v.problem = strings.TrimSpace(m.problems.Errors().String())
-		v.log.Error("the file has mistakes; what runs stays", "err", m.problems.Err())
+		v.log.Error("the file has mistakes; "+v.unaffected(), "err", m.problems.Err())
 		v.step(Refused, m)
 		v.reply(OrderReload, errors.New(v.problem))
 	case ordered:
@@ -92,6 +95,7 @@ func (v *Vassal) handle(m message) {
 			g.stopAging()
 		}
 		delete(v.draining, m.generation)
+		v.output.forget(m.generation)
 		v.releaseSockets()
 		v.checkEnded()
 	case backOffOver:
@@ -100,8 +104,37 @@ func (v *Vassal) handle(m message) {
 		}
 	case drainsLong:
 		v.limitDraining()
+	case socketFreed:
+		v.handleFreed(m)
 	case machineEvent:
 		v.handleEvent(m)
+	}
+}
+
+// unaffected says what becomes of a vassal whose file has mistakes.
+func (v *Vassal) unaffected() string {
+	switch {
+	case v.current != nil:
+		return "what runs stays"
+	case v.candidate != nil:
+		return "what is being started goes on"
+	}
+	return "it does not run"
+}
+
+// handleFreed goes on where another vassal had the socket: there is no need to
+// wait for the end of the back-off, or for the next edit.
+func (v *Vassal) handleFreed(m message) {
+	if m.address != v.blocked || v.blocked == "" || v.refused {
+		return
+	}
+	v.blocked = ""
+	switch {
+	case v.state == Failed:
+		v.spec = v.wanted
+		v.step(SocketFreed, m)
+	case v.current != nil:
+		v.handleWanted(message{kind: wanted, spec: v.wanted})
 	}
 }
 
@@ -158,7 +191,7 @@ func (v *Vassal) handleWanted(m message) {
 	if v.spec == nil || v.spec.command.line != m.spec.command.line {
 		v.selfBound = "" // perhaps it takes its socket now
 	}
-	v.wanted, v.spec, v.refused, v.problem, v.removed = m.spec, m.spec, false, "", false
+	v.wanted, v.spec, v.refused, v.problem, v.removed, v.blocked = m.spec, m.spec, false, "", false, ""
 	v.sockets.leave(v.name, false)
 	event := Wanted
 	if v.current != nil && !v.mayOverlap() {
@@ -171,10 +204,13 @@ func (v *Vassal) handleWanted(m message) {
 			v.log.Error("the change cannot be carried out, the old generation goes on", "err", err)
 			v.spec = v.current.spec
 			v.releaseSockets()
+			v.awaitSocket(err)
 			return
 		}
 	}
+	v.seen = m.seen
 	v.step(event, m)
+	v.seen = time.Time{}
 }
 
 func (v *Vassal) handleDied(m message) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +19,8 @@ const (
 	// MaxLine is how many bytes of an output line are kept together; what is longer
 	// becomes several lines.
 	MaxLine = 8192
-	// keptLines is how many lines a vassal's status shows.
+	// keptLines is how many lines a vassal's status shows, and how many are kept of
+	// each generation.
 	keptLines = 20
 	// queuedLines bounds what waits for a slow log; what comes on top is counted
 	// and dropped, so that a slow log never blocks the vassal.
@@ -34,8 +36,11 @@ type output struct {
 	log   *slog.Logger
 	clock Clock
 
-	mu        sync.Mutex // guards what follows
-	last      []Line     // at most keptLines, oldest first
+	mu   sync.Mutex // guards what follows
+	last []Line     // at most keptLines, oldest first
+	// own is the same of each generation that has not ended: one that talks much
+	// must not push out the last words of another.
+	own       map[uint64][]Line
 	followers map[chan Line]bool
 	closed    bool
 	queue     []Line
@@ -45,7 +50,7 @@ type output struct {
 }
 
 func newOutput(name string, log *slog.Logger, clock Clock) *output {
-	return &output{name: name, log: log, clock: clock, followers: map[chan Line]bool{}}
+	return &output{name: name, log: log, clock: clock, followers: map[chan Line]bool{}, own: map[uint64][]Line{}}
 }
 
 // add takes one line. It never waits for the log or for a follower.
@@ -53,11 +58,8 @@ func (o *output) add(generation uint64, text string) {
 	line := Line{Time: o.clock.Now(), Generation: generation, Text: text}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.last) == keptLines {
-		copy(o.last, o.last[1:])
-		o.last = o.last[:keptLines-1]
-	}
-	o.last = append(o.last, line)
+	o.last = keep(o.last, line)
+	o.own[generation] = keep(o.own[generation], line)
 	for follower := range o.followers {
 		select {
 		case follower <- line:
@@ -73,6 +75,23 @@ func (o *output) add(generation uint64, text string) {
 		o.writing = true
 		o.writers.Go(o.write)
 	}
+}
+
+// keep adds a line to the last ones.
+func keep(lines []Line, line Line) []Line {
+	if len(lines) == keptLines {
+		copy(lines, lines[1:])
+		lines = lines[:keptLines-1]
+	}
+	return append(lines, line)
+}
+
+// forget drops the lines of a generation that has ended, as far as they are not
+// among the last ones of all.
+func (o *output) forget(generation uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.own, generation)
 }
 
 // write hands the queue to the log until it is empty.
@@ -101,13 +120,11 @@ func (o *output) write() {
 func (o *output) lines(generation uint64) []Line {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var out []Line
-	for _, l := range o.last {
-		if generation == 0 || l.Generation == generation {
-			out = append(out, l)
-		}
+	if own, ok := o.own[generation]; ok {
+		return slices.Clone(own)
 	}
-	return out
+	// It has ended: of its lines there is what others have left room for.
+	return slices.DeleteFunc(slices.Clone(o.last), func(l Line) bool { return generation != 0 && l.Generation != generation })
 }
 
 func (o *output) follow() (last []Line, coming <-chan Line, stop func()) {

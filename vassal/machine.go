@@ -57,6 +57,7 @@ const (
 	StartFailedLast // as StartFailed, after Halted
 	ExitedLast      // as Exited, after Halted
 	BackOffElapsed  //
+	SocketFreed     // the one that another vassal had
 	EverythingEnded // no process of any generation is left
 
 	eventCount
@@ -66,7 +67,7 @@ var eventNames = [eventCount]string{
 	"wanted", "wanted alone", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
 	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
 	"start failed for good", "exited for good",
-	"back-off elapsed", "everything ended",
+	"back-off elapsed", "socket freed", "everything ended",
 }
 
 func (e Event) String() string {
@@ -82,6 +83,7 @@ var because = map[Event]string{
 	Removed: "its file is gone", Shutdown: "the emperor is stopping", Halted: "the emperor is stopping",
 	StartOrdered: "a start was ordered", StopOrdered: "a stop was ordered",
 	ReloadOrdered: "a reload was ordered", RestartOrdered: "a restart was ordered",
+	SocketFreed: "the socket that another vassal had is free",
 }
 
 // action is what a move does.
@@ -224,6 +226,7 @@ var moves = map[State]map[Event]move{
 		ReloadOrdered:  {Starting, start},
 		RestartOrdered: {Starting, start},
 		BackOffElapsed: {Starting, start},
+		SocketFreed:    {Starting, start},
 	},
 	Leaving: {
 		Refused:         {Leaving, nothing},

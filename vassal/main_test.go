@@ -140,7 +140,7 @@ func (s *site) read() *Spec {
 	return spec
 }
 
-func (s *site) want() { s.t.Helper(); s.Want(s.read()) }
+func (s *site) want() { s.t.Helper(); s.Want(s.read(), time.Time{}) }
 
 // until waits for a status.
 func (s *site) until(what string, ok func(Status) bool) Status {

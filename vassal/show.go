@@ -65,6 +65,7 @@ func (v *Vassal) show() {
 	s := Status{
 		Name: v.name, State: v.state, Since: v.since, Reason: v.reason, Problem: v.problem,
 		Restarts: v.restarts, Loyal: v.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
+		Failure: v.failure,
 	}
 	if v.spec != nil {
 		s.File, s.Kind = v.spec.File, v.spec.Kind
@@ -80,7 +81,7 @@ func (v *Vassal) show() {
 		s.Addresses = v.current.body.addresses()
 	}
 	if v.candidate != nil {
-		s.Starting = v.candidate.number
+		s.Starting, s.StartingPIDs = v.candidate.number, *v.candidate.pids.Load()
 	}
 	for number := range v.draining {
 		s.Draining = append(s.Draining, number)
@@ -99,7 +100,7 @@ func (v *Vassal) show() {
 func sameStatus(a, b Status) bool {
 	return a.State == b.State && a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Problem == b.Problem &&
 		a.File == b.File && a.Kind == b.Kind && a.Generation == b.Generation && a.Starting == b.Starting &&
-		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
+		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.StartingPIDs, b.StartingPIDs) && a.Failure == b.Failure && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
 		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && a.OverlapReason == b.OverlapReason
 }
 

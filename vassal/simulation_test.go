@@ -261,7 +261,7 @@ func simulate(t *testing.T, seed uint64) {
 			stop()
 		default:
 			if dice < 12 {
-				v.Want(spec)
+				v.Want(spec, time.Time{})
 			}
 		}
 		synctest.Wait()

@@ -18,8 +18,11 @@ import (
 // unless the first is leaving: then it takes the socket over as it is, with the
 // connections that wait in it (a file was renamed).
 type Sockets struct {
-	mu   sync.Mutex // guards held and everything in it
+	mu   sync.Mutex // guards what follows and everything in it
 	held map[string]*holding
+	// waiting has, for an address that somebody could not have, whom to tell when it
+	// is free: each vassal once.
+	waiting map[string]map[string]func()
 }
 
 // holding is one address and who has it.
@@ -31,7 +34,17 @@ type holding struct {
 }
 
 // NewSockets makes an empty one.
-func NewSockets() *Sockets { return &Sockets{held: map[string]*holding{}} }
+func NewSockets() *Sockets {
+	return &Sockets{held: map[string]*holding{}, waiting: map[string]map[string]func(){}}
+}
+
+// takenError is what hold gives when another vassal has the address.
+type takenError struct {
+	key  string // what Sockets knows the address by
+	text string
+}
+
+func (e *takenError) Error() string { return e.text }
 
 // hold gives the owner's listener for a socket, bound now if it was not. The
 // caller must release it; the registry keeps its own hold until forget.
@@ -42,7 +55,7 @@ func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listene
 	h := s.held[key]
 	if h != nil && h.owner != owner {
 		if !h.leaving {
-			return nil, fmt.Errorf("socket %s belongs to vassal %s (%s)", socket.Address, h.owner, h.where)
+			return nil, &takenError{key, fmt.Sprintf("socket %s belongs to vassal %s (%s)", socket.Address, h.owner, h.where)}
 		}
 		h.owner, h.leaving = owner, false
 	}
@@ -137,6 +150,7 @@ func (s *Sockets) keep(owner string, addresses map[string]bool) {
 		if h.owner == owner && !addresses[key] {
 			h.listener.release()
 			delete(s.held, key)
+			s.tell(key)
 		}
 	}
 }
@@ -145,9 +159,53 @@ func (s *Sockets) keep(owner string, addresses map[string]bool) {
 func (s *Sockets) leave(owner string, leaving bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, h := range s.held {
+	for key, h := range s.held {
 		if h.owner == owner {
 			h.leaving = leaving
+			if leaving {
+				s.tell(key)
+			}
 		}
 	}
+}
+
+// await calls freed, once, when the owner can have the address: at once, or when
+// whoever has it lets go of it. freed must return quickly and not call s. A
+// second await of the same owner replaces the first.
+func (s *Sockets) await(key, owner string, freed func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(owner)
+	if h := s.held[key]; h == nil || h.leaving || h.owner == owner {
+		freed()
+		return
+	}
+	if s.waiting[key] == nil {
+		s.waiting[key] = map[string]func(){}
+	}
+	s.waiting[key][owner] = freed
+}
+
+// abandon ends what the owner awaits.
+func (s *Sockets) abandon(owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(owner)
+}
+
+// forget is abandon. The caller holds mu.
+func (s *Sockets) forget(owner string) {
+	for key, waiting := range s.waiting {
+		if delete(waiting, owner); len(waiting) == 0 {
+			delete(s.waiting, key)
+		}
+	}
+}
+
+// tell calls those who wait for an address. The caller holds mu.
+func (s *Sockets) tell(key string) {
+	for _, freed := range s.waiting[key] {
+		freed()
+	}
+	delete(s.waiting, key)
 }

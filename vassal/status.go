@@ -26,8 +26,10 @@ type Status struct {
 	// PIDs are the processes of that generation that were started by us (a uWSGI
 	// master, the copies of a command), not their children.
 	PIDs []int
-	// Starting is the generation on its way up, 0 when there is none.
-	Starting uint64
+	// Starting is the generation on its way up, 0 when there is none, and
+	// StartingPIDs are its processes, as PIDs.
+	Starting     uint64
+	StartingPIDs []int
 	// Draining are older generations that finish what they have.
 	Draining []uint64
 	// Restarts counts starts that nobody asked for, after a crash.
@@ -43,6 +45,17 @@ type Status struct {
 	OverlapReason string
 	// Lines are the last lines it wrote, oldest first.
 	Lines []Line
+	// Failure is the last one that is still of interest: until a generation is ready
+	// that was started for a change or an order. nil: none.
+	Failure *Failure
+}
+
+// Failure is the end of a generation that was not asked to end. It is immutable.
+type Failure struct {
+	Generation uint64
+	At         time.Time
+	How        string
+	Lines      []Line // the generation's own last lines, oldest first
 }
 
 // Settled says whether the vassal has reached a state in which it stays unless

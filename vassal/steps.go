@@ -64,12 +64,15 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.dismiss(&v.candidate, 0)
 		v.failuresForgiven(e)
 		v.launch(false)
+		v.candidate.revived = e == BackOffElapsed
 	case again:
 		v.restarts++
 		v.log.Warn("vassal died, starting it again", "gen", m.generation, "how", m.err, "restarts", v.restarts)
+		v.remember(m)
 		v.mourn()
-		v.launch(false)
 		v.reason = m.err.Error()
+		v.launch(false)
+		v.candidate.revived = true
 	case exchange:
 		v.dismiss(&v.candidate, 0)
 		drain := min(v.mercy(v.current.spec), aloneDrain)
@@ -107,10 +110,12 @@ func (v *Vassal) act(do action, e Event, m message) {
 			v.spec = v.current.spec
 		}
 		v.dismiss(&v.candidate, 0)
+		v.awaitSocket(m.err)
 		v.reply("", m.err)
 	case loseOld:
 		v.restarts++
 		v.log.Warn("the old generation died before its successor was ready", "gen", m.generation, "how", m.err)
+		v.remember(m)
 		v.mourn()
 		v.reason = m.err.Error()
 		if len(v.candidate.contested) > 0 && v.candidate.spec.exchangeable() {
@@ -145,6 +150,9 @@ func (v *Vassal) failuresForgiven(e Event) {
 
 func (v *Vassal) becomeReady() {
 	v.current.readyAt = v.clock.Now()
+	if !v.current.revived {
+		v.failure = nil // who made a change has seen it by now; a crash is still to be explained
+	}
 	v.reason = ""
 	v.problem = ""
 	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
@@ -169,6 +177,7 @@ func (v *Vassal) fail(e Event, m message) {
 	}
 	v.reason = m.err.Error()
 	v.retryAt = v.clock.Now().Add(delay)
+	v.awaitSocket(m.err)
 	v.backOff++
 	number := v.backOff
 	v.stopTimer = v.clock.AfterFunc(delay, func() { v.send(message{kind: backOffOver, generation: number}) })
@@ -206,10 +215,26 @@ func (v *Vassal) disarm() {
 	v.retryAt = time.Time{}
 }
 
+// awaitSocket, after a failure, makes the vassal try again as soon as the socket
+// is free, if it was for that another vassal has it.
+func (v *Vassal) awaitSocket(err error) {
+	var taken *takenError
+	if errors.As(err, &taken) {
+		v.blocked = taken.key
+		v.sockets.await(taken.key, v.name, func() { v.send(message{kind: socketFreed, address: taken.key}) })
+	}
+}
+
+// remember keeps the last words of a generation that failed.
+func (v *Vassal) remember(m message) {
+	v.failure = &Failure{Generation: m.generation, At: v.clock.Now(), How: m.err.Error(), Lines: v.output.lines(m.generation)}
+}
+
 // complain logs a failure with the last lines of the generation that failed.
 func (v *Vassal) complain(what string, m message) {
+	v.remember(m)
 	var text []string
-	for _, l := range v.output.lines(m.generation) {
+	for _, l := range v.failure.Lines {
 		text = append(text, l.Text)
 	}
 	v.log.Error(what, "gen", m.generation, "err", m.err, "output", strings.Join(text, "\n"))

@@ -73,7 +73,12 @@ func (v *Vassal) launch(alone bool) {
 	}
 	g := v.newGeneration(v.spec, contested)
 	v.candidate = g
-	v.log.Info("vassal starting", "gen", g.number, "kind", v.spec.Kind.String(), "why", v.reason)
+	v.blocked = ""
+	about := []any{"gen", g.number, "kind", v.spec.Kind.String(), "why", v.reason}
+	if !v.seen.IsZero() {
+		about = append(about, "since_edit", v.clock.Now().Sub(v.seen).Round(time.Microsecond))
+	}
+	v.log.Info("vassal starting", about...)
 	v.tasks.Go(func() { g.run(others) })
 }
 

@@ -200,7 +200,7 @@ func TestLongRequestsSurviveManyDeploys(t *testing.T) {
 				if n > 0 {
 					time.Sleep(test.pause)
 				}
-				v.Want(spec)
+				v.Want(spec, time.Time{})
 				synctest.Wait()
 				if st := v.Status(); st.State != Ready || st.Generation != uint64(n+1) {
 					t.Fatalf("%s: deploy %d: %+v", test.name, n+1, st)
@@ -308,7 +308,7 @@ func TestMainFilesUser(t *testing.T) {
 				t.Fatalf("problems: %s; want one warning of uid", problems)
 			}
 			for n := range uint64(2) {
-				s.Want(spec)
+				s.Want(spec, time.Time{})
 				st := s.ready(n + 1)
 				var file syscall.Stat_t
 				if err := syscall.Lstat(filepath.Join(s.dir, "s"), &file); err != nil || file.Uid != nobody.uid || file.Gid != nobody.gid {

@@ -267,9 +267,14 @@ func (b *uwsgiBody) accepting() bool {
 }
 
 func (b *uwsgiBody) died() <-chan struct{} { return b.process.Done() }
-func (b *uwsgiBody) cause() death          { return deathOf("uwsgi", b.process.Exit()) }
-func (b *uwsgiBody) promote() error        { return b.exchange(b.listeners) }
-func (b *uwsgiBody) alone() string         { return "" }
+
+func (b *uwsgiBody) cause() death {
+	b.capture.settle() // its last words
+	return deathOf("uwsgi", b.process.Exit())
+}
+
+func (b *uwsgiBody) promote() error { return b.exchange(b.listeners) }
+func (b *uwsgiBody) alone() string  { return "" }
 
 // halt: its master starts the workers, and a master that dies is all of it.
 func (b *uwsgiBody) halt() {}

@@ -49,7 +49,10 @@ type Vassal struct {
 	failures   int                    // starts in a row that came to nothing
 	restarts   uint64
 	loyal      bool
-	selfBound  string // the command binds its sockets itself: since when and why
+	seen       time.Time // when the change was seen that leads to the next start
+	blocked    string    // the address that another vassal has, for which this one failed
+	failure    *Failure  // the last one
+	selfBound  string    // the command binds its sockets itself: since when and why
 	retryAt    time.Time
 	backOff    uint64 // number of the back-off that runs
 	stopTimer  func() bool
@@ -110,6 +113,7 @@ func (v *Vassal) Run(ctx context.Context) error {
 		v.answer()
 	}
 	v.tasks.Wait()
+	v.sockets.abandon(v.name)
 	v.sockets.keep(v.name, nil)
 	v.publisher.close()
 	v.output.close()
@@ -121,8 +125,9 @@ func (v *Vassal) Run(ctx context.Context) error {
 
 // Want gives the first or a changed spec: start, or hand over to a new
 // generation. It returns at once; the last one wins. After Remove it revives
-// the vassal unless Run has returned (see Done).
-func (v *Vassal) Want(s *Spec) { v.send(message{kind: wanted, spec: s}) }
+// the vassal unless Run has returned (see Done). seen is when an edit of the file
+// was seen, for the log; zero where there was none.
+func (v *Vassal) Want(s *Spec, seen time.Time) { v.send(message{kind: wanted, spec: s, seen: seen}) }
 
 // Refuse says that the file has mistakes: what runs stays, the error is shown.
 func (v *Vassal) Refuse(p config.Problems) { v.send(message{kind: refused, problems: p}) }

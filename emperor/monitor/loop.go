@@ -122,13 +122,15 @@ func (l *loop) turn() {
 type result struct {
 	*scan
 	further map[string]observation
+	begun   time.Time
 }
 
 // look scans until no directory came newly under watch, so that whatever happens
 // after the scan causes an event.
 func (l *loop) look(set *settings, owners map[string][]string) result {
+	begun := time.Now()
 	for pass := 1; ; pass++ {
-		r := result{newScan(set), map[string]observation{}}
+		r := result{newScan(set), map[string]observation{}, begun}
 		for _, files := range owners {
 			for _, file := range files {
 				if _, done := r.further[file]; !done {
@@ -177,7 +179,7 @@ func (l *loop) settle(r result, owners map[string][]string) (again time.Duration
 	}
 	fingerprints := l.fingerprints(owners)
 	if first || changed || !maps.Equal(fingerprints, l.last.Owners) {
-		l.last = Snapshot{Number: l.last.Number + 1, Items: l.items(r.set), Owners: fingerprints}
+		l.last = Snapshot{Number: l.last.Number + 1, Scanned: r.begun, Items: l.items(r.set), Owners: fingerprints}
 		l.publish(l.last)
 	}
 	return again

@@ -65,6 +65,9 @@ type Item struct {
 type Snapshot struct {
 	// Number counts the snapshots of a Monitor from 1.
 	Number uint64
+	// Scanned is when the scan began that found it so: when the edit that it tells of
+	// had been left alone for the debounce time.
+	Scanned time.Time
 	// Items are sorted by Path.
 	Items []Item
 	// Owners holds, for each owner given to Watch, the Fingerprint of its files as
