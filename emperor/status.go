@@ -68,7 +68,7 @@ func (e *Emperor) Status() control.Status {
 	}
 	for _, name := range v.names {
 		one := v.vassals[name].status()
-		one.Log = nil
+		one.Log, one.Failure = nil, nil
 		s.Vassals = append(s.Vassals, one)
 	}
 	return s
@@ -122,6 +122,13 @@ func (e *Emperor) Logs(ctx context.Context, name string, follow bool) iter.Seq[c
 	}
 }
 
+func logLines(lines []vassal.Line) (out []control.LogLine) {
+	for _, l := range lines {
+		out = append(out, logLine(l))
+	}
+	return out
+}
+
 func logLine(l vassal.Line) control.LogLine {
 	return control.LogLine{Time: l.Time, Generation: l.Generation, Text: l.Text}
 }
@@ -132,7 +139,7 @@ func (one viewed) status() control.VassalStatus {
 	out := control.VassalStatus{
 		Name: s.Name, File: one.file,
 		Kind: s.Kind.String(), State: s.State.String(), Since: s.Since, Reason: s.Reason,
-		Generation: s.Generation, PIDs: s.PIDs, Restarts: int(s.Restarts), Retry: s.RetryAt,
+		Generation: s.Generation, PIDs: s.PIDs, Starting: s.Starting, StartingPIDs: s.StartingPIDs, Restarts: int(s.Restarts), Retry: s.RetryAt,
 		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
 		Problems: one.problems,
 	}
@@ -148,8 +155,9 @@ func (one viewed) status() control.VassalStatus {
 	for _, a := range s.Addresses {
 		out.Sockets = append(out.Sockets, a.Protocol+":"+a.Address)
 	}
-	for _, line := range s.Lines {
-		out.Log = append(out.Log, logLine(line))
+	out.Log = logLines(s.Lines)
+	if f := s.Failure; f != nil {
+		out.Failure = &control.Failure{Generation: f.Generation, At: f.At, How: f.How, Log: logLines(f.Lines)}
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -48,8 +49,12 @@ func WriteStatus(w io.Writer, s Status, now time.Time) error {
 		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "VASSAL\tSTATE\tFOR\tGEN\tPIDS\tRESTARTS\tWHY")
 		for _, v := range s.Vassals {
+			generation, processes := v.Generation, v.PIDs
+			if generation == 0 {
+				generation, processes = v.Starting, v.StartingPIDs
+			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%s\n", clean(v.Name), v.State, age(v.Since, now),
-				v.Generation, pids(v.PIDs, 2), v.Restarts, strings.ReplaceAll(remark(v, now), "\t", " "))
+				generation, pids(processes, 2), v.Restarts, strings.ReplaceAll(remark(v, now), "\t", " "))
 		}
 		table.Flush()
 	}
@@ -61,7 +66,11 @@ func WriteStatus(w io.Writer, s Status, now time.Time) error {
 func remark(v VassalStatus, now time.Time) string {
 	var parts []string
 	if len(v.Problems) > 0 {
-		parts = append(parts, "edit refused: "+v.Problems[0])
+		if v.running() {
+			parts = append(parts, "edit refused: "+v.Problems[0])
+		} else {
+			parts = append(parts, v.Problems[0])
+		}
 	}
 	if v.Reason != "" {
 		parts = append(parts, v.Reason)
@@ -71,6 +80,9 @@ func remark(v VassalStatus, now time.Time) string {
 	}
 	return clean(strings.Join(parts, "; "))
 }
+
+// running tells whether anything runs that an edit leaves alone.
+func (v VassalStatus) running() bool { return v.Generation > 0 || v.Starting > 0 }
 
 // retry says when a vassal that waits is tried again, or nothing.
 func retry(v VassalStatus, now time.Time) string {
@@ -103,7 +115,12 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	}
 	line("file", v.File)
 	line("kind", withReason(v.Kind, v.KindReason))
-	line("generation", fmt.Sprintf("%d, pids %s", v.Generation, pids(v.PIDs, 20)))
+	if v.Generation > 0 || v.Starting == 0 {
+		line("generation", fmt.Sprintf("%d, pids %s", v.Generation, pids(v.PIDs, 20)))
+	}
+	if v.Starting > 0 {
+		line("starting", fmt.Sprintf("generation %d, pids %s", v.Starting, pids(v.StartingPIDs, 20)))
+	}
 	if v.Restarts > 0 {
 		line("restarts", strconv.Itoa(v.Restarts))
 	}
@@ -113,21 +130,31 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 		line("overlap", withReason("no", v.OverlapReason))
 	}
 	if len(v.Problems) > 0 {
-		b.WriteString("\nthe file has mistakes and was not applied")
-		if len(v.PIDs) > 0 {
-			b.WriteString("; what runs is from before them")
+		if v.running() {
+			b.WriteString("\nthe last edit was not applied; what runs is from before it:\n")
+		} else {
+			b.WriteString("\nits file cannot be used as it is:\n")
 		}
-		b.WriteString(":\n")
 		writeIndented(&b, v.Problems)
 	}
-	if len(v.Log) > 0 {
+	rest := v.Log
+	if f := v.Failure; f != nil {
+		fmt.Fprintf(&b, "\ngeneration %d failed %s ago: %s\n", f.Generation, age(f.At, now), clean(f.How))
+		writeLog(&b, f.Log)
+		rest = slices.DeleteFunc(slices.Clone(rest), func(l LogLine) bool { return l.Generation == f.Generation })
+	}
+	if len(rest) > 0 {
 		b.WriteString("\nlast lines:\n")
-		for _, l := range v.Log {
-			fmt.Fprintf(&b, "  %s\n", logLine(l))
-		}
+		writeLog(&b, rest)
 	}
 	_, err := w.Write(trimLines(b.Bytes()))
 	return err
+}
+
+func writeLog(b *bytes.Buffer, lines []LogLine) {
+	for _, l := range lines {
+		fmt.Fprintf(b, "  %s\n", logLine(l))
+	}
 }
 
 func withReason(text, reason string) string {

@@ -34,6 +34,8 @@ func TestWriteStatus(t *testing.T) {
 					{Name: "eu/shop", State: "failed", Since: before(3 * time.Second), Restarts: 4, Reason: "exit\tstatus 1", Retry: noon.Add(8 * time.Second)},
 					{Name: "old", State: "loyal", Since: before(time.Minute), Generation: 1, PIDs: []int{9}, Problems: []string{"old.ini:1: want [uwsgi]", "more"}},
 					{Name: "due", State: "failed", Retry: before(1)},
+					{Name: "new", State: "starting", Since: before(time.Second), Starting: 1, StartingPIDs: []int{21}, Reason: "its file is new"},
+					{Name: "wrong", State: "failed", Since: before(time.Second), Problems: []string{"wrong.ini:1: want [uwsgi]"}, Reason: "the file has mistakes"},
 				},
 			},
 			want: `emperor 1.0, pid 7, up 2d02h, /etc/emperor/emperor.ini
@@ -41,11 +43,13 @@ router  ready for 1m30s, pid 8, 1 restart, listening on :80 [::1]:81 (restarted)
 the last edit of the main file has mistakes and was not applied:
   emperor.ini:3: route-host: missing closing )
 
-VASSAL   STATE   FOR    GEN  PIDS      RESTARTS  WHY
-blog     ready   1h00m  2    11 12 +2  0
-eu/shop  failed  3s     0    -         4         exit status 1; next try in 8s
-old      loyal   1m00s  1    9         0         edit refused: old.ini:1: want [uwsgi]
-due      failed  -      0    -         0         next try now
+VASSAL   STATE     FOR    GEN  PIDS      RESTARTS  WHY
+blog     ready     1h00m  2    11 12 +2  0
+eu/shop  failed    3s     0    -         4         exit status 1; next try in 8s
+old      loyal     1m00s  1    9         0         edit refused: old.ini:1: want [uwsgi]
+due      failed    -      0    -         0         next try now
+new      starting  1s     1    21        0         its file is new
+wrong    failed    1s     0    -         0         wrong.ini:1: want [uwsgi]; the file has mistakes
 `,
 		},
 	} {
@@ -82,8 +86,10 @@ func TestWriteWhy(t *testing.T) {
 			name: "an edit went wrong",
 			vassal: VassalStatus{Name: "shop", File: "/v/shop.ini", Kind: "uwsgi", KindReason: "module (shop.ini:2)", State: "failed", Since: before(2 * time.Second),
 				Reason: "killed by SIGKILL", Generation: 3, PIDs: []int{6}, Restarts: 1, Retry: noon.Add(time.Minute), OverlapReason: "stats (shop.ini:9)",
-				Problems: []string{"shop.ini:4: chdir: want a directory, got '/nowhere'"},
+				Problems: []string{"shop.ini:4: chdir: want a directory, got '/nowhere'"}, Starting: 5, StartingPIDs: []int{7, 8},
+				Failure: &Failure{Generation: 2, At: before(time.Minute), How: "exit status 1", Log: []LogLine{{Time: before(time.Minute), Generation: 2, Text: "its own"}}},
 				Log: []LogLine{
+					{Time: before(time.Minute), Generation: 2, Text: "its own"},
 					{Time: before(time.Second), Stream: "stderr", Generation: 3, Text: "\x1b[31mTraceback\x1b[0m \x1b]0;title\a"},
 					{Time: before(time.Second), Stream: "emperor", Text: ""},
 					{Time: before(time.Second), Generation: 4, Text: "both streams"},
@@ -92,12 +98,16 @@ func TestWriteWhy(t *testing.T) {
   file        /v/shop.ini
   kind        uwsgi, by module (shop.ini:2)
   generation  3, pids 6
+  starting    generation 5, pids 7 8
   restarts    1
   next try    in 1m00s
   overlap     no, by stats (shop.ini:9)
 
-the file has mistakes and was not applied; what runs is from before them:
+the last edit was not applied; what runs is from before it:
   shop.ini:4: chdir: want a directory, got '/nowhere'
+
+generation 2 failed 1m00s ago: exit status 1
+  2026-03-01 11:59:00.000 gen 2: its own
 
 last lines:
   2026-03-01 11:59:59.000 gen 3 stderr: Traceback \x1b]0;title\x07
@@ -112,7 +122,7 @@ last lines:
   file        /v/x.ini
   generation  0, pids -
 
-the file has mistakes and was not applied:
+its file cannot be used as it is:
   x.ini:1: no
 `,
 		},

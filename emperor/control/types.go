@@ -74,6 +74,9 @@ type VassalStatus struct {
 	Reason     string    `json:"reason,omitempty"`
 	Generation uint64    `json:"generation"`
 	PIDs       []int     `json:"pids,omitempty"`
+	// Starting is the generation on its way up, with its processes.
+	Starting     uint64 `json:"starting,omitempty"`
+	StartingPIDs []int  `json:"starting_pids,omitempty"`
 	// Restarts counts the times it came back without being asked to.
 	Restarts int `json:"restarts"`
 	// Retry is when the emperor tries again; zero if it does not wait.
@@ -83,10 +86,22 @@ type VassalStatus struct {
 	// file says no.
 	Overlap       bool   `json:"overlap"`
 	OverlapReason string `json:"overlap_reason,omitempty"`
-	// Problems are the mistakes of the file's last edit, each as "file:line: text".
-	// What runs may then be an older generation.
+	// Problems say why the file's last edit was not carried out, its mistakes each as
+	// "file:line: text". What runs, if anything does, is from before it.
 	Problems []string `json:"problems,omitempty"`
+	// Failure is the last generation that did not come up or died, until a change or
+	// an order has been carried out.
+	Failure *Failure `json:"failure,omitempty"`
 	// Log are the last lines, oldest first.
+	Log []LogLine `json:"log,omitempty"`
+}
+
+// Failure is the end of a generation that nobody asked to end.
+type Failure struct {
+	Generation uint64    `json:"generation"`
+	At         time.Time `json:"at"`
+	How        string    `json:"how"`
+	// Log are its own last lines, oldest first.
 	Log []LogLine `json:"log,omitempty"`
 }
 
