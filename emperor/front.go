@@ -41,21 +41,22 @@ type front struct {
 	number  uint64 // of the last Table sent
 	rows    map[string]link.Vassal
 	held    map[string]bool // between Hold and Release
+	told    map[string]bool // of rows: the routers have answered for a row of that name
 	changed map[string]bool // rows that the routers have not been sent
 	waiting []chan error    // of Publish: answered when changed has been acknowledged
 	sending bool            // send is under way
 
 	sends sync.WaitGroup
 
-	// published is called after each Publish that changed a row; it must return at
-	// once. Set before the first use.
+	// published is called after each Publish that changed a row, and when routers
+	// have answered for rows; it must return at once. Set before the first use.
 	published func()
 }
 
 var _ vassal.Front = (*front)(nil)
 
 func newFront() *front {
-	return &front{rows: map[string]link.Vassal{}, held: map[string]bool{}, changed: map[string]bool{}}
+	return &front{rows: map[string]link.Vassal{}, held: map[string]bool{}, told: map[string]bool{}, changed: map[string]bool{}}
 }
 
 // Publish implements vassal.Front.
@@ -63,8 +64,10 @@ func (f *front) Publish(ctx context.Context, row link.Vassal) error {
 	f.mu.Lock()
 	if row.Removed {
 		delete(f.rows, row.Name)
+		delete(f.told, row.Name)
 	} else {
 		f.rows[row.Name] = row
+		f.told[row.Name] = f.told[row.Name] || len(f.routers) == 0
 	}
 	if f.published != nil {
 		f.published()
@@ -122,11 +125,26 @@ func (f *front) sendOnce() (more bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 		defer cancel()
 		err = callAll(ctx, routers, link.Message{Kind: link.Tabulate, Table: table})
+		f.answered(rows)
 	}
 	for _, answer := range waiting {
 		answer <- err
 	}
 	return true
+}
+
+// answered notes that the routers know of these rows, or have refused them.
+func (f *front) answered(rows []link.Vassal) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, row := range rows {
+		if _, ok := f.rows[row.Name]; ok {
+			f.told[row.Name] = true
+		}
+	}
+	if f.published != nil {
+		f.published()
+	}
 }
 
 // Hold implements vassal.Front.
@@ -199,12 +217,12 @@ func (f *front) connect(ctx context.Context, router caller) error {
 	return err
 }
 
-// knows tells whether there is a row for the vassal.
+// knows tells whether the routers, if there are any, have been told of the vassal:
+// one that is given sockets now will not answer that there is no such site.
 func (f *front) knows(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, ok := f.rows[name]
-	return ok
+	return f.told[name]
 }
 
 // disconnect forgets a router that is gone.

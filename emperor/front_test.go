@@ -140,6 +140,41 @@ func TestPublishReturnsWhenAcknowledgedAndRowsTravelTogether(t *testing.T) {
 	}
 }
 
+// The front's doors open when every vassal is known: known is what the router has
+// answered for, not what is on its way.
+func TestKnownIsWhatTheRouterHasAnsweredFor(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	if err := f.Publish(ctx, link.Vassal{Name: "early"}); err != nil || !f.knows("early") {
+		t.Errorf("without a router a row is known (%v)", err)
+	}
+	router := newFakeRouter()
+	if err := f.connect(ctx, router); err != nil {
+		t.Fatal(err)
+	}
+	<-router.sent // the whole table
+	answer := make(chan struct{})
+	router.answer = func(link.Message) error { <-answer; return nil }
+	var done sync.WaitGroup
+	done.Go(func() {
+		if err := f.Publish(ctx, link.Vassal{Name: "late"}); err != nil {
+			t.Error(err)
+		}
+	})
+	<-router.sent
+	if f.knows("late") || !f.knows("early") {
+		t.Error("a row that is on its way counts as known")
+	}
+	close(answer)
+	done.Wait()
+	if !f.knows("late") {
+		t.Error("a row that was answered for does not count as known")
+	}
+	if err := f.Publish(ctx, link.Vassal{Name: "late", Removed: true}); err != nil || f.knows("late") {
+		t.Errorf("a removed row is known (%v)", err)
+	}
+}
+
 func TestRouterThatGoesIsNoError(t *testing.T) {
 	ctx := deadline(t)
 	f := newFront()
