@@ -1,5 +1,8 @@
 module emperor
 
+// What a Go buildpack is to build with (the newest 1.26), and what.
+// +heroku goVersion go1.26
+// +heroku install ./cmd/emperor
 go 1.26.0
 
 require (
