@@ -293,7 +293,7 @@ func simulate(t *testing.T, seed uint64) {
 			t.Errorf("seed %d: generation %d was not ended\n%v", seed, n, w.history)
 		}
 	}
-	if log := log.String(); strings.Contains(log, "mistake in this program") {
+	if log := log.String(); strings.Contains(log, "mistake in this program") || strings.Contains(log, `why=""`) {
 		t.Errorf("seed %d:\n%s", seed, log)
 	}
 }
