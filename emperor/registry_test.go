@@ -24,6 +24,7 @@ type fakeSite struct {
 
 	mu     sync.Mutex
 	status vassal.Status // guarded by mu
+	seen   time.Time     // guarded by mu; of the last Want
 	end    chan struct{} // closed: Run returns
 }
 
@@ -34,7 +35,12 @@ func (s *fakeSite) Run(ctx context.Context) error {
 	}
 	return nil
 }
-func (s *fakeSite) Want(spec *vassal.Spec, seen time.Time)              { s.told <- "want" }
+func (s *fakeSite) Want(spec *vassal.Spec, seen time.Time) {
+	s.mu.Lock()
+	s.seen = seen
+	s.mu.Unlock()
+	s.told <- "want"
+}
 func (s *fakeSite) Refuse(p config.Problems)                            { s.told <- "refuse" }
 func (s *fakeSite) Remove()                                             { s.told <- "remove" }
 func (s *fakeSite) Halt()                                               { s.told <- "halt" }
@@ -219,6 +225,44 @@ func TestOnlyWhatChangedIsTouched(t *testing.T) {
 	}
 	w.expect(w.step(), "a remove")
 	w.expect(w.step(), "")
+}
+
+// TestWhenAnEditWasSeen: the time from an edit to its effect is counted from the
+// scan that saw it first; what was there before the emperor is no edit.
+func TestWhenAnEditWasSeen(t *testing.T) {
+	w := newWorld(t, "")
+	seen := func() time.Time {
+		s := w.last("a")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.seen
+	}
+	w.write("a.ini", w.site(""))
+	w.expect(w.step(), "a want")
+	if !seen().IsZero() {
+		t.Errorf("the first reading is an edit of %v", seen())
+	}
+	if err := os.WriteFile(w.path("a.ini"), []byte(w.site("env = A=1\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	first := w.snapshot()
+	first.Scanned = time.Now()
+	if !w.registry.reconcile(first) {
+		t.Fatal("a file of this moment was taken for stable")
+	}
+	w.settle()
+	later := w.snapshot()
+	later.Scanned = first.Scanned.Add(time.Minute)
+	w.registry.reconcile(later)
+	w.expect(w.told(), "a want")
+	if !seen().Equal(first.Scanned) {
+		t.Errorf("the edit was seen at %v, want the first scan's %v", seen(), first.Scanned)
+	}
+	w.registry.adopt(w.main("vassal-set = env=B=2\n"))
+	w.expect(w.told(), "a want")
+	if !seen().IsZero() {
+		t.Errorf("a change of the main file is an edit of %v", seen())
+	}
 }
 
 func TestIncludedFilesArePartOfAVassal(t *testing.T) {

@@ -198,8 +198,8 @@ type deploy struct {
 	// program, seen from outside: the wait for the kernel to start it, and the
 	// Go runtime of the program itself, are in it.
 	Started []time.Duration
-	// Logged is the same up to the start of the process, as the emperor says
-	// in its log (see deployLogged); nil if it says nothing.
+	// Logged is the same up to the moment at which the emperor begins to start the
+	// new generation, as it says in its log (see deployLogged); nil if it says nothing.
 	Logged []time.Duration
 }
 

@@ -111,7 +111,7 @@ func (r *report) printDeploy(out io.Writer) {
 		fmt.Fprintf(table, "%s\tmedian %s\t[%s–%s]\twanted < %v: %s\n", name, short(median(times)), short(times[0]), short(times[len(times)-1]),
 			wantDeploy, reached(median(times) < wantDeploy))
 	}
-	row("generation started, by the emperor's log", r.Deploy.Logged)
+	row("generation being started, by the emperor's log", r.Deploy.Logged)
 	row("program in main, seen from outside", r.Deploy.Started)
 	table.Flush()
 }
