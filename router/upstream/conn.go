@@ -1,12 +1,12 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"os"
 	"sync/atomic"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +27,8 @@ type Conn struct {
 	// Deadline limits whatever wait is under way. The owner sets and clears it.
 	Deadline deadline.Deadline
 
+	tls        *tls.Conn // nil without TLS
+	wire       wire      // what it reads from and writes to
 	poller     *Poller
 	fd         int
 	registered interest // what the poller reports; 0: not registered
@@ -70,69 +72,6 @@ func (c *Conn) Resume() { c.aborted.Store(false) }
 // The raw forms below spare the scheduler's bookkeeping around a system call:
 // none of these can block, the socket is non-blocking.
 
-// Dial connects to a within the Deadline the caller has set. A full backlog of
-// a unix socket (EAGAIN) is waited for: it means busy, not broken.
-func (c *Conn) Dial(a *Address) error {
-	fd, _, errno := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(a.family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if errno != 0 {
-		return os.NewSyscallError("socket", errno)
-	}
-	c.fd = int(fd)
-	c.registered = 0
-	c.aborted.Store(false)
-	c.readable.clear()
-	c.writable.clear()
-	if err := c.connect(a); err != nil {
-		c.Close()
-		return err
-	}
-	return nil
-}
-
-func (c *Conn) connect(a *Address) error {
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(c.fd), uintptr(unsafe.Pointer(&a.raw)), uintptr(a.size))
-		switch errno {
-		case 0:
-			if a.family != unix.AF_UNIX {
-				return c.noDelay()
-			}
-			return nil
-		case unix.EINTR:
-		case unix.EAGAIN:
-			// Nothing tells when a backlog has room again.
-			if err := c.wait(c.writable, pause); err != nil {
-				return err
-			}
-		case unix.EINPROGRESS:
-			if err := c.awaitWritable(); err != nil {
-				return err
-			}
-			// Connected, or failed with the error; a wake for nothing comes back here
-			// as EALREADY.
-			value, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-			if err != nil {
-				return os.NewSyscallError("getsockopt", err)
-			}
-			if value != 0 {
-				return os.NewSyscallError("connect", syscall.Errno(value))
-			}
-		case unix.EALREADY:
-			if err := c.awaitWritable(); err != nil {
-				return err
-			}
-		case unix.EISCONN:
-			return c.noDelay()
-		default:
-			return os.NewSyscallError("connect", errno)
-		}
-	}
-}
-
-func (c *Conn) noDelay() error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
-}
-
 // check says why a wait is over, if it is.
 func (c *Conn) check() error {
 	if c.aborted.Load() {
@@ -144,24 +83,18 @@ func (c *Conn) check() error {
 	return nil
 }
 
-// wait sleeps on l for at most d.
-func (c *Conn) wait(l latch, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-l:
-	case <-timer.C:
-	}
-	return c.check()
-}
-
-func (c *Conn) await(l latch, wanted interest) error {
+// watch has the poller report what is wanted, unless the wait is over already.
+func (c *Conn) watch(wanted interest) error {
 	if c.registered&wanted != wanted {
 		if err := c.poller.register(c, c.registered|wanted); err != nil {
 			return err
 		}
 	}
-	if err := c.check(); err != nil {
+	return c.check()
+}
+
+func (c *Conn) await(l latch, wanted interest) error {
+	if err := c.watch(wanted); err != nil {
 		return err
 	}
 	<-l
@@ -170,7 +103,14 @@ func (c *Conn) await(l latch, wanted interest) error {
 
 // AwaitReadable returns when a read may find something. It saves the read that
 // would only say "not yet" right after a request was sent.
-func (c *Conn) AwaitReadable() error { return c.await(c.readable, toRead) }
+func (c *Conn) AwaitReadable() error {
+	if c.tls != nil {
+		return c.check() // what is decrypted already makes no socket readable
+	}
+	return c.awaitReadable()
+}
+
+func (c *Conn) awaitReadable() error { return c.await(c.readable, toRead) }
 
 func (c *Conn) awaitWritable() error { return c.await(c.writable, toWrite) }
 
@@ -179,6 +119,13 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
+	if c.tls != nil {
+		return c.tls.Read(b)
+	}
+	return c.read(b)
+}
+
+func (c *Conn) read(b []byte) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		switch errno {
@@ -189,7 +136,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 			return int(n), nil
 		case unix.EINTR:
 		case unix.EAGAIN:
-			if err := c.AwaitReadable(); err != nil {
+			if err := c.awaitReadable(); err != nil {
 				return 0, err
 			}
 		default:
@@ -200,6 +147,13 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 // Write writes all of b.
 func (c *Conn) Write(b []byte) (int, error) {
+	if c.tls != nil {
+		return c.tls.Write(b)
+	}
+	return c.write(b)
+}
+
+func (c *Conn) write(b []byte) (int, error) {
 	written := 0
 	for written < len(b) {
 		n, err := c.writeOnce(b[written:])
@@ -211,13 +165,27 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return written, nil
 }
 
+// writeNow writes what the socket takes at once.
+func (c *Conn) writeNow(b []byte) (int, error) {
+	n, errno := c.send(b)
+	if errno != 0 {
+		return 0, os.NewSyscallError("write", errno)
+	}
+	return n, nil
+}
+
+// send: with MSG_NOSIGNAL, a vassal that went away is an error, not a signal.
+func (c *Conn) send(b []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), errno
+}
+
 func (c *Conn) writeOnce(b []byte) (int, error) {
 	for {
-		// MSG_NOSIGNAL: a vassal that went away is an error, not a signal.
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		n, errno := c.send(b)
 		switch errno {
 		case 0:
-			return int(n), nil
+			return n, nil
 		case unix.EINTR:
 		case unix.EAGAIN:
 			if err := c.awaitWritable(); err != nil {
@@ -231,6 +199,9 @@ func (c *Conn) writeOnce(b []byte) (int, error) {
 
 // CloseWrite tells the vassal that no more bytes come (a half-close).
 func (c *Conn) CloseWrite() error {
+	if c.tls != nil {
+		return c.tls.CloseWrite()
+	}
 	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
 }
 
@@ -240,6 +211,14 @@ func (c *Conn) Close() {
 	if c.fd < 0 {
 		return
 	}
+	if c.tls != nil {
+		c.endTLS()
+	}
+	c.hangUp()
+}
+
+// hangUp closes the socket and nothing else.
+func (c *Conn) hangUp() {
 	if c.registered != 0 {
 		c.poller.unregister(c)
 	}
@@ -251,6 +230,14 @@ func (c *Conn) Close() {
 // Stale tells whether an idle connection cannot carry another request: the
 // vassal closed it, or sent bytes nobody asked for.
 func (c *Conn) Stale() bool {
+	if c.tls != nil {
+		return c.staleTLS()
+	}
+	return c.readyToRead()
+}
+
+// readyToRead tells that a read would not wait.
+func (c *Conn) readyToRead() bool {
 	var b [1]byte
 	_, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK, 0, 0)
 	return errno != unix.EAGAIN

@@ -2,15 +2,17 @@ package upstream
 
 import "net/netip"
 
-// Names resolves host names for Dial; resolve.Resolver does it.
+// Names resolves the names of hosts for Dial. resolve.Resolver does it.
 type Names interface {
-	// Addresses returns what host stands for at once, best first. If it is not
+	// Addresses returns what host stands for at once, best first. If that is not
 	// known yet, it returns only a channel that is closed when it is.
 	Addresses(host string) (addresses []netip.Addr, pending <-chan struct{}, err error)
-	// Poke says that the address could not be connected to.
-	Poke(host string, failed netip.Addr)
+	// Poke says that the address could not be connected to. It returns a channel
+	// that is closed when host has been asked for again, or nil when that has just
+	// been done.
+	Poke(host string, failed netip.Addr) (asked <-chan struct{})
 }
 
-// SetNames says who resolves names for the Conns of p; before it, addresses with
-// a name are ErrName.
-func (p *Poller) SetNames(n Names) {}
+// SetNames says who resolves names for the Conns of p. Before it they can't dial
+// a name (ErrName).
+func (p *Poller) SetNames(n Names) { p.names.Store(&n) }

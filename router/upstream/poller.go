@@ -21,6 +21,7 @@ type Poller struct {
 	file    *os.File // the same descriptor, in Go's poller
 	sweeper *deadline.Sweeper
 	running sync.WaitGroup
+	names   atomic.Pointer[Names] // nil: nobody resolves names
 
 	// Conns by descriptor. The epoll event carries the descriptor, not a pointer:
 	// a late event for a closed one finds nobody, or its successor, who is used to

@@ -17,10 +17,12 @@ type Pool struct {
 }
 
 // poolKey: a connection to a generation of a vassal serves that one only. The
-// address is not enough, another process may listen there by now.
+// address is not enough, another process may listen there by now. Nor is it with
+// TLS, where two names behind one address are two vassals.
 type poolKey struct {
 	address    string
 	generation uint64
+	tls        string // TLS.key; "" without TLS
 }
 
 // Pooled is a connection that came from a Pool and goes back to it, by Put or
@@ -45,10 +47,21 @@ func NewPool(p *Poller, now func() time.Time) *Pool {
 // one to dial. The address is given as a string or, where that is empty, as
 // bytes.
 func (p *Pool) Take(address string, bytes []byte, generation uint64, fresh time.Duration) *Pooled {
+	return p.TakeTLS(nil, address, bytes, generation, fresh)
+}
+
+// TakeTLS is Take for connections behind TLS: the caller dials a closed one and
+// then calls StartTLS with t. An open one was made with the same t, or one that
+// asks for the same in every respect. Nil means without TLS.
+func (p *Pool) TakeTLS(t *TLS, address string, bytes []byte, generation uint64, fresh time.Duration) *Pooled {
+	key := poolKey{address: address, generation: generation}
+	if t != nil {
+		key.tls = t.key
+	}
 	for {
-		c := p.pop(address, bytes, generation, fresh)
+		c := p.pop(key, bytes, fresh)
 		if c == nil {
-			return p.closed(address, bytes, generation)
+			return p.closed(key, bytes)
 		}
 		if !c.Stale() {
 			c.Reused = true
@@ -58,13 +71,12 @@ func (p *Pool) Take(address string, bytes []byte, generation uint64, fresh time.
 	}
 }
 
-func (p *Pool) pop(address string, bytes []byte, generation uint64, fresh time.Duration) *Pooled {
+func (p *Pool) pop(key poolKey, bytes []byte, fresh time.Duration) *Pooled {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := poolKey{address, generation}
 	list := p.idle[key]
-	if address == "" {
-		list = p.idle[poolKey{string(bytes), generation}]
+	if key.address == "" {
+		list = p.idle[poolKey{string(bytes), key.generation, key.tls}]
 	}
 	if len(list) == 0 {
 		return nil
@@ -79,9 +91,9 @@ func (p *Pool) pop(address string, bytes []byte, generation uint64, fresh time.D
 	return last
 }
 
-func (p *Pool) closed(address string, bytes []byte, generation uint64) *Pooled {
-	if address == "" {
-		address = string(bytes)
+func (p *Pool) closed(key poolKey, bytes []byte) *Pooled {
+	if key.address == "" {
+		key.address = string(bytes)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +104,7 @@ func (p *Pool) closed(address string, bytes []byte, generation uint64) *Pooled {
 	} else {
 		c = &Pooled{Conn: p.poller.NewConn()}
 	}
-	c.key = poolKey{address, generation}
+	c.key = key
 	c.Reused = false
 	return c
 }

@@ -1,20 +1,24 @@
 package upstream
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
-	"time"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
 )
 
 // TLSOptions say how a vassal behind TLS is spoken to and what it has to prove.
 type TLSOptions struct {
-	// ServerName is sent as SNI. Required, but for vassals named by an IP address,
-	// where it is that address and nothing is sent.
+	// ServerName is sent as SNI, unless it is an IP address.
 	ServerName string
-	// VerifyName is the name that the certificate has to be for; "" means
-	// ServerName.
+	// VerifyName is the name or IP address that the certificate has to be for; ""
+	// means ServerName.
 	VerifyName string
-	// Roots holds CA certificates in PEM. Nil means the system's, which have to be
-	// readable when NewTLS is called.
+	// Roots holds the CA certificates to trust, in PEM. Nil means the system's,
+	// which have to be readable when NewTLS is called.
 	Roots []byte
 	// Certificate is ours, for vassals that ask for one. Nil means none.
 	Certificate *tls.Certificate
@@ -32,16 +36,95 @@ type TLS struct {
 	key    string
 }
 
-// NewTLS checks the options. It reads the system's CA certificates if it has to.
-func NewTLS(o TLSOptions) (*TLS, error) { return &TLS{}, nil }
+// NewTLS checks the options. It reads the system's CA certificates if they are to
+// be trusted.
+func NewTLS(o TLSOptions) (*TLS, error) {
+	if o.ALPN == nil {
+		o.ALPN = []string{"http/1.1"}
+	}
+	if o.VerifyName == "" {
+		o.VerifyName = o.ServerName
+	}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         o.ServerName,
+		NextProtos:         slices.Clone(o.ALPN),
+		InsecureSkipVerify: o.Insecure || o.VerifyName != o.ServerName,
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
+	}
+	if o.Certificate != nil {
+		config.Certificates = []tls.Certificate{*o.Certificate}
+	}
+	if !o.Insecure {
+		if o.VerifyName == "" {
+			return nil, errors.New("a certificate can't be verified without the name it should be for")
+		}
+		roots, err := roots(o.Roots)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = roots
+		if o.VerifyName != o.ServerName {
+			config.VerifyConnection = verifier(roots, o.VerifyName)
+		}
+	}
+	return &TLS{config: config, key: o.fingerprint()}, nil
+}
 
-// StartTLS makes c, just dialled, a TLS connection, within the Deadline the
-// caller has set. Everything else about c stays as it is: the same methods, the
-// same limits. On error c is to be closed.
-func (c *Conn) StartTLS(t *TLS) error { return nil }
+func roots(pem []byte) (*x509.CertPool, error) {
+	if pem != nil {
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, errors.New("no CA certificate in PEM (-----BEGIN CERTIFICATE-----)")
+		}
+		return pool, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's CA certificates: %w", err)
+	}
+	if pool.Equal(x509.NewCertPool()) {
+		return nil, errors.New("the system has no CA certificates: install ca-certificates, or name a CA")
+	}
+	return pool, nil
+}
 
-// TakeTLS is Take for connections behind TLS. The caller dials a closed one and
-// calls StartTLS.
-func (p *Pool) TakeTLS(t *TLS, address string, bytes []byte, generation uint64, fresh time.Duration) *Pooled {
-	return nil
+// verifier checks the certificate for another name than the one sent as SNI,
+// which crypto/tls has no option for. It runs for resumed sessions, too.
+func verifier(roots *x509.CertPool, name string) func(tls.ConnectionState) error {
+	return func(s tls.ConnectionState) error {
+		if len(s.PeerCertificates) == 0 {
+			return errors.New("the vassal sent no certificate")
+		}
+		o := x509.VerifyOptions{Roots: roots, DNSName: name, Intermediates: x509.NewCertPool()}
+		for _, c := range s.PeerCertificates[1:] {
+			o.Intermediates.AddCert(c)
+		}
+		_, err := s.PeerCertificates[0].Verify(o)
+		return err
+	}
+}
+
+// fingerprint is the same for the same options only.
+func (o *TLSOptions) fingerprint() string {
+	h := sha256.New()
+	part := func(b []byte) {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(b)))
+		h.Write(size[:])
+		h.Write(b)
+	}
+	part([]byte(o.ServerName))
+	part([]byte(o.VerifyName))
+	part(fmt.Append(nil, o.Insecure, o.Roots == nil, len(o.ALPN)))
+	part(o.Roots)
+	for _, p := range o.ALPN {
+		part([]byte(p))
+	}
+	if o.Certificate != nil {
+		for _, c := range o.Certificate.Certificate {
+			part(c)
+		}
+	}
+	return string(h.Sum(nil))
 }

@@ -107,7 +107,12 @@ func TestAddresses(t *testing.T) {
 		{":80", unix.AF_INET, ""},
 		{"[::1]:80", unix.AF_INET6, ""},
 		{"[::ffff:127.0.0.1]:80", unix.AF_INET, ""},
-		{"localhost:80", 0, "a host name"},
+		{"localhost:80", 0, ""},
+		{"Web_1.example.org.:80", 0, ""},
+		{"127.0.0.300:80", 0, `"127.0.0.300" is neither an IP address nor the name of a host`},
+		{"a..b:80", 0, `"a..b" is neither an IP address nor the name of a host`},
+		{"a b:80", 0, `"a b" is neither an IP address nor the name of a host`},
+		{"[a]:80", 0, `"[a]" is neither an IP address nor the name of a host`},
 		{"127.0.0.1:0", 0, `port "0", want 1 to 65535`},
 		{"127.0.0.1:", 0, `port "", want 1 to 65535`},
 		{"127.0.0.1:65536", 0, `port "65536", want 1 to 65535`},
@@ -120,8 +125,8 @@ func TestAddresses(t *testing.T) {
 			if err == nil || err.Error() != test.err {
 				t.Errorf("%.20q: %v, want %s", test.text, err, test.err)
 			}
-		case err != nil || a.family != test.family || a.Unix() != (test.family == unix.AF_UNIX):
-			t.Errorf("%.20q: %v, family %d, want %d", test.text, err, a.family, test.family)
+		case err != nil || a.socket.family != test.family || a.Unix() != (test.family == unix.AF_UNIX):
+			t.Errorf("%.20q: %v, family %d, want %d", test.text, err, a.socket.family, test.family)
 		}
 	}
 }
@@ -133,6 +138,7 @@ func TestConversations(t *testing.T) {
 	for _, test := range []struct{ network, address string }{
 		{"unix", longest}, {"tcp", "127.0.0.1:0"}, {"tcp", "[::1]:0"},
 		{"unix", "@" + filepath.Base(t.TempDir()) + "-emperor-test\x00"}, // uWSGI's abstract names end in a NUL
+		{"unix", "@" + filepath.Base(t.TempDir()) + "-emperor-test-2"},   // nobody else's do
 	} {
 		l := serve(t, test.network, test.address, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 		text := strings.TrimRight(l.Addr().String(), "\x00")
@@ -238,7 +244,7 @@ func TestWaitsEnd(t *testing.T) {
 			t.Parallel()
 			c := newConn(t, p)
 			c.Deadline.Set(300 * time.Millisecond)
-			if err := wait(c); !errors.Is(err, ErrTimeout) {
+			if err := wait(c); !errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) != (name == "connect") {
 				t.Errorf("a limit: %v", err)
 			}
 			c.Close()
