@@ -28,7 +28,7 @@ type Entry struct {
 	UserAgent []byte
 	RequestID []byte
 
-	Status       int
+	Status       int   // 499, as nginx has it, when the client went away before it was answered
 	ReceivedBody int64 // bytes of the request's body, decoded
 	Sent         int64 // all bytes sent to the client
 	SentHead     int64 // of them the head, interim answers too; the rest is the body with its framing
