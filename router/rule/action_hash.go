@@ -82,17 +82,19 @@ func djb33x(key []byte) uint32 {
 	return hash
 }
 
-// murmur2 is MurmurHash2 by Austin Appleby with the seed 0.
+// murmur2 is MurmurHash2 by Austin Appleby with the seed 0, but for mistakes of
+// uWSGI's: what is left when the key has been read by fours is taken from its
+// beginning, as signed bytes. A key must choose the same node as it did there.
 func murmur2(key []byte) uint32 {
 	const m = 0x5bd1e995
 	hash := uint32(len(key))
-	for ; len(key) >= 4; key = key[4:] {
-		k := (uint32(key[0]) | uint32(key[1])<<8 | uint32(key[2])<<16 | uint32(key[3])<<24) * m
+	for rest := key; len(rest) >= 4; rest = rest[4:] {
+		k := (uint32(rest[0]) | uint32(rest[1])<<8 | uint32(rest[2])<<16 | uint32(rest[3])<<24) * m
 		hash = hash*m ^ (k^k>>24)*m
 	}
-	if len(key) > 0 {
-		for i, c := range key {
-			hash ^= uint32(c) << (8 * i)
+	if left := key[:len(key)%4]; len(left) > 0 {
+		for i, c := range left {
+			hash ^= uint32(int32(int8(c))) << (8 * i)
 		}
 		hash *= m
 	}

@@ -24,7 +24,7 @@ type requestPart struct {
 }
 
 var (
-	partMethod = requestPart{action: "setmethod", variable: "REQUEST_METHOD", place: method, needed: true,
+	partMethod = requestPart{action: "setmethod", variable: "REQUEST_METHOD", place: method, needed: true, adapt: (*Decision).asMethod,
 		edit: func(e *RequestEdits) *[]byte { return &e.Method }}
 	partURI = requestPart{action: "seturi", variable: "REQUEST_URI", place: urlText, needed: true, adapt: (*Decision).asURI,
 		edit: func(e *RequestEdits) *[]byte { return &e.URI }}
@@ -38,7 +38,7 @@ var (
 		edit: func(e *RequestEdits) *[]byte { return &e.ScriptName }}
 	partDocumentRoot = requestPart{action: "setdocroot", variable: "DOCUMENT_ROOT", path: true,
 		edit: func(e *RequestEdits) *[]byte { return &e.DocumentRoot }}
-	partScheme = requestPart{action: "setscheme", variable: "UWSGI_SCHEME", place: scheme, needed: true,
+	partScheme = requestPart{action: "setscheme", variable: "UWSGI_SCHEME", place: scheme, needed: true, adapt: (*Decision).asScheme,
 		edit: func(e *RequestEdits) *[]byte { return &e.Scheme }}
 	partApp  = requestPart{action: "setapp", variable: "UWSGI_APPID", place: anywhere}
 	partFile = requestPart{action: "setfile", variable: "UWSGI_FILE", path: true} // 2.0 says UWSGI_HOME, by mistake
@@ -128,6 +128,23 @@ func (d *Decision) set(part *requestPart, value []byte, trusted bool) {
 func (a *setAction) String() string                  { return a.part.action + ":" + a.value.String() }
 func (a *setAction) templates(visit func(*template)) { visit(&a.value) }
 
+// asMethod and asScheme: several captures together may make what none of them is.
+func (d *Decision) asMethod(value []byte) ([]byte, bool) {
+	return value, d.admits(isMethod(value), value, method)
+}
+
+func (d *Decision) asScheme(value []byte) ([]byte, bool) {
+	return value, d.admits(string(value) == "http" || string(value) == "https", value, scheme)
+}
+
+// admits remembers a value that is not ok, for refuse.
+func (d *Decision) admits(ok bool, value []byte, where place) bool {
+	if !ok {
+		d.refused, d.refusedPart = value, &part{literal: "the value", group: -1, place: where}
+	}
+	return ok
+}
+
 // asURI: a target in origin form. Several slashes at its beginning would be a host
 // to whom a redirect sends it.
 func (d *Decision) asURI(value []byte) ([]byte, bool) {
@@ -139,8 +156,7 @@ func (d *Decision) asURI(value []byte) ([]byte, bool) {
 
 // asPath: a decoded path without "." and "..".
 func (d *Decision) asPath(value []byte) ([]byte, bool) {
-	if bytes.IndexByte(value, 0) >= 0 {
-		d.refused, d.refusedPart = value, nil
+	if !d.admits(bytes.IndexByte(value, 0) < 0, value, anywhere) {
 		return nil, false
 	}
 	return normalise(d.beginWithSlash(value)), true

@@ -104,9 +104,9 @@ func (p *part) put(dst, text []byte, trusted bool) (result []byte, ok bool) {
 	case fileName:
 		ok = trusted || isBelow(text) && (len(text) == 0 || text[0] == '/' || bytes.IndexByte(text, '/') < 0)
 	case method:
-		ok = isMethod(text)
+		ok = len(text) == 0 || isMethod(text)
 	case scheme:
-		ok = string(text) == "http" || string(text) == "https"
+		ok = len(text) == 0 || string(text) == "http" || string(text) == "https"
 	case fieldValue:
 		ok = !hasControl(text)
 	default:

@@ -172,16 +172,11 @@ type scratch struct {
 
 // reset makes d empty and keeps its memory.
 func (d *Decision) reset() {
-	if d.buf == nil {
-		d.buf = make([]byte, 0, firstSize) // so that an empty text is not nil
-	}
-	*d = Decision{
-		Vars: d.Vars[:0], LogVars: d.LogVars[:0], Notes: d.Notes[:0],
-		Response: ResponseEdits{Headers: d.Response.Headers[:0]},
-		scratch: scratch{
-			buf: d.buf[:0], made: d.made[:0], groups: d.groups[:0], walk: walk{cursors: d.walk.cursors[:0]},
-		},
-	}
+	d.decideAnew()
+	d.Request = RequestEdits{}
+	d.Response = ResponseEdits{Headers: d.Response.Headers[:0]}
+	d.Vars, d.LogVars, d.Unlogged = d.Vars[:0], d.LogVars[:0], false
+	d.buf = d.buf[:0]
 }
 
 // firstSize is room for what most requests need.
