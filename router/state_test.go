@@ -415,7 +415,7 @@ func TestListenersExchanged(t *testing.T) {
 	if failed.Load() > 0 {
 		t.Errorf("%d of %d requests failed", failed.Load(), answered.Load())
 	}
-	if err := f.configure("http-to = localhost:80", "http-timeout = 5"); err == nil || !strings.Contains(err.Error(), "uwsgi.ini:3") {
+	if err := f.configure("http-to = 127.0.0.300:80", "http-timeout = 5"); err == nil || !strings.Contains(err.Error(), "uwsgi.ini:3") {
 		t.Errorf("a bad configuration: %v", err)
 	}
 	if f.current().responseTimeout == 5*time.Second {
