@@ -30,6 +30,7 @@ type commandBody struct {
 	notify    *sysd.NotifySocket
 	port      int    // port = auto: what was promised to it
 	at        string // and where it listens
+	byPort    bool   // it uses the port and not the socket, see either.go
 	reason    string // see alone
 	copies    *copySet
 	senders   atomic.Pointer[copySet] // whose announcements count
@@ -62,6 +63,10 @@ func (b *commandBody) boot(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errPortTaken) && try < portTries:
 			b.log.Warn("another program took the port first: trying another", "port", b.port)
+		case b.spec.command.eitherWay && b.complainsOfAddress() && try < portTries:
+			b.log.Warn("it could not bind an address: trying it with another port", "port", b.port)
+		case b.spec.command.eitherWay:
+			return err
 		case b.reason == "" && !b.fresh() && len(b.listeners) > 0 && b.copies != nil && b.complainsOfAddress():
 			b.bindsItself("it could not bind its address, because it was held for it")
 		default:
@@ -99,7 +104,11 @@ func (b *commandBody) attempt(ctx context.Context) error {
 		return err
 	}
 	b.copies = newCopySet(b)
-	for i := range b.spec.command.copies {
+	together := b.spec.command.copies
+	if b.spec.command.eitherWay {
+		together = 1
+	}
+	for i := range together {
 		if err := b.copies.start(ctx, i); err != nil {
 			return err
 		}
@@ -108,7 +117,10 @@ func (b *commandBody) attempt(ctx context.Context) error {
 		b.senders.Store(b.copies)
 		b.notify.Receive(func(pid, _ int) bool { return b.senders.Load().contains(pid) })
 	}
-	return b.awaitReady(ctx)
+	if err := b.awaitReady(ctx); err != nil {
+		return err
+	}
+	return b.startOthers(ctx)
 }
 
 // takeSockets gets everything it is to listen on, or makes room for it.
@@ -132,7 +144,10 @@ func (b *commandBody) takeSockets(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	b.listeners, err = b.surroundings.listeners(ctx, false)
+	if b.listeners, err = b.surroundings.listeners(ctx, false); err != nil || !b.spec.command.eitherWay {
+		return err
+	}
+	b.port, err = freePort()
 	return err
 }
 
@@ -270,7 +285,15 @@ func (b *commandBody) mustAnnounce() bool { return b.notify != nil && b.notify.S
 
 // ask puts the question until it is answered or ctx ends.
 func (b *commandBody) ask(ctx context.Context, asked *lastAnswer) error {
+	if b.spec.command.eitherWay {
+		return b.askEither(ctx, asked)
+	}
 	network, to := b.target()
+	return b.askAt(ctx, asked, network, to)
+}
+
+// askAt is ask at one address; an empty one is that of the port, when it is known.
+func (b *commandBody) askAt(ctx context.Context, asked *lastAnswer, network, to string) error {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second/2) {
 		err := b.findPort(&network, &to)
 		if errors.Is(err, errPortTaken) {
@@ -344,7 +367,7 @@ var errPortTaken = errors.New("another program listens on the port it was given"
 // findPort waits for the program to listen on the port it was given, and makes
 // sure that it is this program and no other.
 func (b *commandBody) findPort(network, to *string) error {
-	if !b.spec.Port || *to != "" {
+	if *to != "" {
 		return nil
 	}
 	at, ours, others, err := portOwner(b.port, b.copies.contains)
@@ -357,6 +380,9 @@ func (b *commandBody) findPort(network, to *string) error {
 		return nil
 	case others:
 		return errPortTaken
+	}
+	if b.spec.command.eitherWay {
+		return fmt.Errorf("it neither takes the socket it is given (descriptor 3, LISTEN_FDS) nor listens on port %d ($PORT)", b.port)
 	}
 	return fmt.Errorf("it does not listen on port %d ($PORT)", b.port)
 }
@@ -372,7 +398,12 @@ func (b *commandBody) cause() death {
 	return b.copies.lastDeath()
 }
 
-func (b *commandBody) promote() error { return b.exchange(b.listeners) }
+func (b *commandBody) promote() error {
+	if b.byPort {
+		return nil
+	}
+	return b.exchange(b.listeners)
+}
 
 func (b *commandBody) halt() { b.halted.Store(true) }
 
@@ -401,7 +432,7 @@ func (b *commandBody) end(ctx context.Context) {
 }
 
 func (b *commandBody) addresses() []link.Address {
-	if b.spec.Port {
+	if b.spec.Port || b.byPort {
 		return []link.Address{{Address: b.at, Protocol: b.spec.command.protocol}}
 	}
 	return b.spec.Addresses()

@@ -49,6 +49,7 @@ func (e *takenError) Error() string { return e.text }
 // hold gives the owner's listener for a socket, bound now if it was not. The
 // caller must release it; the registry keeps its own hold until forget.
 func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listener, error) {
+	rules = rules.of(socket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := socket.address.in(rules.dir)
@@ -86,6 +87,7 @@ func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listene
 // beside binds a fresh socket next to the one at the path of socket, for a
 // generation that must be asked on its own before it takes the path over.
 func (s *Sockets) beside(owner string, socket Socket, rules socketRules, generation uint64) (*listener, error) {
+	rules = rules.of(socket)
 	fresh := besidePath(socket.address.in(rules.dir), generation)
 	// Left over from an earlier emperor whose numbers were the same.
 	rules.dir = ""
@@ -105,6 +107,7 @@ func besidePath(path string, generation uint64) string {
 // rename(2) switches new connections in one step. Before it the file at the path
 // is compared with ours: what somebody else put there is left alone.
 func (s *Sockets) exchange(owner string, socket Socket, rules socketRules, fresh *listener) error {
+	rules = rules.of(socket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := socket.address.in(rules.dir)

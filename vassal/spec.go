@@ -52,7 +52,9 @@ type Socket struct {
 	// it, and Why says why.
 	Held bool
 	Why  string
-	Pos  config.Pos
+	// Automatic: no line names it; it is there so that the front reaches the app.
+	Automatic bool
+	Pos       config.Pos
 
 	address address
 }
@@ -90,7 +92,9 @@ type uwsgiLaunch struct {
 	binary    string // binary-path; empty: the default
 	dir       string // working directory
 	arguments []string
+	text      string // the configuration, when there is no file: see appArguments
 	needApp   bool
+	plugins   bool     // it names a plugin
 	reopenLog bool     // logto: reopened, or the log stays with whoever opened it first
 	maxFD     bool     // the file sets max-fd itself
 	noMaster  bool     // master = false, which cannot be had
@@ -114,6 +118,7 @@ type commandLaunch struct {
 	user        *account
 	overlap     bool   // overlap = true, or not said
 	selfBound   bool   // the command line names its own socket
+	eitherWay   bool   // it gets a port besides its socket, and may use either
 	protocol    string // what readiness is asked for in
 }
 
@@ -256,6 +261,7 @@ type reader struct {
 	opener   config.Opener
 	partly   bool // something could not be read, so nothing can be said to be missing
 	spec     *Spec
+	app      *AppReading // set when there is no file
 	problems config.Problems
 }
 
@@ -276,7 +282,7 @@ func (r *reader) read() {
 	}
 	s.Boot, s.Stop = c.Seconds("boot-timeout"), c.Seconds("stop-timeout")
 	dir := r.Dir
-	if s.Kind == Command {
+	if s.Kind == Command && r.app == nil {
 		dir = filepath.Dir(s.File)
 	}
 	chdir, hasChdir := c.Last("chdir")

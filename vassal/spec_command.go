@@ -64,7 +64,9 @@ func (r *reader) readCommand(dir string) {
 	if v, ok := c.Last("port"); ok && v.Value != "auto" {
 		r.wrong(v, "want auto, got %q (a fixed port is socket = :%s)", v.Value, v.Value)
 	}
-	s.Port = c.Has("port") || !c.Has("socket") && len(c.All(commandSockets...)) == 0
+	named := len(c.All(commandSockets...)) > 0
+	s.Port = c.Has("port") || !named && (r.app == nil || r.app.Socket == "")
+	command.eitherWay = !s.Port && !named
 	if s.Port {
 		if sockets := c.All(commandSockets...); len(sockets) > 0 {
 			port, _ := c.Last("port")
@@ -78,6 +80,7 @@ func (r *reader) readCommand(dir string) {
 		}
 	} else {
 		r.readSockets(protocol, commandSockets, "")
+		r.addAutomatic(protocol)
 		if len(s.Sockets) > 0 {
 			command.protocol = s.Sockets[0].Protocol
 		}

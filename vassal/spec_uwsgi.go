@@ -13,11 +13,14 @@ func (r *reader) readUWSGI() {
 	s, c := r.spec, r.c
 	u := &s.uwsgi
 	u.dir = r.Dir
-	u.arguments = r.uwsgiArguments()
+	if r.app == nil {
+		u.arguments = r.uwsgiArguments()
+	}
 	if v, ok := c.Last("binary-path"); ok && !v.Unknown {
 		u.binary = v.Value
 	}
 	u.needApp = len(c.All(neededApps...)) > 0
+	u.plugins = len(c.All("plugin", "plugins", "need-plugin", "need-plugins")) > 0
 	u.reopenLog = len(c.All("logto", "logto2", "daemonize", "daemonize2", "log")) > 0
 	u.maxFD = c.Has("max-fd")
 	u.noMaster = c.Has("master") && !c.Bool("master")
@@ -53,7 +56,15 @@ func (r *reader) readUWSGI() {
 		options = append(options, name)
 	}
 	r.readSockets(protocol, options, jailed)
+	r.addAutomatic("uwsgi")
 	s.Overlap, s.OverlapReason = uwsgiOverlap(c, s.Sockets)
+	if r.app != nil {
+		u.arguments, u.text = r.appArguments()
+		if app, _ := NamesApp(c); len(s.Sockets) == 0 && len(c.All(servesWithoutSocket...)) == 0 {
+			r.wrong(app, "nothing listens for it: add http = ADDRESS for the front, or socket = ADDRESS for the app itself")
+		}
+		return
+	}
 
 	if len(c.Unread) > 0 || c.Foreign != "" || r.partly {
 		return // only uWSGI knows what the file says, or nobody

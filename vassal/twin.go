@@ -19,6 +19,7 @@ import (
 // just then, sees it. (Binding below another root would avoid it, and takes
 // rights that an emperor need not have.)
 func (s *Sockets) twin(owner string, socket Socket, rules socketRules, generation uint64) (*listener, error) {
+	rules = rules.of(socket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	path := socket.address.in(rules.dir)

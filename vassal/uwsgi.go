@@ -25,6 +25,15 @@ import (
 // that inherits sockets it looks at every descriptor up to it.
 const uwsgiFiles = 65536
 
+const (
+	// controlDescriptor is uWSGI's end of the conversation with its emperor.
+	controlDescriptor = 3
+	// configDescriptor has the configuration, when it is a text of ours.
+	configDescriptor = 4
+	// firstSocket is where handed-over sockets begin. uWSGI finds them by their names.
+	firstSocket = 5
+)
+
 // uwsgiBody is an unmodified uWSGI with its master process.
 type uwsgiBody struct {
 	surroundings
@@ -60,10 +69,18 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		Name: b.name, Generation: b.generation,
 		Credential: b.spec.uwsgi.user.credential(),
 		Path:       b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
-		Files: map[int]int{1: b.capture.write, 2: b.capture.write, 3: child},
+		Files: map[int]int{1: b.capture.write, 2: b.capture.write, controlDescriptor: child},
 	}
 	for i, l := range b.listeners {
-		command.Files[4+i] = l.fd
+		command.Files[firstSocket+i] = l.fd
+	}
+	if b.spec.uwsgi.text != "" {
+		config, err := textDescriptor(b.name, b.spec.uwsgi.text)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(config)
+		command.Files[configDescriptor] = config
 	}
 	command.Args = append([]string{command.Path}, b.arguments()...)
 	if !b.spec.uwsgi.maxFD {
@@ -97,7 +114,7 @@ func (b *uwsgiBody) binary() string {
 func (b *uwsgiBody) adopted() bool { return len(b.spec.held()) > 0 }
 
 func (b *uwsgiBody) environment() []string {
-	env := append(inherited(b.defaults.Environment, true), "UWSGI_EMPEROR_FD=3")
+	env := append(inherited(b.defaults.Environment, true), fmt.Sprintf("UWSGI_EMPEROR_FD=%d", controlDescriptor))
 	if b.adopted() {
 		// Makes uWSGI look for inherited sockets. Never 1: to uWSGI that is a reload,
 		// and it would silently leave out chroot, cap, unshare and the early hooks.
@@ -220,8 +237,11 @@ func (b *uwsgiBody) explain(e proc.Exit) error {
 	text := "uwsgi ended before it was ready: " + e.String()
 	if e.Signal == 0 && e.Code == 22 {
 		text += " (the app could not be loaded)"
-		if !b.spec.uwsgi.needApp {
+		switch {
+		case !b.spec.uwsgi.needApp:
 			text = "the file names no app, unlike the one before: " + text
+		case !b.spec.uwsgi.plugins:
+			text += "; if uWSGI came in parts, as on Debian and Ubuntu, say which it needs, such as plugin = python3"
 		}
 	}
 	return errors.New(text)
