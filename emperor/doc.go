@@ -22,6 +22,7 @@
 //	reading.go    vassal file → spec, read until it stands still
 //	registry.go   snapshot → vassals
 //	slots.go      how many start at once
+//	openfiles.go  whether we may open as many files as that takes
 //	emperor.go    the loop
 //	shutdown.go   the order in which everything ends
 //	status.go     what the control socket shows

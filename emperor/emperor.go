@@ -74,6 +74,7 @@ type Emperor struct {
 	scanned   time.Time     // the first snapshot came
 	open      bool          // the router has the sockets
 	doorAfter time.Time     // when to try that again
+	warnedFor int           // that many vassals need more files than we may open; 0: not said
 	changed   chan struct{} // holds one: some vassal's state changed
 	stateful  notifier
 }
@@ -87,6 +88,7 @@ func New(p Program) *Emperor {
 // SIGTERM, SIGINT, SIGQUIT or the end of ctx, when nothing that it started is
 // left; or the error for which it could not begin.
 func (e *Emperor) Run(ctx context.Context) (err error) {
+	defer func() { err = proc.ExplainLimit(err) }()
 	// SIGPIPE must be caught, or a closed log would be our end. The others would end
 	// us by default; uWSGI's emperor dies of some of them, with all vassals.
 	signals := make(chan os.Signal, 16)
@@ -191,6 +193,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 				e.scanned = time.Now()
 				time.AfterFunc(doorTime, e.wake)
 			}
+			e.warnOfFiles()
 			retry = e.registry.reconcile(e.snapshot)
 			retry = e.checkMain() || retry
 		case <-again.C:

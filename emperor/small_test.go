@@ -103,3 +103,21 @@ func TestPIDFiles(t *testing.T) {
 		t.Error("a missing directory is no error")
 	}
 }
+
+func TestTooFewFiles(t *testing.T) {
+	for _, test := range []struct {
+		vassals int
+		limit   uint64
+		says    string
+	}{
+		{1000, 524288, ""},
+		{5, 64, ""},
+		{5, 0, ""}, // not known
+		{6, 64, "no more than 64 files open (RLIMIT_NOFILE), and needs about 68 for 6 vassals"},
+	} {
+		got := tooFewFiles(test.vassals, test.limit)
+		if (got == "") != (test.says == "") || !strings.Contains(got, test.says) {
+			t.Errorf("%d vassals with %d files: %q, want %q", test.vassals, test.limit, got, test.says)
+		}
+	}
+}

@@ -119,7 +119,7 @@ func (s *copySet) revive(i int, pause time.Duration) {
 		s.failures++
 		pause = nextDelay(s.failures, s.body.defaults.Throttle, s.body.defaults.MaxThrottle)
 		s.mu.Unlock()
-		s.body.log.Warn("one of its processes could not be started again", "err", err, "again_in", pause)
+		s.body.log.Warn("one of its processes could not be started again", "err", proc.ExplainLimit(err), "again_in", pause)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"emperor/internal/proc"
 )
 
 // slotTime is the most a start holds its slot: what takes longer waits for
@@ -133,7 +135,7 @@ func (g *generation) boot(others []*generation) error {
 	}
 	ctx, cancel := within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s", limit))
 	defer cancel()
-	return g.body.boot(ctx)
+	return proc.ExplainLimit(g.body.boot(ctx))
 }
 
 // askToLeave lets the generation finish what it has, for at most drain, and end.

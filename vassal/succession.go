@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"emperor/internal/proc"
 )
 
 // How many old generations may finish what they have at a time; when there are
@@ -27,7 +29,7 @@ func (v *Vassal) tryout() error {
 	for _, socket := range v.spec.held() {
 		l, err := v.sockets.hold(v.name, socket, rules)
 		if err != nil {
-			return fmt.Errorf("%s: %w", socket.Pos, err)
+			return proc.ExplainLimit(fmt.Errorf("%s: %w", socket.Pos, err))
 		}
 		l.release()
 	}

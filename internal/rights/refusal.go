@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/internal/config"
+	"emperor/internal/proc"
 )
 
 // ourselves is who runs this process.
@@ -22,6 +23,9 @@ func ourselves() *User {
 // is in the way. It looks with the rights of the calling thread: no more is told
 // than the user could find out.
 func refused(err error, u *User, path string) error {
+	if p := new(os.PathError); errors.As(err, &p) {
+		p.Err = proc.ExplainLimit(p.Err)
+	}
 	if err == nil || !errors.Is(err, os.ErrPermission) {
 		return err
 	}
