@@ -30,7 +30,7 @@ func (a *staticAction) apply(r *Rule, q *Query, d *Decision) flow {
 	if !ok {
 		return d.refuse()
 	}
-	d.Kind, d.Root, d.Path = Static, a.file.root, name
+	d.Kind, d.Root, d.Path, d.dir = Static, a.file.root, name, a.file.dir
 	return stop
 }
 
@@ -115,7 +115,7 @@ func (a *fileAction) apply(r *Rule, q *Query, d *Decision) flow {
 	if !ok {
 		return d.refuse()
 	}
-	d.Kind, d.Root, d.Path = File, a.file.root, name
+	d.Kind, d.Root, d.Path, d.dir = File, a.file.root, name, a.file.dir
 	d.Code, d.Reason = a.code, d.keep(a.reason)
 	if d.GuessType = a.contentType == ""; !d.GuessType {
 		d.ContentType = d.keep(a.contentType)

@@ -44,7 +44,7 @@ func TestChains(t *testing.T) {
 		{"FIX: the error chain is for errors", "error-route-run = addheader:X-E: 1", 200, "the default"},
 		{"error", "error-route-run = addheader:X-E: 1", 404, "the default\nerror: +X-E: 1; the default"},
 		{"error by status", "error-route-status = 503 static:/srv/maint/index.html\nerror-route-run = return:500", 503,
-			"the default\nerror: serve the file \"index.html\" of root 0"},
+			"the default\nerror: serve /srv/maint/index.html"},
 		{"error by another status", "error-route-status = 503 static:/srv/maint/index.html\nerror-route-run = return:500", 502,
 			"the default\nerror: answer 500 Internal Server Error"},
 		{"error replaced by a redirect", "error-route = ^/err redirect:http://x/", 404, "the default\nerror: answer 302 to http://x/"},

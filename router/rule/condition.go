@@ -153,7 +153,9 @@ func (t *regexpTest) whyNot(q *Query, d *Decision) string {
 	return fmt.Sprintf("%s does not hold for %q", t, left)
 }
 
-func (t *regexpTest) found(d *Decision) string { return t.String() + " holds" + d.captured() }
+func (t *regexpTest) found(d *Decision) string {
+	return t.String() + " holds" + d.captured(t.groups && !t.negate)
+}
 
 // emptyTest is empty:TEXT.
 type emptyTest struct {

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strconv"
@@ -187,4 +188,31 @@ func (m *automaton) follow(s state, letter rune) (waiting []uint32, matched bool
 		}
 	}
 	return waiting, matched
+}
+
+// MayCapture reports whether a group of a host pattern, given by its number or name,
+// can match a text. It is false only where it is certain that it can not.
+func MayCapture(pattern, group, text string) bool {
+	tree, err := syntax.Parse("(?i:"+pattern+")", syntax.Perl)
+	if err != nil || text != strings.ToLower(text) {
+		return err != nil
+	}
+	found := findGroup(tree, group)
+	if found == nil {
+		return true // a variable, or the whole host
+	}
+	re, err := regexp.Compile(`^(?:` + found.Sub[0].String() + `)$`)
+	return err != nil || re.MatchString(text)
+}
+
+func findGroup(tree *syntax.Regexp, group string) *syntax.Regexp {
+	if tree.Op == syntax.OpCapture && (strconv.Itoa(tree.Cap) == group || tree.Name == group && group != "") {
+		return tree
+	}
+	for _, sub := range tree.Sub {
+		if found := findGroup(sub, group); found != nil {
+			return found
+		}
+	}
+	return nil
 }

@@ -164,6 +164,7 @@ type scratch struct {
 	groups  []int  // offsets of its groups in subject, see pattern.match
 	walk    walk   // through the index
 	target  int    // of a jump
+	dir     string // of Root, for Explain
 	gap     bool   // the last expand met an optional group that took no part
 
 	refused     []byte // the text that the last expand refused,

@@ -97,9 +97,9 @@ func (d *Decision) String() string {
 	case Status, Challenge:
 		return "answer " + status(d.Code, d.Reason)
 	case Static:
-		return fmt.Sprintf("serve the file %q of root %d", d.Path, d.Root)
+		return fmt.Sprintf("serve %s/%s", d.dir, d.Path)
 	case File:
-		return fmt.Sprintf("answer %s with the file %q of root %d", status(d.Code, d.Reason), d.Path, d.Root)
+		return fmt.Sprintf("answer %s with %s/%s", status(d.Code, d.Reason), d.dir, d.Path)
 	case Close:
 		return "close the connection without an answer"
 	case Unsafe:

@@ -43,6 +43,80 @@ route-run = return:404
 	}
 }
 
+// TestExplainEverything: every kind of test says why it does not hold, and every
+// action what it did, in all chains.
+func TestExplainEverything(t *testing.T) {
+	table := mustCompile(t, `
+route-remote-user = . vassal:x
+route-if = empty:${REQUEST_METHOD} vassal:x
+route-if-not = regexp:${PATH_INFO};^/(a) vassal:x
+route-if = regexp:${PATH_INFO};^/(.) addvar:A=$1
+route-if = isfile:/srv/maint/${HTTP_HOST}.flag return:503
+route-if = isfile:/srv/maint/${QUERY_STRING} return:503
+route-if-not = isfile:/srv/maint/x log:open
+route-run = rewrite:/new?b=c
+route-run = addheader:X-A: ${A}
+route-run = delheader:Server
+route-run = logvar:k=v
+route-run = basicauth-next:R,u:p
+route-run = https:127.0.0.1:443,x
+error-route-status = 404 return:404
+error-route-status = 502 file:filename=/srv/maint/502.html,status=502
+response-route = ^/new$ last:
+final-route-status = 404 log:lost
+`)
+	q := worldly("h/a?..")
+	steps, d := table.Explain(q)
+	q.Status = 502
+	for _, c := range []Chain{ErrorChain, ResponseChain, FinalChain} {
+		steps = append(steps, table.ExplainChain(c, q, d)...)
+	}
+	var got strings.Builder
+	for _, step := range steps {
+		got.WriteString(map[bool]string{true: "+ ", false: "- "}[step.Matched] + step.Text + "\n")
+	}
+	const want = `- no match for remote user ""
+- "empty:${REQUEST_METHOD}" does not hold: it is "GET"
+- not "regexp:${PATH_INFO};^/(a)" does not hold for "/a"
++ "regexp:${PATH_INFO};^/(.)" holds, $1 = "a"; addvar:A=$1: A = "a"
+- "isfile:/srv/maint/${HTTP_HOST}.flag" does not hold for /srv/maint/h.flag
+- "isfile:/srv/maint/${QUERY_STRING}" does not hold: ${QUERY_STRING} is "..", which can not be part of a file's path (no . or .. and no control character)
++ not "isfile:/srv/maint/x" holds; log:open: logs "open"
++ always; rewrite:/new?b=c: PATH_INFO = "/new", QUERY_STRING = "b=c&.."
++ always; addheader:X-A: ${A}: adds X-A: a
++ always; delheader:Server: removes Server
++ always; logvar:k=v: k = "v"
++ always; basicauth-next:R,u:…
++ always; HTTPS to 127.0.0.1:443, as host x
+- no match for status 502
++ status is 502; answer 502 Bad Gateway with /srv/maint/502.html
++ matches path "/new"; no more rules
+- no match for status 502
+`
+	if got.String() != want {
+		t.Errorf("Explain:\n%s\nwant:\n%s", got.String(), want)
+	}
+}
+
+// TestActionText: each action has a normal form, which means the same again.
+func TestActionText(t *testing.T) {
+	for _, test := range reference {
+		table := mustCompile(t, test.rules)
+		for _, r := range table.Rules() {
+			if _, isLabel := r.action.(*labelAction); isLabel {
+				continue
+			}
+			again, problems := Compile([]Source{{"route", "(.)(.) " + r.Action(), "", 0}})
+			if _, isJump := r.action.(*gotoAction); isJump {
+				continue
+			}
+			if problems != nil || again.Rules()[0].Action() != r.Action() {
+				t.Errorf("%s becomes %s: %v", r, r.Action(), problems)
+			}
+		}
+	}
+}
+
 func TestCatching(t *testing.T) {
 	tests := []struct{ rules, host, want string }{
 		{article, "blog.example.org", `route-host = ^blog\.example\.org$ uwsgi:/tmp/uwsgi_blog.sock,0,0`},

@@ -20,6 +20,7 @@ import (
 //	/srv/maint.flag                root /srv, for this one file
 type filePath struct {
 	root int
+	dir  string   // of the root
 	path template // the whole of it, as written
 	name template // what follows the root's directory and a slash
 }
@@ -36,7 +37,7 @@ func parseFilePath(text string, use RootUse, s *scope) (filePath, error) {
 		if name == "" || name == "." || name == ".." {
 			return f, fmt.Errorf("%q: want the path of a file such as /srv/www/index.html", text)
 		}
-		f.root, f.name = s.root(use, dir, name), template{literal: name}
+		f.root, f.dir, f.name = s.root(use, dir, name), dir, template{literal: name}
 		return f, nil
 	}
 	parts := *t.parts
@@ -65,7 +66,7 @@ func parseFilePath(text string, use RootUse, s *scope) (filePath, error) {
 	if !staysBelow(name) {
 		return f, errors.New(text + ": want no . or .. after the first capture or variable")
 	}
-	f.root = s.root(use, dir, "")
+	f.root, f.dir = s.root(use, dir, ""), dir
 	return f, nil
 }
 

@@ -66,7 +66,7 @@ func (t *hostTest) whyNot(q *Query, d *Decision) string {
 }
 
 func (t *hostTest) found(d *Decision) string {
-	return fmt.Sprintf("matches host %q", d.subject) + d.captured()
+	return fmt.Sprintf("matches host %q", d.subject) + d.captured(t.groups)
 }
 
 // subjectTest is a pattern on any other part of the request.
@@ -92,12 +92,16 @@ func (t *subjectTest) whyNot(q *Query, d *Decision) string {
 }
 
 func (t *subjectTest) found(d *Decision) string {
-	return fmt.Sprintf("matches %s %q", t.subject.name, d.subject) + d.captured()
+	return fmt.Sprintf("matches %s %q", t.subject.name, d.subject) + d.captured(t.groups)
 }
 
-// captured lists the groups of the last match for Explain.
-func (d *Decision) captured() string {
+// captured lists the groups of the last match for Explain; used says that the
+// action needs them, and so that they are known.
+func (d *Decision) captured(used bool) string {
 	text := ""
+	if !used {
+		return text
+	}
 	for n := 1; 2*n+1 < len(d.groups); n++ {
 		if d.groups[2*n] >= 0 {
 			text += fmt.Sprintf(", $%d = %q", n, d.subject[d.groups[2*n]:d.groups[2*n+1]])
