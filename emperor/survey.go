@@ -1,7 +1,6 @@
 package emperor
 
 import (
-	"context"
 	"fmt"
 
 	"emperor/emperor/monitor"
@@ -12,53 +11,44 @@ import (
 // Surveyed is one vassal file, read but not started.
 type Surveyed struct {
 	Name, File string
-	Spec       *vassal.Spec // nil when there are errors among the problems
+	Spec       *vassal.Spec // nil when its file cannot be used
 	Problems   config.Problems
 	Config     *config.Config // its effective options, for showing
+
+	item monitor.Item
+}
+
+// Starts tells whether nothing is known that would keep the vassal from starting.
+func (s *Surveyed) Starts() bool { return s.Spec != nil && len(s.Problems.Errors()) == 0 }
+
+// Survey is everything that a main file wants.
+type Survey struct {
+	Vassals []Surveyed // sorted by File
+	// Problems are about things that are no vassals, and, after Foresee, about what
+	// all of them need.
+	Problems config.Problems
+	// Others are files beside the vassals' whose names are not those of vassals.
+	Others []string
 }
 
 // Survey reads, once, every vassal file that the main file wants, and starts
-// nothing. Mistakes that only show between files, such as two vassals that name
-// one socket, are added to the problems of the later one.
-func (m *Main) Survey(ctx context.Context) ([]Surveyed, error) {
-	scanner, err := monitor.New(m.Monitor)
+// nothing.
+func (m *Main) Survey() (*Survey, error) {
+	seen, err := monitor.Look(m.Monitor)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() { // ends with ctx
-		defer close(ended)
-		_ = scanner.Run(ctx)
-	}()
-	defer func() { cancel(); <-ended }()
-	var snapshot monitor.Snapshot
-	select {
-	case snapshot = <-scanner.Snapshots():
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	owners := map[string]*vassal.Spec{}
-	var out []Surveyed
-	for _, item := range snapshot.Items {
-		r := m.readOnce(item)
-		one := Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: r.config}
-		if r.spec != nil {
-			for i, a := range r.spec.Addresses() {
-				other, taken := owners[a.Address]
-				if !taken {
-					owners[a.Address] = r.spec
-					continue
-				}
-				p := config.Problem{Key: "socket", Text: fmt.Sprintf("%s belongs to vassal %s (%s) already", a.Address, other.Name, other.File)}
-				p.Pos.File = item.Path
-				if i < len(r.spec.Sockets) {
-					p.Pos, p.Key = r.spec.Sockets[i].Pos, "socket"
-				}
-				one.Problems = append(one.Problems, p)
-			}
+	s := &Survey{Others: seen.Others}
+	for _, passed := range seen.Passed {
+		text := passed.Why
+		if passed.Pos != "" {
+			text += fmt.Sprintf(" (emperor = … in %s finds it)", passed.Pos)
 		}
-		out = append(out, one)
+		s.Problems = append(s.Problems, config.Problem{Pos: config.Pos{File: passed.Path}, Text: text})
 	}
-	return out, nil
+	for _, item := range seen.Items {
+		r := m.readOnce(item)
+		s.Vassals = append(s.Vassals, Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: r.config, item: item})
+	}
+	return s, nil
 }

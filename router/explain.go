@@ -7,6 +7,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/near"
 	"emperor/router/http1"
 	"emperor/router/rule"
 )
@@ -100,6 +101,9 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 		switch {
 		case !found:
 			fmt.Fprintf(out, "goes to    %s:%s, a socket of no vassal\n", spoken, d.Address)
+			if meant := link.Nearest(string(d.Address), vassals); meant != "" {
+				fmt.Fprintf(out, "           (%s)\n", meant)
+			}
 		default:
 			fmt.Fprintf(out, "goes to    %s:%s, vassal %s\n", owner.protocol, d.Address, owner.name)
 			if owner.protocol != spoken {
@@ -118,6 +122,13 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 			}
 		}
 		fmt.Fprintf(out, "answer     404: there is no vassal %s\n", d.Name)
+		names := make([]string, len(vassals))
+		for i := range vassals {
+			names[i] = vassals[i].Name
+		}
+		if meant, ok := near.Word(string(d.Name), names); ok {
+			fmt.Fprintf(out, "           (there is one called %s)\n", meant)
+		}
 	case rule.Redirect:
 		fmt.Fprintf(out, "answer     %d, Location: %s\n", d.Code, d.Location)
 	case rule.Status:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,16 +26,27 @@ type question struct {
 // ask reads the options that status, why, logs and the orders share.
 func ask(command string, args []string) (question, error) {
 	var q question
-	path := ""
+	path, patience := "", control.Patience
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
-		value, given := strings.CutPrefix(arg, "--control=")
+		name, value, given := strings.Cut(arg, "=")
+		if name == "--control" || name == "--timeout" {
+			if !given {
+				if i++; i == len(args) {
+					return q, usageError("%s: %s wants a value", command, name)
+				}
+				value = args[i]
+			}
+			if name == "--control" {
+				path = value
+			} else if seconds, err := strconv.ParseFloat(value, 64); err != nil || !(seconds > 0 && seconds < 1e6) {
+				return q, usageError("%s: --timeout wants seconds, got %q", command, value)
+			} else {
+				patience = time.Duration(seconds * float64(time.Second))
+			}
+			continue
+		}
 		switch {
-		case given:
-			path = value
-		case arg == "--control" && i+1 < len(args):
-			i++
-			path = args[i]
 		case arg == "--json":
 			q.json = true
 		case (arg == "-f" || arg == "--follow") && command == "logs":
@@ -46,6 +58,7 @@ func ask(command string, args []string) (question, error) {
 		}
 	}
 	q.client = control.NewClient(control.Path(path))
+	q.client.Patience = patience
 	return q, nil
 }
 

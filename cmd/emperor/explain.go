@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -36,12 +35,12 @@ func runExplain(args []string, out io.Writer) error {
 	if main == nil {
 		return &failure{exitUsage, problems.Errors().String()}
 	}
-	surveyed, err := main.Survey(context.Background())
+	survey, err := main.Survey()
 	if err != nil {
 		return err
 	}
 	var vassals []link.Vassal
-	for _, one := range surveyed {
+	for _, one := range survey.Vassals {
 		if one.Spec != nil {
 			vassals = append(vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses(), State: link.Ready, Generation: 1})
 		}

@@ -125,5 +125,6 @@ func usage(out io.Writer) {
 	}
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "Every option of the ini language is also a --option; see emperor options.")
-	fmt.Fprintln(out, "status, why, reload, start, stop, restart and logs take --control PATH (the emperor's option control) and --json.")
+	fmt.Fprintln(out, "status, why, reload, start, stop, restart and logs take --control PATH (the emperor's option control), --json,")
+	fmt.Fprintln(out, "and --timeout SECONDS, for which an emperor may be silent (10).")
 }

@@ -11,27 +11,44 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
+// Patience is how long an emperor may take to answer, unless Client.Patience says
+// otherwise. A healthy one needs milliseconds.
+const Patience = 10 * time.Second
+
+// ErrNotRunning is (errors.Is) what a Client says when there certainly is no emperor
+// behind its socket.
+var ErrNotRunning = errors.New("no emperor is running")
+
 // Client asks the emperor behind one control socket. It holds nothing open between
 // calls and may be used by many goroutines.
 type Client struct {
+	// Patience is how long the emperor may take to answer before the call fails. An
+	// order may take longer, as long as the emperor answers other questions
+	// meanwhile; so may log lines that are followed. 0: the constant Patience.
+	Patience time.Duration
+
 	path string
 	http *http.Client
+	pid  atomic.Int64 // of whoever answered last at the socket
 }
 
 // NewClient makes a Client of the socket at path (see Path).
 func NewClient(path string) *Client {
+	client := &Client{path: path}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		dialer := net.Dialer{Timeout: 5 * time.Second}
-		c, err := dialer.DialContext(ctx, "unix", path)
+		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		if err != nil {
 			return nil, unreachable(path, err)
 		}
-		uid, err := peerUID(c)
+		pid, uid, err := peerOf(c)
 		if err == nil {
+			client.pid.Store(int64(pid))
 			err = mayBelieve(path, os.Geteuid(), uid)
 		}
 		if err != nil {
@@ -40,7 +57,32 @@ func NewClient(path string) *Client {
 		}
 		return c, nil
 	}
-	return &Client{path, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	client.http = &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	return client
+}
+
+// Path is the socket's.
+func (c *Client) Path() string { return c.path }
+
+// bounded ends ctx when the emperor has been silent for too long. answered stops
+// the clock, release ends the call.
+func (c *Client) bounded(ctx context.Context) (_ context.Context, answered, release func()) {
+	patience := c.Patience
+	if patience <= 0 {
+		patience = Patience
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(patience, func() { cancel(c.silent(patience)) })
+	stop := func() { timer.Stop() }
+	return ctx, stop, func() { stop(); cancel(nil) }
+}
+
+func (c *Client) silent(patience time.Duration) error {
+	who := ""
+	if pid := c.pid.Load(); pid != 0 {
+		who = fmt.Sprintf(" (process %d; its state: ps -o stat,wchan:20,args -p %d)", pid, pid)
+	}
+	return fmt.Errorf("the emperor at %s has not answered within %v: it may hang, or be stopped%s", c.path, patience, who)
 }
 
 // unreachable says what a person can do about a socket that does not answer.
@@ -48,12 +90,42 @@ func unreachable(path string, err error) error {
 	switch {
 	case path == "":
 		return errors.New("this emperor has no control socket (control = none)")
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no emperor answers at %s; is it running? (--control PATH names another socket)", path)
+	case errors.Is(err, os.ErrNotExist):
+		return notRunning("no emperor answers at %s: there is no such socket; is it running? (--control PATH names another socket%s)", path, elsewhere(path))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != os.ModeSocket {
+			return fmt.Errorf("%s is not a socket; --control wants the path of an emperor's control socket", path)
+		}
+		return notRunning("no emperor answers at %s: the socket is left over from one that has ended", path)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%s: only root and the emperor's own user may talk to it, you are user %d", path, os.Geteuid())
+	case errors.Is(err, syscall.EAGAIN):
+		return fmt.Errorf("%s: so many wait there already that no more are taken: the emperor may hang", path)
 	}
 	return fmt.Errorf("%s: %w", path, cause(err))
+}
+
+// elsewhere names a control socket that somebody else's emperor has by default.
+func elsewhere(path string) string {
+	for _, pattern := range []string{"/run/emperor.sock", "/run/user/*/emperor.sock", "/tmp/emperor-*.sock"} {
+		found, _ := filepath.Glob(pattern)
+		for _, other := range found {
+			if info, err := os.Stat(other); err == nil && info.Mode().Type() == os.ModeSocket && other != path {
+				return "; there is one at " + other
+			}
+		}
+	}
+	return ""
+}
+
+// notRunningError reads like any other and is ErrNotRunning.
+type notRunningError struct{ text string }
+
+func (e *notRunningError) Error() string        { return e.text }
+func (e *notRunningError) Is(target error) bool { return target == ErrNotRunning }
+
+func notRunning(format string, args ...any) error {
+	return &notRunningError{fmt.Sprintf(format, args...)}
 }
 
 // Status asks for the whole state.
@@ -74,13 +146,42 @@ func (c *Client) Vassal(ctx context.Context, name string) (VassalStatus, error) 
 // Order gives an order and waits until it is carried out or has failed. The state
 // after it comes with an error too, where the emperor could tell one.
 func (c *Client) Order(ctx context.Context, name string, o Order) (VassalStatus, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watching := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(watching)
+		c.watch(ctx, cancel)
+	}()
+	defer func() { cancel(nil); <-watching }()
 	var v VassalStatus
-	err := c.ask(ctx, http.MethodPost, "/vassals/"+url.PathEscape(name)+"/"+url.PathEscape(string(o)), &v)
+	body, err := c.open(ctx, http.MethodPost, "/vassals/"+url.PathEscape(name)+"/"+url.PathEscape(string(o)))
+	if err == nil {
+		err = c.decode(ctx, body, &v)
+	}
 	var refused *Error
 	if errors.As(err, &refused) && refused.Vassal != nil {
 		v = *refused.Vassal
 	}
 	return v, err
+}
+
+// watch asks something else now and then, while an order is carried out: that can
+// take as long as a site takes to start, or to end, but an emperor that does not
+// answer at all will not carry it out.
+func (c *Client) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if _, err := c.Status(ctx); err != nil && ctx.Err() == nil {
+			giveUp(fmt.Errorf("the order may still be carried out: %w", err))
+			return
+		}
+	}
 }
 
 // Logs yields a vassal's log lines, with follow until ctx ends. An error is the last
@@ -91,12 +192,15 @@ func (c *Client) Logs(ctx context.Context, name string, follow bool) iter.Seq2[L
 		path += "?follow=1"
 	}
 	return func(yield func(LogLine, error) bool) {
+		ctx, answered, release := c.bounded(ctx)
+		defer release()
 		body, err := c.open(ctx, http.MethodGet, path)
 		if err != nil {
 			yield(LogLine{}, err)
 			return
 		}
 		defer body.Close()
+		answered() // from here on it may be silent: there may be nothing to say
 		lines := json.NewDecoder(body)
 		for {
 			var line LogLine
@@ -126,12 +230,23 @@ func (e *Error) Error() string { return e.Text }
 
 // ask sends one request and decodes its answer.
 func (c *Client) ask(ctx context.Context, method, path string, into any) error {
+	ctx, _, release := c.bounded(ctx)
+	defer release()
 	body, err := c.open(ctx, method, path)
 	if err != nil {
 		return err
 	}
+	return c.decode(ctx, body, into)
+}
+
+// decode reads an answer to its end.
+func (c *Client) decode(ctx context.Context, body io.ReadCloser, into any) error {
 	defer body.Close()
-	if err := json.NewDecoder(body).Decode(into); err != nil {
+	err := json.NewDecoder(body).Decode(into)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
 		return fmt.Errorf("%s: want an answer of an emperor, got something else: %w", c.path, err)
 	}
 	return nil
@@ -145,6 +260,9 @@ func (c *Client) open(ctx context.Context, method, path string) (io.ReadCloser, 
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		var around *url.Error // says the made-up address, which helps nobody
 		if errors.As(err, &around) {
 			err = around.Err

@@ -7,15 +7,16 @@ import (
 	"syscall"
 )
 
-// peerUID asks the kernel as whom the other end of c was opened.
-func peerUID(c net.Conn) (int, error) {
+// peerOf asks the kernel by which process, and as whom, the other end of c was
+// opened.
+func peerOf(c net.Conn) (pid, uid int, err error) {
 	unix, ok := c.(*net.UnixConn)
 	if !ok {
-		return 0, errors.New("not a unix socket")
+		return 0, 0, errors.New("not a unix socket")
 	}
 	raw, err := unix.SyscallConn()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var credential *syscall.Ucred
 	var problem error
@@ -23,9 +24,9 @@ func peerUID(c net.Conn) (int, error) {
 		credential, problem = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
 	if err := errors.Join(err, problem); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int(credential.Uid), nil
+	return int(credential.Pid), int(credential.Uid), nil
 }
 
 // mayOrder tells whether a client of uid may talk to an emperor of uid own.

@@ -108,7 +108,7 @@ type peer struct {
 type peerKey struct{}
 
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	uid, err := peerUID(c)
+	_, uid, err := peerOf(c)
 	return context.WithValue(ctx, peerKey{}, peer{uid, err})
 }
 

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"emperor/emperor"
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/internal/listening"
+	"emperor/internal/near"
+	"emperor/router/rule"
+)
+
+// ruleProblems compares the rules with the vassals: rules that lead to nobody,
+// vassals to whom no rule leads, rules that are never asked. All of it is
+// warnings: rules may be ahead of the vassals, and other programs may have sockets.
+// notes are what is in order, and may surprise.
+func ruleProblems(main *emperor.Main, survey *emperor.Survey, table *rule.Table) (problems config.Problems, notes []string) {
+	if table == nil || len(main.Front.Listeners) == 0 {
+		return nil, nil
+	}
+	r := &routes{main: main, survey: survey, table: table}
+	for i := range survey.Vassals {
+		one := &survey.Vassals[i]
+		if one.Spec == nil {
+			r.unread = append(r.unread, one.Name)
+			continue
+		}
+		r.vassals = append(r.vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses()})
+	}
+	rules := table.Rules()
+	if len(rules) == 0 && len(r.defaults()) == 0 {
+		l := main.Front.Listeners[0]
+		return config.Problems{{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
+			Text: `no rule and no http-to say where requests go: each is answered 404 (for example: route-host = ^([-\w]+)\.example\.com$ vassal:$1)`}}, nil
+	}
+	for _, one := range rules {
+		r.leads(one)
+	}
+	for i := range survey.Vassals {
+		if one := &survey.Vassals[i]; one.Spec != nil {
+			r.reached(one)
+		}
+	}
+	r.covered(rules)
+	return r.problems, r.notes
+}
+
+// routes is one comparison of rules and vassals.
+type routes struct {
+	main     *emperor.Main
+	survey   *emperor.Survey
+	table    *rule.Table
+	vassals  []link.Vassal // those whose files can be used
+	unread   []string      // the others
+	problems config.Problems
+	notes    []string
+}
+
+func (r *routes) warn(pos config.Pos, key, format string, args ...any) {
+	r.problems = append(r.problems, config.Problem{Pos: pos, Key: key, Warning: true, Text: fmt.Sprintf(format, args...)})
+}
+
+// warnOf warns of a rule.
+func (r *routes) warnOf(one *rule.Rule, format string, args ...any) {
+	key, _, _ := strings.Cut(one.String(), " = ")
+	r.warn(config.Pos(one.Pos()), key, format, args...)
+}
+
+// defaults are the addresses of http-to and http-fallback.
+func (r *routes) defaults() (out []string) {
+	for _, o := range r.main.Front.Options {
+		if o.Key == "http-to" || o.Key == "http-fallback" {
+			out = append(out, o.Value)
+		}
+	}
+	return out
+}
+
+// leads warns of a rule that sends requests to nobody.
+func (r *routes) leads(one *rule.Rule) {
+	kind, target, literal := one.Target()
+	switch {
+	case kind == rule.Vassal && len(r.vassals)+len(r.unread) > 0:
+		r.leadsToVassal(one, target, literal)
+	case kind != rule.Uwsgi && kind != rule.HTTP, r.isSomebodys(target, literal):
+	case literal && rule.Network([]byte(target)) == "tcp":
+		r.leadsToPort(one, target)
+	case literal:
+		if _, err := listening.AtUnix(target); err != nil {
+			r.warnOf(one, "no vassal has the socket %s, and nobody answers there%s", target, r.nearest(target))
+		}
+	case len(r.vassals) > 0 && len(r.unread) == 0:
+		r.warnOf(one, "no vassal has a socket such as %s%s", target, r.nearestOf(target))
+	}
+}
+
+func (r *routes) leadsToVassal(one *rule.Rule, target string, literal bool) {
+	names := slices.Clone(r.unread)
+	for i := range r.vassals {
+		names = append(names, r.vassals[i].Name)
+	}
+	if slices.ContainsFunc(names, func(name string) bool { return canBe(target, name) }) {
+		return
+	}
+	if !literal {
+		r.warnOf(one, "no vassal has a name such as %s", target)
+		return
+	}
+	meant := ""
+	if name, ok := near.Word(target, names); ok {
+		meant = "; did you mean " + name + "?"
+	}
+	r.warnOf(one, "there is no vassal %s%s", target, meant)
+}
+
+// isSomebodys tells whether a vassal has the address, or, for one with captures,
+// one such as it.
+func (r *routes) isSomebodys(target string, literal bool) bool {
+	return slices.ContainsFunc(r.vassals, func(v link.Vassal) bool {
+		return slices.ContainsFunc(v.Addresses, func(a link.Address) bool {
+			return a.Address == target || !literal && canBe(target, a.Address)
+		})
+	})
+}
+
+// leadsToPort: a port of this machine on which nobody listens now.
+func (r *routes) leadsToPort(one *rule.Rule, target string) {
+	at, err := netip.ParseAddrPort(target)
+	if err != nil || !at.Addr().IsLoopback() {
+		return // another machine, or a name
+	}
+	for i := range r.survey.Vassals {
+		v := &r.survey.Vassals[i]
+		if v.Spec == nil {
+			continue
+		}
+		for _, c := range v.Spec.Claims(v.Config) {
+			if c.Port.IsValid() && listening.Overlap(c.Port, at) {
+				return
+			}
+		}
+	}
+	if _, ok := listening.AtTCP(at); !ok {
+		r.warnOf(one, "no vassal listens on %s, and nobody else does%s", target, r.nearest(target))
+	}
+}
+
+// nearest is what may have been meant by an address, as the end of a message.
+func (r *routes) nearest(address string) string {
+	if meant := link.Nearest(address, r.vassals); meant != "" {
+		return ": " + meant
+	}
+	return ""
+}
+
+// nearestOf does the same for an address with captures: it is what the rule would
+// make of a vassal's name, and nearly what that vassal has.
+func (r *routes) nearestOf(target string) string {
+	best, smallest := "", 0
+	for i := range r.vassals {
+		v := &r.vassals[i]
+		made := placeholder.ReplaceAllLiteralString(target, v.Name)
+		for _, a := range v.Addresses {
+			if d := near.Distance(made, a.Address); best == "" || d < smallest {
+				best, smallest = fmt.Sprintf(": for vassal %s it is %s, which has %s", v.Name, made, a.Address), d
+			}
+		}
+	}
+	return best
+}
+
+// reached warns of a vassal that no rule reaches, and of one that is reached in
+// another way than the rule says.
+func (r *routes) reached(one *emperor.Surveyed) {
+	addresses := one.Spec.Addresses()
+	pos, key := config.Pos{File: one.File}, ""
+	if len(addresses) > 0 {
+		pos, key = one.Spec.Sockets[0].Pos, "socket"
+	} else if !one.Spec.Port {
+		return // it does something else than answer requests
+	}
+	found := false
+	var nearly *rule.Rule // its address is right, but the host pattern has no such name
+	for _, a := range addresses {
+		if opens, by, ok := r.table.Capitals(a.Address); ok {
+			r.warn(pos, key, "%s has capitals: host names are lower case, so the rule of %s opens %s", a.Address, by.Pos(), opens)
+			found = true
+		}
+		found = found || slices.Contains(r.defaults(), a.Address)
+	}
+	for _, by := range r.table.Rules() {
+		kind, target, _ := by.Target()
+		switch kind {
+		case rule.Vassal:
+			if canBe(target, one.Name) {
+				found = found || captures(by, target, one.Name)
+				nearly = by
+			}
+		case rule.Uwsgi, rule.HTTP:
+			for _, a := range addresses {
+				if !canBe(target, a.Address) {
+					continue
+				}
+				if !captures(by, target, a.Address) {
+					nearly = by
+					continue
+				}
+				if !found {
+					r.protocol(one, by, kind, a)
+				}
+				found = true
+			}
+		}
+	}
+	switch {
+	case found:
+	case nearly != nil:
+		r.warn(pos, key, "no rule reaches this vassal: the rule of %s would, but its pattern matches no host with the name it needs", nearly.Pos())
+	default:
+		r.warn(pos, key, `no rule reaches this vassal (for example: route-host = ^%s\.example\.com$ vassal:%s)`, regexp.QuoteMeta(one.Name), one.Name)
+	}
+}
+
+// protocol says that the vassal's protocol counts and not the rule's. Only the first
+// rule for an address has something to add.
+func (r *routes) protocol(one *emperor.Surveyed, by *rule.Rule, kind rule.Kind, a link.Address) {
+	spoken := "uwsgi"
+	if kind == rule.HTTP {
+		spoken = "http"
+	}
+	if spoken != a.Protocol {
+		r.notes = append(r.notes, fmt.Sprintf("%s: the rule says %s, but vassal %s speaks %s on %s: the vassal's protocol is used",
+			by.Pos(), spoken, one.Name, a.Protocol, a.Address))
+	}
+}
+
+// covered warns of a rule all of whose hosts an earlier one takes. (Rules for a
+// handful of hosts are compared by the route language itself.)
+func (r *routes) covered(rules []*rule.Rule) {
+	const most = 200 // patterns: each is compared with all before it
+	type open struct {
+		rule    *rule.Rule
+		pattern string
+	}
+	warned := map[rule.Pos]bool{}
+	for _, w := range r.table.Warnings() {
+		if p, ok := w.(*rule.Problem); ok && strings.HasPrefix(p.Text, "never reached") {
+			warned[p.Pos] = true
+		}
+	}
+	var earlier []open
+	for _, one := range rules {
+		if strings.HasPrefix(one.Action(), "goto:") {
+			return // which rules are passed over is then not known
+		}
+		pattern, isHost := hostPattern(one)
+		if !isHost || strings.Contains(pattern, ":") {
+			continue
+		}
+		for _, before := range earlier {
+			if !warned[one.Pos()] && rule.Covers(before.pattern, pattern) {
+				r.warnOf(one, "never reached: %q (%s) takes every host that it matches", before.rule.String(), before.rule.Pos())
+				warned[one.Pos()] = true
+				break
+			}
+		}
+		if isFinal(one) && len(earlier) < most && !isOneHost.MatchString(pattern) {
+			earlier = append(earlier, open{one, pattern})
+		}
+	}
+}
+
+// isOneHost is a pattern without anything that could match more than one host.
+var isOneHost = regexp.MustCompile(`^\^(?:[-\w]|\\\.)+\$$`)
+
+// hostPattern is the pattern of a route-host rule.
+func hostPattern(one *rule.Rule) (pattern string, ok bool) {
+	value, ok := strings.CutPrefix(one.String(), "route-host = ")
+	if !ok {
+		return "", false
+	}
+	pattern, _, ok = strings.Cut(value, " ")
+	return pattern, ok
+}
+
+// isFinal: no later rule has a turn after this one.
+func isFinal(one *rule.Rule) bool {
+	if kind, _, _ := one.Target(); kind != rule.None {
+		return true
+	}
+	word, _, _ := strings.Cut(one.Action(), ":")
+	switch word {
+	case "redirect", "redirect-permanent", "redirect-301", "redirect-302", "return", "break", "break-with-status", "last", "continue":
+		return true
+	}
+	return false
+}
+
+// placeholder is a capture or variable in a rule's target.
+var placeholder = regexp.MustCompile(`\$(?:([0-9])|\{([A-Za-z_][A-Za-z0-9_]*)\})`)
+
+// targetPattern is a target as a pattern; captures are groups. A capture never holds
+// a slash.
+func targetPattern(target string) *regexp.Regexp {
+	var text strings.Builder
+	at := 0
+	for _, p := range placeholder.FindAllStringIndex(target, -1) {
+		text.WriteString(regexp.QuoteMeta(target[at:p[0]]) + `([^/]+)`)
+		at = p[1]
+	}
+	text.WriteString(regexp.QuoteMeta(target[at:]))
+	return regexp.MustCompile(`^(?:` + text.String() + `)$`)
+}
+
+// canBe tells whether a rule's target, with its captures filled in, can be the
+// address.
+func canBe(target, address string) bool { return targetPattern(target).MatchString(address) }
+
+// captures tells whether the pattern of a rule can capture what makes its target the
+// address. It is false only where that is certain: a route-host rule with one
+// capture, whose group does not match the name that is needed.
+func captures(one *rule.Rule, target, address string) bool {
+	pattern, ok := hostPattern(one)
+	places := placeholder.FindAllStringSubmatch(target, -1)
+	if !ok || len(places) != 1 {
+		return true
+	}
+	name := targetPattern(target).FindStringSubmatch(address)
+	if name == nil {
+		return false
+	}
+	return rule.MayCapture(pattern, places[0][1]+places[0][2], name[1])
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"emperor/emperor"
+	"emperor/internal/config"
+)
+
+// write is the report for people: what is wrong, then what there is.
+func (r *checkReport) write(out io.Writer) {
+	fmt.Fprint(out, r.errors.String()+r.warnings.String())
+	if r.main == nil {
+		return
+	}
+	if len(r.errors)+len(r.warnings) > 0 {
+		fmt.Fprintln(out)
+	}
+	r.writeVassals(out)
+	r.writeRules(out)
+	if len(r.notes) > 0 {
+		fmt.Fprintln(out, "\nnotes")
+		for _, note := range r.notes {
+			fmt.Fprintln(out, "  "+note)
+		}
+	}
+	if len(r.errors) == 0 {
+		fmt.Fprint(out, "\nno mistakes")
+		if n := len(r.warnings); n > 0 {
+			fmt.Fprintf(out, ", %d %s", n, plural(n, "warning"))
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+func (r *checkReport) writeVassals(out io.Writer) {
+	vassals := r.survey.Vassals
+	fmt.Fprintf(out, "%d %s\n", len(vassals), plural(len(vassals), "vassal"))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for i := range vassals {
+		one := &vassals[i]
+		switch {
+		case one.Spec == nil:
+			fmt.Fprintf(w, "  %s\twould not start: see %s above\n", one.Name, relative(one.File))
+			continue
+		case !one.Starts():
+			fmt.Fprintf(w, "  %s\twould fail: see %s above\t%s\n", one.Name, relative(one.File), sockets(one))
+			continue
+		}
+		overlap := "overlap: yes"
+		if !one.Spec.Overlap {
+			overlap = "overlap: no (" + one.Spec.OverlapReason + ")"
+		}
+		fmt.Fprintf(w, "  %s\t%s: %s\t%s\t%s\n", one.Name, one.Spec.Kind, one.Spec.KindReason, sockets(one), overlap)
+	}
+	_ = w.Flush()
+}
+
+func sockets(one *emperor.Surveyed) string {
+	var out []string
+	for _, s := range one.Spec.Sockets {
+		text := s.Protocol + ":" + s.Address
+		if !s.Held {
+			text += " (bound by itself: " + s.Why + ")"
+		}
+		out = append(out, text)
+	}
+	if one.Spec.Port {
+		out = append(out, "a port of its own")
+	}
+	return strings.Join(out, ", ")
+}
+
+func (r *checkReport) writeRules(out io.Writer) {
+	if listeners := r.main.Front.Listeners; len(listeners) > 0 {
+		fmt.Fprintf(out, "\n%d %s\n", len(listeners), plural(len(listeners), "listener"))
+		for _, l := range listeners {
+			fmt.Fprintf(out, "  %s: %s = %s\n", config.Pos{File: relative(l.File), Line: l.Line}, l.Option, l.Address)
+		}
+	}
+	if r.table == nil {
+		return
+	}
+	rules := r.table.Rules()
+	fmt.Fprintf(out, "\n%d %s\n", len(rules), plural(len(rules), "rule"))
+	for _, rule := range rules {
+		fmt.Fprintf(out, "  %s: %s\n", config.Pos{File: relative(rule.Pos().File), Line: rule.Pos().Line}, rule)
+	}
+}
+
+// writeEffective writes each option that counts, with where it was written.
+func (r *checkReport) writeEffective(out io.Writer) {
+	writeOptions(out, r.main.Name(), r.main.Config)
+	for _, one := range r.survey.Vassals {
+		if one.Config != nil {
+			writeOptions(out, one.File, one.Config)
+		}
+	}
+}
+
+func writeOptions(out io.Writer, name string, c *config.Config) {
+	fmt.Fprintf(out, "\n%s\n", relative(name))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, v := range c.Values {
+		line := v.Key
+		if v.HasValue {
+			line += " = " + v.Value
+		}
+		if v.Unknown {
+			line += "  (known to uWSGI only)"
+		}
+		fmt.Fprintf(w, "  %s\t; %s\n", line, v.Pos)
+	}
+	_ = w.Flush()
+}

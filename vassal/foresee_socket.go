@@ -1,0 +1,215 @@
+package vassal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/config"
+	"emperor/internal/listening"
+)
+
+// longestOfUWSGI is the longest path to which uWSGI binds a socket by itself
+// (core/socket.c).
+const longestOfUWSGI = 102
+
+// Claim is an address that a vassal listens on: held for it, or bound by itself.
+type Claim struct {
+	Path string         // of a unix socket, absolute; "@name" of an abstract one
+	Port netip.AddrPort // or of TCP
+	Text string         // as written
+	Key  string
+	Pos  config.Pos
+}
+
+// ownListeners are options with which uWSGI listens on further TCP ports.
+var ownListeners = []string{"http", "https", "http-router", "fastrouter", "rawrouter", "sslrouter", "stats", "stats-server", "stat"}
+
+// Claims are all addresses that the file names, as far as they are known without
+// uWSGI; c is its Config.
+func (s *Spec) Claims(c *config.Config) []Claim {
+	var out []Claim
+	for _, socket := range s.Sockets {
+		claim := Claim{Text: socket.Address, Key: s.keyOf(c, socket), Pos: socket.Pos}
+		switch a := socket.address; {
+		case a.isTCP():
+			claim.Port = a.tcp
+		case a.abstract != "":
+			claim.Path = a.text
+		case a.path != "" && a.foreign == "" && !slices.ContainsFunc(jails, c.Has):
+			claim.Path = a.in(s.sockets.dir)
+		default:
+			continue
+		}
+		out = append(out, claim)
+	}
+	if s.Kind != UWSGI {
+		return out
+	}
+	for _, v := range c.All(ownListeners...) {
+		text, _, _ := strings.Cut(v.Value, ",") // https = ADDRESS,CERTIFICATE,KEY
+		if a, err := parseAddress(text); !v.Unknown && err == nil && a.isTCP() {
+			out = append(out, Claim{Port: a.tcp, Text: text, Key: v.Key, Pos: v.Pos})
+		}
+	}
+	return out
+}
+
+// keyOf finds the option that made a socket.
+func (s *Spec) keyOf(c *config.Config, socket Socket) string {
+	for name := range socketOptions {
+		for _, v := range c.All(name) {
+			if v.Pos == socket.Pos && strings.HasPrefix(v.Value, socket.Address) {
+				return v.Key
+			}
+		}
+	}
+	return "socket"
+}
+
+// foreseeSockets tries what making the sockets needs.
+func (f *foresight) foreseeSockets() {
+	for _, s := range f.spec.Sockets {
+		v := config.Value{Key: f.spec.keyOf(f.Config, s), Pos: s.Pos}
+		switch path := s.address.path; {
+		case !s.Held && f.spec.Kind == UWSGI && strings.HasPrefix(s.Address, "/") && len(s.Address) > longestOfUWSGI && !strings.Contains(s.Address, ":"):
+			f.certain(v, "the path has %d bytes, a socket's has at most %d here (uWSGI itself binds up to %d): shorten it", len(s.Address), maxUnixPath, longestOfUWSGI)
+		case !s.Held:
+			// uWSGI makes it by itself, when and where it likes.
+		case path != "":
+			f.foreseePath(v, s)
+		case s.address.abstract != "":
+			f.foreseeAnswer(v, s.Address, s.Address)
+		default:
+			f.foreseePort(v, s)
+		}
+	}
+}
+
+// foreseePath is listenPath without its effects.
+func (f *foresight) foreseePath(v config.Value, s Socket) {
+	rules := f.spec.sockets
+	path := s.address.in(rules.dir)
+	who := nameOf(rules.as)
+	wrong := ""
+	err := socketRules{umask: -1, as: rules.as}.onBehalf(func() error { wrong = noSocketAt(path, who); return nil })
+	if err != nil {
+		wrong = err.Error()
+	}
+	if wrong != "" {
+		f.certain(v, "%s", wrong)
+		return
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
+		f.foreseeAnswer(v, s.Address, path)
+	}
+}
+
+// noSocketAt says why no socket can be made at a path: its directory, or what is
+// there already and is no socket.
+func noSocketAt(path, who string) string {
+	dir := filepath.Dir(path)
+	if missing, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if !madeAtStart(dir) {
+			return wrongPath(dir, who, err) + ": make the directory (only below /run and /tmp the emperor does)"
+		}
+		parent := filepath.Dir(firstMissing(dir))
+		if may(parent, unix.W_OK|unix.X_OK) != nil {
+			return fmt.Sprintf("there is no %s, and %s may not make it in %s %s: make it for that user (systemd: tmpfiles.d or RuntimeDirectory=)", dir, who, parent, ownership(parent))
+		}
+		return ""
+	} else if err != nil {
+		return wrongPath(dir, who, err)
+	} else if !missing.IsDir() {
+		return dir + " is no directory"
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return wrongPath(path, who, err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Sprintf("%s exists and is %s, not a socket: remove it, or choose another path", path, fileKind(info.Mode()))
+	}
+	switch err := may(dir, unix.W_OK|unix.X_OK); {
+	case errors.Is(err, syscall.EROFS):
+		return dir + " is on a read-only file system"
+	case err != nil:
+		return fmt.Sprintf("%s may not make a socket in %s %s", who, dir, ownership(dir))
+	}
+	if info != nil && mayNotRemove(dir, path) {
+		return fmt.Sprintf("%s is somebody else's socket %s, which %s may not remove from %s: remove it, or choose another path", path, ownership(path), who, dir)
+	}
+	return ""
+}
+
+// madeAtStart: the directory is below one of those in which makeParent makes
+// missing ones.
+func madeAtStart(dir string) bool {
+	for _, above := range []string{"/run", "/tmp", "/var/run", os.Getenv("XDG_RUNTIME_DIR")} {
+		if above != "" && strings.HasPrefix(dir, strings.TrimRight(above, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// mayNotRemove: in a directory such as /tmp only its owner removes a file.
+func mayNotRemove(dir, path string) bool {
+	var d, p unix.Stat_t
+	if unix.Lstat(dir, &d) != nil || unix.Lstat(path, &p) != nil || d.Mode&unix.S_ISVTX == 0 {
+		return false
+	}
+	own := uint32(unix.Geteuid())
+	return own != 0 && own != d.Uid && own != p.Uid
+}
+
+// foreseeAnswer says who has a unix socket already.
+func (f *foresight) foreseeAnswer(v config.Value, text, path string) {
+	if f.Running.Addresses[path] || f.Running.Addresses[text] {
+		return // connecting would wake it
+	}
+	who, err := listening.AtUnix(path)
+	if err == nil {
+		f.foreseeOccupant(v, "at "+path, who)
+	}
+}
+
+// foreseePort tries to bind a TCP address.
+func (f *foresight) foreseePort(v config.Value, s Socket) {
+	var err error
+	_ = socketRules{umask: -1, as: f.spec.sockets.as}.onBehalf(func() error { err = listening.TryTCP(s.address.tcp); return nil })
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		if who, ok := listening.AtTCP(s.address.tcp); ok && !f.Running.Addresses[s.Address] {
+			f.foreseeOccupant(v, "on "+s.Address, who)
+		}
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		f.certain(v, "%s is no address of this machine (:%d listens on all of them)", s.address.tcp.Addr(), s.address.tcp.Port())
+	case errors.Is(err, unix.EACCES):
+		f.certain(v, "%s may not listen on port %d: ports below 1024 need root or CAP_NET_BIND_SERVICE; the router reaches any port, or a path", nameOf(f.spec.sockets.as), s.address.tcp.Port())
+	case err != nil:
+		f.doubtful(v, "%s: %v", s.Address, err)
+	}
+}
+
+// foreseeOccupant tells of the program in the way, if it is not the emperor that
+// runs this vassal already.
+func (f *foresight) foreseeOccupant(v config.Value, where string, who listening.Occupant) {
+	text, sure := f.Running.Accuses(who, where)
+	switch {
+	case text == "":
+	case sure:
+		f.certain(v, "%s", text)
+	default:
+		f.doubtful(v, "%s", text)
+	}
+}

@@ -1,0 +1,199 @@
+package vassal
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/internal/config"
+	"emperor/internal/proc"
+)
+
+// foreseeUWSGI looks for what a uWSGI needs at its start: each of these ends it.
+func (f *foresight) foreseeUWSGI() {
+	f.foreseeUser()
+	f.foreseeWorkers()
+	f.foreseeMark()
+	if v, ok := f.known("binary-path"); ok {
+		var err error
+		env := inherited(f.Defaults.Environment, true)
+		enter := socketRules{umask: -1, as: f.spec.uwsgi.user, dir: f.spec.uwsgi.dir}.onBehalf(func() error {
+			err = proc.Foresee(v.Value, env)
+			return nil
+		})
+		if err = errors.Join(enter, err); err != nil {
+			f.certain(v, "%v%s", err, remedy(err, v.Value))
+		}
+	}
+	if f.jailed() || len(f.Config.Unread) > 0 || f.Config.Foreign != "" {
+		return // paths mean something else there, or are not all known
+	}
+	dir := f.spec.uwsgi.dir
+	if chdir, said := f.Config.Last("chdir"); said {
+		if chdir.Unknown {
+			return
+		}
+		if dir = f.spec.sockets.dir; !f.foreseeDirectory("chdir", dir) {
+			return
+		}
+	}
+	f.foreseeFiles(dir)
+	f.foreseeVirtualenv(dir)
+	f.foreseeLogs(dir)
+	f.foreseeModules(dir)
+}
+
+// canBecomeOthers: uWSGI cares for uid and gid only as root.
+func canBecomeOthers() bool { return os.Geteuid() == 0 }
+
+// appFiles are options whose value is the file of an app.
+var appFiles = []string{"wsgi-file", "file", "psgi", "rack"}
+
+// foreseeFiles looks for the app's file, as the user that uWSGI becomes before it
+// opens it.
+func (f *foresight) foreseeFiles(dir string) {
+	for _, v := range f.Config.All(appFiles...) {
+		// uWSGI reads apps from much else: sym://, http://, zip files …
+		if v.Unknown || v.Value == "" || strings.Contains(v.Value, "://") {
+			continue
+		}
+		path := pathIn(dir, v.Value)
+		wrong := ""
+		if err := f.asUser("", func() { wrong = wrongFile(path, f.who()) }); err != nil {
+			wrong = err.Error()
+		}
+		if wrong == "" {
+			continue
+		}
+		if !filepath.IsAbs(v.Value) && !f.Config.Has("chdir") {
+			wrong += " (relative paths count from " + dir + "; %d" + strings.TrimPrefix(v.Value, "./") + " is a file beside this one)"
+		}
+		f.certain(v, "%s", wrong)
+	}
+}
+
+func pathIn(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+// foreseeVirtualenv: Python ends the process when its home is not there.
+func (f *foresight) foreseeVirtualenv(dir string) {
+	for _, v := range f.Config.All("virtualenv", "venv", "home", "pyhome") {
+		if v.Unknown || v.Value == "" {
+			continue
+		}
+		wrong := ""
+		if err := f.asUser("", func() { wrong = wrongDirectory(pathIn(dir, v.Value), f.who()) }); err != nil {
+			wrong = err.Error()
+		}
+		if wrong != "" {
+			f.certain(v, "%s (make it with: python3 -m venv %s)", wrong, pathIn(dir, v.Value))
+		}
+	}
+}
+
+// foreseeLogs: uWSGI ends when it cannot open its log. logto is opened as root,
+// logto2 as the vassal's user.
+func (f *foresight) foreseeLogs(dir string) {
+	for _, v := range f.Config.All("logto", "logto2") {
+		// udp:…, redis:… and the like are no files
+		if v.Unknown || v.Value == "" || strings.Contains(v.Value, ":") || strings.HasPrefix(v.Value, "|") {
+			continue
+		}
+		path := pathIn(dir, v.Value)
+		as := f.spec.uwsgi.user
+		if v.Key == "logto2" {
+			as = f.user
+		}
+		wrong := ""
+		err := socketRules{umask: -1, as: as}.onBehalf(func() error {
+			folder := filepath.Dir(path)
+			if wrong = wrongDirectory(folder, nameOf(as)); wrong != "" {
+				return nil
+			}
+			info, err := os.Stat(path)
+			switch {
+			case err == nil && info.IsDir():
+				wrong = path + " is a directory, want a file"
+			case err == nil && may(path, unix.W_OK) != nil:
+				wrong = nameOf(as) + " may not write " + path + " " + ownership(path)
+			case errors.Is(err, syscall.ENOENT) && may(folder, unix.W_OK) != nil:
+				wrong = nameOf(as) + " may not make a file in " + folder + " " + ownership(folder)
+			}
+			return nil
+		})
+		if err != nil {
+			wrong = err.Error()
+		}
+		if wrong != "" {
+			f.certain(v, "%s: uWSGI ends when it cannot open its log", wrong)
+		}
+	}
+}
+
+// foreseeWorkers: uWSGI reads numbers as atoi(3) does, and without workers it
+// accepts connections that nobody answers.
+func (f *foresight) foreseeWorkers() {
+	v, ok := f.known("processes")
+	if !ok {
+		return
+	}
+	n, err := strconv.Atoi(v.Value)
+	read := leadingNumber(v.Value)
+	switch {
+	case err == nil && n < 0:
+		f.certain(v, "want a number from 1 on, got %s: uWSGI would not start", v.Value)
+	case read == 0 && !f.spec.uwsgi.cheap:
+		f.doubtful(v, "want a number from 1 on, got '%s': uWSGI reads it as 0 and starts no worker, and requests wait for ever", v.Value)
+	case err != nil:
+		f.doubtful(v, "want a number, got '%s': uWSGI reads it as %d", v.Value, read)
+	}
+}
+
+// leadingNumber reads as atoi(3) does.
+func leadingNumber(text string) int {
+	text = strings.TrimLeft(text, " \t")
+	end := 0
+	for end < len(text) && (text[end] >= '0' && text[end] <= '9' || end == 0 && (text[end] == '-' || text[end] == '+')) {
+		end++
+	}
+	n, _ := strconv.Atoi(text[:end])
+	return n
+}
+
+// foreseeMark: a byte order mark before the first section's name hides it from
+// uWSGI 2.0.21.
+func (f *foresight) foreseeMark() {
+	for _, path := range f.spec.Files {
+		if filepath.Ext(path) != ".ini" {
+			continue
+		}
+		var head []byte
+		_ = f.asUser("", func() { head = firstBytes(path) })
+		if rest, marked := bytes.CutPrefix(head, []byte("\xef\xbb\xbf")); marked && bytes.HasPrefix(bytes.TrimLeft(rest, " \t"), []byte("[")) {
+			f.doubtful(config.Value{Pos: config.Pos{File: path, Line: 1}}, "begins with a byte order mark (BOM), behind which uWSGI does not find the section: save the file as UTF-8 without BOM, or put an empty line first")
+		}
+	}
+}
+
+// firstBytes is the beginning of a regular file, as far as it can be read.
+func firstBytes(path string) []byte {
+	// Non-blocking: nobody may make us wait on a pipe.
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	head := make([]byte, 64)
+	n, _ := unix.Read(fd, head)
+	return head[:max(n, 0)]
+}
