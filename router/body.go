@@ -18,6 +18,7 @@ type body struct {
 	waited    time.Duration // for the client; a slow vassal is not the client's fault
 	received  int64
 	whole     bool // everything was read
+	raw       bool // whatever follows the head (http-raw-body)
 	collected []byte
 	streamed  bool     // what follows the collected part goes to a vassal as it comes, and is not kept
 	spool     *os.File // a chunked body that had to be measured, behind the collected part
@@ -47,10 +48,18 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	s := b.x.settings
-	earned := time.Duration(min(b.received, 1<<33)) * time.Second / time.Duration(s.bodyRate) // more would overflow
-	allowed := s.bodyGrace + earned - b.waited
+	allowed := s.responseTimeout
+	if s.bodyRate > 0 {
+		earned := time.Duration(min(b.received, 1<<33)) * time.Second / time.Duration(s.bodyRate) // more would overflow
+		allowed = s.bodyGrace + earned - b.waited
+	}
 	before := time.Now()
-	n, err := b.x.down.readBody(p, max(min(allowed, s.responseTimeout), 0))
+	if b.raw {
+		allowed = s.tunnelTimeout
+	} else {
+		allowed = min(allowed, s.responseTimeout)
+	}
+	n, err := b.x.down.readBody(p, max(allowed, 0))
 	b.waited += time.Since(before)
 	b.received += int64(n)
 	switch {
@@ -61,13 +70,21 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 	case err != nil:
 		b.err = err
+	case s.bodyLimit > 0 && b.received > s.bodyLimit:
+		b.err = errBodyTooLarge
+		return 0, b.err
 	}
 	return n, err
 }
 
+var errBodyTooLarge = &http1.Error{Status: 413, Reason: "the request body is larger than http-body-limit"}
+
 // collect takes in the start of the body, so that a slow sender keeps no vassal
 // waiting; most bodies are whole after it.
 func (b *body) collect() error {
+	if b.raw {
+		return nil // nobody knows whether anything comes
+	}
 	for !b.whole && len(b.collected) < collected {
 		if cap(b.collected) == 0 {
 			size := int64(collected)

@@ -58,7 +58,7 @@ func newClient(r *Router, l *listener, conn net.Conn) (*client, error) {
 	}
 	c := &client{router: r, conn: conn, raw: raw}
 	c.try = c.tryRead
-	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port, scheme: "http"}
+	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port, scheme: "http", option: l.described.Option, listener: l.described.Address}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		from := tcp.AddrPort()
 		c.peer.remote = from.Addr().Unmap()
@@ -110,7 +110,10 @@ func (c *client) serve() {
 		c.x = nil
 		_ = c.conn.Close()
 	}()
-	for !c.closeAfterThis && c.awaitRequest() {
+	if !c.expectProxyHeader() {
+		return
+	}
+	for !c.closeAfterThis && (c.x != nil || c.awaitRequest()) {
 		// As long as the next request is in the buffer already (pipelined), the
 		// exchange stays.
 		for c.serveRequest() && c.x.start < c.x.end {

@@ -14,6 +14,7 @@ type bodyReader struct {
 	remaining int64 // of a Content-Length
 	chunked   bool
 	invited   bool // the client waits for 100 Continue
+	raw       bool // whatever the client sends, up to its end
 	ended     bool
 	limited   bool // the limit of the readBody under way runs
 	decoder   http1.Chunked
@@ -30,7 +31,8 @@ func (b *bodyReader) expect(c *client) {
 	r := &c.x.request
 	*b = bodyReader{
 		chunked: r.Chunked, remaining: max(r.ContentLength, 0),
-		ended:   !r.HasBody(),
+		raw:     c.x.settings.rawBody && !r.HasBody(),
+		ended:   !r.HasBody() && !c.x.settings.rawBody,
 		invited: r.Expect100 && r.HasBody(),
 	}
 }
@@ -41,6 +43,8 @@ func (c *client) readBody(p []byte, wait time.Duration) (n int, err error) {
 	switch {
 	case b.ended:
 		return 0, io.EOF
+	case b.raw:
+		n, err = c.readRaw(p, wait)
 	case b.chunked:
 		n, err = c.readChunked(p, wait)
 	default:
@@ -68,6 +72,21 @@ func (c *client) readLength(p []byte, wait time.Duration) (n int, err error) {
 	b.remaining -= int64(n)
 	b.ended = b.remaining == 0
 	return n, nil
+}
+
+// readRaw reads until the client ends its side.
+func (c *client) readRaw(p []byte, wait time.Duration) (n int, err error) {
+	x := c.x
+	if x.start < x.end {
+		n = copy(p, x.in[x.start:x.end])
+		x.start += n
+		return n, nil
+	}
+	n, err = c.readInput(p, wait)
+	if err == errShort {
+		c.input.ended, err = true, nil
+	}
+	return n, err
 }
 
 func (c *client) readChunked(p []byte, wait time.Duration) (int, error) {

@@ -100,15 +100,33 @@ func (x *exchange) decide(d *destination) (ok bool) {
 		x.refuseRequest(400, decision.Why)
 		return false
 	default:
-		if len(s.defaults.targets) == 0 {
+		if !s.mapping.active && len(s.defaults.targets) == 0 {
 			x.answerNoRule()
 			return false
 		}
+		if x.peer.option == optionToHTTPS {
+			break
+		}
 		x.modifiers(d, decision)
+		d.protocol = s.defaults.protocol
+		if s.mapping.active {
+			var ok bool
+			if x.mapped, ok = s.mapping.appendAddress(x.mapped[:0], x.request.Host.Name); !ok {
+				x.answerNoRule()
+				return false
+			}
+			d.address = x.mapped
+			x.fix(d)
+			break
+		}
 		if d.nodes = s.defaults.nodes; d.nodes == nil {
 			d.address = s.defaults.only
 			x.fix(d)
 		}
+	}
+	if x.peer.option == optionToHTTPS {
+		x.redirectToHTTPS()
+		return false
 	}
 	x.applyEdits(d)
 	return true

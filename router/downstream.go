@@ -89,4 +89,6 @@ type peer struct {
 	port16     uint16     // remotePort
 	port       string     // SERVER_PORT
 	scheme     string     // "http"
+	option     string     // the option that made the listener
+	listener   string     // its address
 }

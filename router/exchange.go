@@ -73,6 +73,7 @@ type exchange struct {
 	node         balance.Choice // the address in use, while hasNode
 	hasNode      bool
 	uri          []byte // a target made by rules
+	mapped       []byte // an address made of the host
 	files        static.Request
 	file         static.Answer
 	filePath     []byte
@@ -124,6 +125,10 @@ func (x *exchange) begun(down downstream, from *peer) {
 	}
 	x.identify(trusted)
 	x.body.expect(x)
+	if x.settings.rawBody && !x.request.HasBody() {
+		x.body.raw, x.body.whole = true, false
+		down.closeAfter()
+	}
 }
 
 // ended does what follows every request.
@@ -143,7 +148,17 @@ func (x *exchange) ended() {
 // admitted asks what holds for a request whatever the rules say; false when it
 // has been answered.
 func (x *exchange) admitted() bool {
-	return !x.answerHealth() && x.withinRate() && !x.answerMaintenance()
+	return !x.answerHealth() && x.withinRate() && !x.answerMaintenance() && x.smallEnough()
+}
+
+// smallEnough refuses a body that is announced to be larger than is allowed. One
+// in chunks is found out while it is read.
+func (x *exchange) smallEnough() bool {
+	if limit := x.settings.bodyLimit; limit > 0 && x.request.ContentLength > limit {
+		x.refuseRequest(413, errBodyTooLarge.Reason)
+		return false
+	}
+	return true
 }
 
 // guard is deferred by the second goroutine of a request: a fault there ends

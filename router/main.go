@@ -218,13 +218,12 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 		}
 		out.Options = append(out.Options, link.Option{Key: v.Key, Value: text, File: v.Pos.File, Line: v.Pos.Line})
 	}
-	for _, v := range c.All(ListenerOptions...) {
-		out.Listeners = append(out.Listeners, link.Listener{Option: v.Key, Address: v.Value, File: v.Pos.File, Line: v.Pos.Line})
-	}
+	listeners, problems := readListeners(c)
+	out.Listeners = listeners
 	supply := &supply{checking: true}
-	_, problems := compile(c, supply)
+	_, more := compile(c, supply)
 	out.Resources = supply.wanted
-	return out, problems
+	return out, append(problems, more...)
 }
 
 // Standalone runs a router without an emperor: it opens its listeners itself and

@@ -87,16 +87,21 @@ type defaults struct {
 	targets []target
 	nodes   *nodes // of more than one address; made in the router
 	only    []byte // the one address
+
+	protocol protocol // uwsgi, or HTTP by http-backend-http
 }
 
 func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) {
+	if c.Bool("http-backend-http") {
+		d.protocol = protocolHTTP
+	}
 	for _, v := range c.All("http-to", "http-fallback") {
 		words := strings.Fields(v.Value)
 		if len(words) == 0 {
 			mistake(v, errors.New("want an address"))
 			continue
 		}
-		spec := balance.Spec{Address: "uwsgi:" + words[0], Weight: 1}
+		spec := balance.Spec{Address: d.protocol.String() + ":" + words[0], Weight: 1}
 		if v.Key == "http-fallback" {
 			spec.Backup = 1
 		}
@@ -114,7 +119,7 @@ func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) 
 				mistake(v, fmt.Errorf("want ADDRESS [weight=N] [backup], got %q", word))
 			}
 		}
-		to := target{text: words[0], protocol: protocolUwsgi}
+		to := target{text: words[0], protocol: d.protocol}
 		if err := to.address.Parse([]byte(words[0])); err != nil {
 			mistake(v, err)
 			continue

@@ -7,14 +7,8 @@ import (
 	"emperor/router/rule"
 )
 
-// ListenerOptions are the options whose values are addresses that the emperor
-// opens for the router.
-var ListenerOptions = []string{"http"}
-
 // Options are the options of the main file that the front honours.
 var Options = slices.Concat([]config.Option{
-	{Name: "http", Aliases: []string{"httprouter"}, Type: config.Address, Repeat: true, Where: config.Main,
-		Help: "Listen for HTTP on ADDRESS: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\", a unix path or fd://N."},
 	{Name: "http-timeout", Type: config.Seconds, Min: 1, Default: "60", Where: config.Main,
 		Help: "How long a vassal may take until its first byte, and be silent after it."},
 	{Name: "http-headers-timeout", Type: config.Seconds, Min: 1, Default: "10", Where: config.Main,
@@ -55,7 +49,7 @@ var Options = slices.Concat([]config.Option{
 		Help: "How many requests may wait for one vassal that is starting."},
 	{Name: "http-hold-timeout", Type: config.Seconds, Min: 1, Default: "30", Where: config.Main,
 		Help: "How long a request may wait for a vassal that is starting."},
-}, nodeOptions, upstreamTLSOptions, headerOptions, loggingOptions, pageOptions, protectionOptions, compressionOptions, ruleOptions())
+}, listenerOptions, mappingOptions, nodeOptions, upstreamTLSOptions, headerOptions, loggingOptions, pageOptions, protectionOptions, compressionOptions, ruleOptions())
 
 // ruleOptions declares the directives of the route language.
 func ruleOptions() []config.Option {

@@ -190,12 +190,17 @@ func (r *Router) use(settings *Settings) {
 
 // serve starts the goroutine of an accepted connection.
 func (r *Router) serve(conn net.Conn, l *listener) {
+	if l.described.Option == optionStats {
+		r.serving.Go(func() { r.serveStats(conn) })
+		return
+	}
 	c, err := newClient(r, l, conn)
 	if err != nil {
 		r.log.Error("connection", slog.Any("err", err))
 		_ = conn.Close()
 		return
 	}
+	counted := c.peer.remote // a PROXY header may name another one
 	if c.counted = !r.current().trusted.includes(c.peer.remote); c.counted && !r.peers.Enter(c.peer.remote) {
 		r.complain(&c.peer, slog.LevelWarn, "connection refused: its address has as many as http-limit-peer allows")
 		c.discard()
@@ -212,7 +217,7 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 		defer func() {
 			r.counters.connections.Add(-1)
 			if c.counted {
-				r.peers.Leave(c.peer.remote)
+				r.peers.Leave(counted)
 			}
 			r.mu.Lock()
 			delete(r.clients, c)

@@ -41,6 +41,14 @@ type Settings struct {
 	hostAsName      bool  // SERVER_NAME is the Host
 	hold            holdLimits
 
+	mapping       mapping
+	redirectPorts map[string]string // of http-to-https, by listener: ":8443"
+	statsHTTP     bool
+	proxyProtocol bool  // connections of proxiesFrom begin with a PROXY header
+	proxiesFrom   trust //
+	rawBody       bool  // requests without a length may have a body all the same
+	bodyLimit     int64 // greatest request body; 0: any
+
 	headers     headers
 	accessLog   accessLog
 	pages       pages
@@ -115,6 +123,10 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	mistake := func(v config.Value, err error) {
 		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
 	}
+	s.mapping.compile(c, mistake)
+	s.redirectPorts = redirectPorts(c)
+	s.statsHTTP, s.proxyProtocol = c.Bool("stats-http"), c.Bool("http-enable-proxy-protocol")
+	s.rawBody, s.bodyLimit = c.Bool("http-raw-body"), c.Size("http-body-limit")
 	s.headers.compile(c, s, mistake)
 	s.accessLog.compile(c, supply, mistake)
 	s.pages.compile(c, supply, mistake)
@@ -135,6 +147,12 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	if s.trusted, err = parseTrust(c.All("http-trusted-proxies")); err != nil {
 		v, _ := c.Last("http-trusted-proxies")
 		mistake(v, err)
+	}
+	s.proxiesFrom = s.trusted
+	if from := c.All("http-proxy-protocol-from"); len(from) > 0 {
+		if s.proxiesFrom, err = parseTrust(from); err != nil {
+			mistake(from[len(from)-1], err)
+		}
 	}
 	var sources []rule.Source
 	for _, v := range c.All(rule.Keys()...) {

@@ -77,7 +77,7 @@ func TestOptionsAreListedOnce(t *testing.T) {
 	if err := runOptions(nil, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"\nemperor\n", "\nhttp (httprouter)\n", "\nroute-host\n", "\ncommand\n", "\ninclude\n"} {
+	for _, name := range []string{"\nemperor\n", "\nhttp (httprouter, http-socket, http11-socket)\n", "\nroute-host\n", "\ncommand\n", "\ninclude\n"} {
 		if !strings.Contains("\n"+out.String(), name) {
 			t.Errorf("%q is missing", name)
 		}

@@ -1,0 +1,67 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"emperor/internal/config"
+)
+
+var mappingOptions = []config.Option{
+	{Name: "http-use-pattern", Type: config.String, Where: config.Main,
+		Help: "Send requests that no rule decides to the uwsgi address that PATTERN makes of the host: %s is the host, %% a percent sign."},
+	{Name: "http-use-base", Type: config.String, Where: config.Main,
+		Help: "Send requests that no rule decides to the uwsgi socket PREFIX followed by the host."},
+	{Name: "http-backend-http", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Speak HTTP instead of uwsgi to http-to, http-fallback, http-use-pattern and http-use-base."},
+	{Name: "http-raw-body", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Pass on what follows a request that announces no body, as it comes; such a connection serves one request."},
+	{Name: "http-body-limit", Type: config.Size, Default: "0", Where: config.Main,
+		Help: "Greatest size of a request body in bytes; more is answered 413. 0 is any size."},
+}
+
+// mapping makes an address of the host, for requests that no rule decides.
+type mapping struct {
+	before, after string // the address is the host between them
+	active        bool
+}
+
+func (m *mapping) compile(c *config.Config, mistake func(config.Value, error)) {
+	if v, ok := c.Last("http-use-base"); ok && v.Value != "" {
+		m.before, m.active = v.Value, true
+	}
+	// The pattern comes first where both are given, as in uWSGI.
+	v, ok := c.Last("http-use-pattern")
+	if !ok || v.Value == "" {
+		return
+	}
+	m.before, m.after, m.active = "", "", true
+	into, places := &m.before, 0
+	for i := 0; i < len(v.Value); i++ {
+		if v.Value[i] != '%' || i+1 == len(v.Value) {
+			*into += v.Value[i : i+1]
+			continue
+		}
+		i++
+		switch v.Value[i] {
+		case '%':
+			*into += "%"
+		case 's':
+			places++
+			into = &m.after
+		}
+	}
+	if places != 1 {
+		mistake(v, errors.New("want one %s, which becomes the host"))
+	}
+}
+
+// appendAddress appends the address for a host; ok is false where the host may
+// not stand in one.
+func (m *mapping) appendAddress(dst, host []byte) (address []byte, ok bool) {
+	if len(host) == 0 || host[0] == '.' || bytes.ContainsAny(host, "/\x00[]:") || strings.Contains(string(host), "..") {
+		return dst, false
+	}
+	return append(append(append(dst, m.before...), host...), m.after...), true
+}
