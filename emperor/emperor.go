@@ -223,7 +223,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 		}
 		e.openDoors()
 		e.publish()
-		e.stateful.tell(e.registry, e.open, e.log)
+		e.stateful.tell(e.registry, e.problems, e.open, e.log)
 	}
 }
 

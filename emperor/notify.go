@@ -3,8 +3,10 @@ package emperor
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	"emperor/internal/config"
 	"emperor/internal/sysd"
 	"emperor/vassal"
 )
@@ -22,18 +24,19 @@ type notifier struct {
 	status string
 }
 
-// tell sends the counts when they changed, and READY=1 once the front is open and
-// every vassal of the first scan is as far as it comes by itself: an emperor whose sites do not answer
-// yet is not ready, one with a broken site is.
-func (n *notifier) tell(r *registry, open bool, log *slog.Logger) {
-	status := summary(r)
-	if status != n.status && open {
+// tell sends the counts and what was not applied when they changed, and READY=1
+// once the front is open and every vassal of the first scan is as far as it comes
+// by itself: an emperor whose sites do not answer yet is not ready, one with a
+// broken site is.
+func (n *notifier) tell(r *registry, problems config.Problems, open bool, log *slog.Logger) {
+	counts := summary(r)
+	if status := counts + mistakes(r, problems); status != n.status && open {
 		n.status = status
 		_ = sysd.Notify("STATUS=" + status)
 	}
 	if !n.ready && open && r.settled() {
 		n.ready = true
-		log.Info("ready", "vassals", status)
+		log.Info("ready", "vassals", counts)
 		if err := sysd.Notify("READY=1"); err != nil {
 			log.Warn("the service manager was not told that we are ready", "err", err)
 		}
@@ -56,6 +59,25 @@ func (n *notifier) reloaded() {
 
 func (n *notifier) stopping() {
 	_ = sysd.Notify("STOPPING=1", "STATUS=finishing requests")
+}
+
+// mistakes says which files were not applied; everything runs on as if they were in
+// order, so nothing else in a service manager's status would show it.
+func mistakes(r *registry, problems config.Problems) string {
+	text := ""
+	if len(problems) > 0 {
+		text += "; the main file was not applied: " + problems[0].Error()
+	}
+	var refused []string
+	for e := range r.all() {
+		if e.refused && !e.leaving {
+			refused = append(refused, e.name)
+		}
+	}
+	if len(refused) > 0 {
+		text += "; mistakes in the file of " + strings.Join(refused, ", ")
+	}
+	return text
 }
 
 // summary counts the vassals in words: "3 vassals: 2 ready, 1 failed".
