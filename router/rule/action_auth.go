@@ -83,12 +83,12 @@ func (a *basicAuthAction) apply(r *Rule, q *Query, d *Decision) flow {
 	}
 	d.Rule = r
 	if verdict == Busy {
-		d.Kind, d.Code, d.Reason = Status, 503, d.keep(http.StatusText(503))
+		d.Kind, d.Code, d.Reason = Status, http.StatusServiceUnavailable, d.keep(http.StatusText(http.StatusServiceUnavailable))
 		d.Body = d.Reason
 		d.Response.Headers = append(d.Response.Headers, HeaderEdit{Name: "Retry-After", Value: d.keep("1")})
 		return stop
 	}
-	d.Kind, d.Code, d.Reason = Challenge, 401, d.keep("Authorization Required")
+	d.Kind, d.Code, d.Reason = Challenge, http.StatusUnauthorized, d.keep("Authorization Required")
 	d.Challenge, d.Body = d.keep(a.challenge), d.keep("Unauthorized")
 	return stop
 }

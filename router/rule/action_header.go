@@ -44,7 +44,7 @@ func parseConnection(value string, s *scope) (action, error) {
 		s.warning("addheader:Connection: Keep-Alive does nothing: connections are kept anyway, see http-keepalive")
 		return keepConnectionAction{}, nil
 	}
-	return nil, fmt.Errorf("Connection: %s: want Connection: close", value)
+	return nil, fmt.Errorf("%q: want Connection: close", "Connection: "+value)
 }
 
 func parseDelHeader(arguments string, s *scope) (action, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -127,6 +128,17 @@ func TestCalculate(t *testing.T) {
 		got, ok := calculate(test.operator, test.a, test.b)
 		if ok != test.ok || ok && got != test.want {
 			t.Errorf("%d %c %d = %d, %v, want %d, %v", test.a, test.operator, test.b, got, ok, test.want, test.ok)
+		}
+	}
+}
+
+// TestParseIPv4: it takes what package netip takes, and no other.
+func TestParseIPv4(t *testing.T) {
+	for _, text := range []string{"", "1.2.3.4", "0.0.0.0", "255.255.255.255", "256.1.1.1", "1.2.3", "1.2.3.4.5", "1.2.3.4 ", "01.2.3.4", "1..2.3", ".1.2.3", "1.2.3.", "1.2.3.00", "1111.1.1.1", "a.b.c.d", "1.2.3.4:80", "::1"} {
+		want, err := netip.ParseAddr(text)
+		got, ok := parseIPv4([]byte(text))
+		if ok != (err == nil && want.Is4()) || ok && got != want {
+			t.Errorf("%q: %v, %v, want %v, %v", text, got, ok, want, err)
 		}
 	}
 }

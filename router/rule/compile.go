@@ -138,12 +138,8 @@ func (c *compiler) add(place int, source *Source) {
 	}
 	one := &c.chains[chain]
 	b := builder{
-		rule: Rule{source: source},
-		scope: scope{
-			groups: -1, chain: chain,
-			warning: func(text string) { c.warn(place, source, text) },
-			root:    func(use RootUse, dir, name string) int { return c.root(source, use, dir, name) },
-		},
+		rule:  Rule{source: source},
+		scope: scope{groups: -1, compiler: c, chain: chain, place: place, source: source},
 	}
 	if err := b.build(suffix, one); err != nil {
 		c.errors = append(c.errors, newRemark(place, source, err.Error()))

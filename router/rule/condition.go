@@ -59,6 +59,13 @@ func parseCondition(text string, negate bool, s *scope) (test, *scope, error) {
 		return parseRegexpCondition(name, left, rightText, negate, s)
 	}
 	right, err := parseTemplate(rightText, anywhere, s)
+	if (name == "ipv4in" || name == "ipv6in") && err == nil && right.isLiteral() {
+		network, ok := parseNetwork(rightText)
+		if !ok {
+			s.warning(fmt.Sprintf("%s:…;%s never holds: want an address or a network such as 10.0.0.0/8", name, rightText))
+		}
+		compare = addressIn(network)
+	}
 	return &compareTest{name, left, right, compare, negate}, s, err
 }
 

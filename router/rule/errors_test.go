@@ -268,6 +268,7 @@ func TestWarnings(t *testing.T) {
 		{`route-run = vassal:x$1`, "$1 is always empty: there is no pattern"},
 		{"route-host = ^(\\w+)\\.x$ vassal:$1\nroute-host = ^a\\.x$ vassal:b", `never reached: "route-host = ^(\\w+)\\.x$ vassal:$1" (main.ini:1) takes a.x first`},
 		{"route-host = ^a\\.x$ log:b\nroute-host = ^a\\.x$ vassal:b", ``},
+		{"route-if = ipv4in:${REMOTE_ADDR};10.0.0/8 vassal:x", "ipv4in:…;10.0.0/8 never holds: want an address or a network such as 10.0.0.0/8"},
 		{"route-run = file:filename=/srv/x,nocl=1", "nocl does nothing: the front frames every response by itself"},
 		{"route-run = addheader:Connection: Keep-Alive", "addheader:Connection: Keep-Alive does nothing: connections are kept anyway, see http-keepalive"},
 		{"error-route-status = 200 log:x", "never runs: the error chain is for a status of 400 or more; write response-route-status for 200"},

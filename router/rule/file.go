@@ -169,7 +169,7 @@ func (f *filePath) String() string { return f.path.String() }
 // clients choose stays below the directory that the rule spells, as in a filePath.
 func parsePath(text string, s *scope) (template, error) {
 	inner := *s
-	inner.root = func(RootUse, string, string) int { return 0 }
+	inner.noRoots = true
 	t, err := parseTemplate(text, fileName, &inner)
 	if err != nil || t.isLiteral() || len(t.list()) == 1 {
 		return t, err // ${NAME} alone is whatever the rules have made of it

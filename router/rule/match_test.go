@@ -84,6 +84,64 @@ route-run = break:404 Not Found
 	}
 }
 
+// TestNoAllocationInChains: the same for what changes requests and responses.
+func TestNoAllocationInChains(t *testing.T) {
+	table := mustCompile(t, `
+route-run = setscheme:https
+route-run = setremoteaddr:${HTTP_HOST}
+route-run = addvar:A=192.0.2.7
+route-run = rewrite:/new${PATH_INFO}?a=b
+route-run = addheader:X-Site: ${lower[HTTP_HOST]} ${qs[a]} ${httptime[60]} ${hex[PATH_INFO]}
+route-run = hash:key=${PATH_INFO},var=V,items=a;b
+route-if = ipv4in:${A};10.0.0.0/8 return:403
+route-run = +:N,2
+route-run = expires:value=60
+route-run = basicauth:R,u:p
+route-if = isfile:/srv/maint/${HTTP_HOST}.flag return:503
+route-run = static:/srv/www${PATH_INFO}
+error-route-status = 404 file:filename=/srv/www/404.html,status=404
+response-route = ^/ delheader:Server
+response-route-run = addheader:X: ${uwsgi[status]}
+final-route-run = log:${PATH_INFO} ${uwsgi[rsize]}
+`)
+	q := worldly("h/a")
+	q.Vars = hostAndUser("h")
+	q.Types = nil
+	var d Decision
+	var kinds []Kind
+	if n := testing.AllocsPerRun(100, func() {
+		kinds = kinds[:0]
+		q.Status = 0
+		table.Match(q, &d)
+		kinds = append(kinds, d.Kind)
+		q.Status = 404
+		table.MatchError(q, &d)
+		kinds = append(kinds, d.Kind)
+		table.MatchResponse(q, &d)
+		table.MatchFinal(q, &d)
+	}); n != 0 {
+		t.Errorf("%v allocations (%s)", n, everything(&d))
+	}
+	if fmt.Sprint(kinds) != fmt.Sprint([]Kind{Static, File}) {
+		t.Errorf("decided %v (%s)", kinds, everything(&d))
+	}
+}
+
+// hostAndUser is a Vars that does not allocate.
+type hostAndUser []byte
+
+var credentials = []byte("Basic dTpw")
+
+func (h hostAndUser) Var(name string) ([]byte, bool) {
+	switch name {
+	case "HTTP_HOST":
+		return h, true
+	case "HTTP_AUTHORIZATION":
+		return credentials, true
+	}
+	return nil, false
+}
+
 // hostOnly is a Vars that does not allocate.
 type hostOnly []byte
 
@@ -117,10 +175,19 @@ route-host = ^a$ http:127.0.0.1:1,h,/u
 route-host = ^(b/)$ vassal:$1
 route-host = ^c$ redirect:http://x/
 route-host = ^d$ break:404 x
+route-host = ^e$ file:filename=/srv/x,status=404
+route-host = ^f$ rewrite:/x?y
+route-host = ^f$ setmethod:PUT
+route-host = ^f$ addheader:A: b
+route-host = ^f$ gzip:
+route-host = ^f$ donotlog:
+route-host = ^f$ logvar:a=b
+route-host = ^f$ setmodifier1:5
+route-host = ^f$ basicauth:R,u:p
 `)
 	var d Decision
 	for range 2 {
-		for _, host := range []string{"a", "b/", "c", "d", "e"} {
+		for _, host := range []string{"a", "b/", "c", "d", "e", "f", "g"} {
 			var fresh Decision
 			q := &Query{Host: []byte(host)}
 			table.Match(q, &d)
@@ -135,7 +202,8 @@ route-host = ^d$ break:404 x
 // public returns the exported part of a decision.
 func public(d *Decision) []any {
 	return []any{d.Kind, d.Rule, d.Address, d.HasModifiers, d.Modifier1, d.Modifier2, d.Host, d.URI, d.Name, d.Code,
-		d.Location, d.Reason, d.Body, d.CloseAfter, d.Why, d.Vars, d.Notes}
+		d.Location, d.Reason, d.Body, d.Challenge, d.CloseAfter, d.Why, d.Root, d.Path, d.ContentType, d.GuessType,
+		d.Request, d.Response, d.Vars, d.LogVars, d.Notes, d.Unlogged}
 }
 
 // TestMemory: 100,000 literal hosts fit in 64 MiB, their text included.
@@ -158,47 +226,4 @@ func heap() int64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
-}
-
-func BenchmarkMatch(b *testing.B) {
-	for _, set := range []struct {
-		name string
-		list func(int) []Source
-	}{{"mixed", manyRules}, {"literal", literalHosts}, {"sloppy", sloppyRules}} {
-		for _, n := range []int{10, 100, 10_000, 100_000} {
-			table := compile(b, set.list(n))
-			for _, hit := range []struct {
-				name, host string
-			}{
-				{"first", "www.site0.example"},
-				{"last", fmt.Sprintf("www.site%d.example", n-2)},
-				{"capture", fmt.Sprintf("blog.site%d.example", n-1)},
-				{"none", "www.other.org"},
-			} {
-				b.Run(fmt.Sprintf("%s/%d/%s", set.name, n, hit.name), func(b *testing.B) {
-					q := &Query{Host: []byte(hit.host)}
-					var d Decision
-					b.ReportAllocs()
-					for b.Loop() {
-						table.Match(q, &d)
-					}
-				})
-			}
-		}
-	}
-}
-
-func BenchmarkCompile(b *testing.B) {
-	for _, set := range []struct {
-		name string
-		list func(int) []Source
-	}{{"mixed", manyRules}, {"literal", literalHosts}, {"sloppy", sloppyRules}} {
-		list := set.list(100_000)
-		b.Run(set.name+"/100000", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				compile(b, list)
-			}
-		})
-	}
 }

@@ -37,12 +37,25 @@ type part struct {
 type scope struct {
 	groups  int
 	names   []string
-	slashes uint64            // bit n: whatever group n captures begins with a slash
-	raw     bool              // the pattern's subject is still percent-encoded
-	chain   Chain             // of the rule
-	warning func(text string) // takes a remark about the rule
-	// root enters what the rule needs of the file system and returns its number.
-	root func(use RootUse, dir, name string) int
+	slashes uint64 // bit n: whatever group n captures begins with a slash
+	raw     bool   // the pattern's subject is still percent-encoded
+
+	compiler *compiler
+	chain    Chain
+	place    int // which directive it is
+	source   *Source
+	noRoots  bool // files are somebody else's to open
+}
+
+// warning takes a remark about the rule.
+func (s *scope) warning(text string) { s.compiler.warn(s.place, s.source, text) }
+
+// root enters what the rule needs of the file system and returns its number.
+func (s *scope) root(use RootUse, dir, name string) int {
+	if s.noRoots {
+		return 0
+	}
+	return s.compiler.root(s.source, use, dir, name)
 }
 
 func (s *scope) group(name string) (int, bool) {
