@@ -113,11 +113,14 @@ func (f *foresight) asUser(dir string, do func()) error {
 // who names the vassal's user in a message.
 func (f *foresight) who() string { return nameOf(f.user) }
 
-func nameOf(a *account) string {
+func nameOf(a *account) string { return "user " + a.orSelf().String() }
+
+// orSelf is the emperor's own account for nil.
+func (a *account) orSelf() *account {
 	if a == nil {
-		a = &account{uid: uint32(os.Geteuid())}
+		return accountOf(&proc.Credential{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())})
 	}
-	return "user " + a.String()
+	return a
 }
 
 // jailed: uWSGI changes its root directory before it looks for anything.

@@ -100,13 +100,6 @@ func (f *foresight) foreseeMode(v config.Value, s Socket, router *account) {
 // is tells whether two accounts are one user; nil is ourselves.
 func (a *account) is(other *account) bool { return a.orSelf().uid == other.orSelf().uid }
 
-func (a *account) orSelf() *account {
-	if a == nil {
-		return &account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
-	}
-	return a
-}
-
 // mayWrite is the kernel's rule for a file that is not there yet.
 func (a *account) mayWrite(owner, group uint32, mode fs.FileMode) bool {
 	if a.uid == owner {

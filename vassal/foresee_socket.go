@@ -81,7 +81,7 @@ func (f *foresight) foreseeSockets() {
 		v := config.Value{Key: f.spec.keyOf(f.Config, s), Pos: s.Pos}
 		switch path := s.address.path; {
 		case !s.Held && f.spec.Kind == UWSGI && strings.HasPrefix(s.Address, "/") && len(s.Address) > longestOfUWSGI && !strings.Contains(s.Address, ":"):
-			f.certain(v, "the path has %d bytes, a socket's has at most %d here (uWSGI itself binds up to %d): shorten it", len(s.Address), maxUnixPath, longestOfUWSGI)
+			f.certain(v, "the path has %d bytes, a socket's has at most %d: shorten it", len(s.Address), maxUnixPath)
 		case !s.Held:
 			// uWSGI makes it by itself, when and where it likes.
 		case path != "":

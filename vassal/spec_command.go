@@ -129,6 +129,9 @@ func (r *reader) account() *account {
 	user, err := lookupAccount(uid.Value, gid.Value)
 	switch {
 	case err != nil:
+		if _, unknown := lookupAccount(uid.Value, ""); unknown == nil && hasGID {
+			at = gid
+		}
 		r.fault(at, "%v", err)
 		return nil
 	case os.Geteuid() != 0:

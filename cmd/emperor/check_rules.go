@@ -87,15 +87,14 @@ func (r *routes) leads(one *rule.Rule) {
 	switch {
 	case kind == rule.Vassal && len(r.vassals)+len(r.unread) > 0:
 		r.leadsToVassal(one, target, literal)
-	case kind != rule.Uwsgi && kind != rule.HTTP, r.isSomebodys(target, literal):
-	case literal && rule.Network([]byte(target)) == "tcp":
+	case kind != rule.Uwsgi && kind != rule.HTTP, !literal, r.isSomebodys(target):
+		// One with captures leads to vassals that may come; see reached.
+	case rule.Network([]byte(target)) == "tcp":
 		r.leadsToPort(one, target)
-	case literal:
+	default:
 		if _, err := listening.AtUnix(target); err != nil {
 			r.warnOf(one, "no vassal has the socket %s, and nobody answers there%s", target, r.nearest(target))
 		}
-	case len(r.vassals) > 0 && len(r.unread) == 0:
-		r.warnOf(one, "no vassal has a socket such as %s%s", target, r.nearestOf(target))
 	}
 }
 
@@ -118,13 +117,10 @@ func (r *routes) leadsToVassal(one *rule.Rule, target string, literal bool) {
 	r.warnOf(one, "there is no vassal %s%s", target, meant)
 }
 
-// isSomebodys tells whether a vassal has the address, or, for one with captures,
-// one such as it.
-func (r *routes) isSomebodys(target string, literal bool) bool {
+// isSomebodys tells whether a vassal has the address.
+func (r *routes) isSomebodys(address string) bool {
 	return slices.ContainsFunc(r.vassals, func(v link.Vassal) bool {
-		return slices.ContainsFunc(v.Addresses, func(a link.Address) bool {
-			return a.Address == target || !literal && canBe(target, a.Address)
-		})
+		return slices.ContainsFunc(v.Addresses, func(a link.Address) bool { return a.Address == address })
 	})
 }
 
@@ -156,22 +152,6 @@ func (r *routes) nearest(address string) string {
 		return ": " + meant
 	}
 	return ""
-}
-
-// nearestOf does the same for an address with captures: it is what the rule would
-// make of a vassal's name, and nearly what that vassal has.
-func (r *routes) nearestOf(target string) string {
-	best, smallest := "", 0
-	for i := range r.vassals {
-		v := &r.vassals[i]
-		made := placeholder.ReplaceAllLiteralString(target, v.Name)
-		for _, a := range v.Addresses {
-			if d := near.Distance(made, a.Address); best == "" || d < smallest {
-				best, smallest = fmt.Sprintf(": for vassal %s it is %s, which has %s", v.Name, made, a.Address), d
-			}
-		}
-	}
-	return best
 }
 
 // reached warns of a vassal that no rule reaches, and of one that is reached in
@@ -222,7 +202,11 @@ func (r *routes) reached(one *emperor.Surveyed) {
 	case nearly != nil:
 		r.warn(pos, key, "no rule reaches this vassal: the rule of %s would, but its pattern matches no host with the name it needs", nearly.Pos())
 	default:
-		r.warn(pos, key, `no rule reaches this vassal (for example: route-host = ^%s\.example\.com$ vassal:%s)`, regexp.QuoteMeta(one.Name), one.Name)
+		text := fmt.Sprintf(`route-host = ^%s\.example\.com$ vassal:%s would`, regexp.QuoteMeta(one.Name), one.Name)
+		if address, by, ok := r.table.AddressOf(one.Name); ok {
+			text = fmt.Sprintf("the rule of %s looks for one of its name at %s; %s", by.Pos(), address, text)
+		}
+		r.warn(pos, key, "no rule reaches this vassal: %s", text)
 	}
 }
 
