@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/router/resolve"
 )
 
 // book is Names that a test writes.
@@ -249,6 +253,45 @@ func silent(t *testing.T, port int) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestRealNames: the Resolver that the router has.
+func TestRealNames(t *testing.T) {
+	p := newPoller(t)
+	at := port(t, echo)
+	r := resolve.New(resolve.ParseConfig(nil, []byte("127.0.0.1 site.test\n127.0.0.2 other.test\n127.0.0.1 other.test")), slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	p.SetNames(r)
+	for _, host := range []string{"site.test", "Other.Test", "localhost"} {
+		c := newConn(t, p)
+		if err := c.Dial(parse(t, host+":"+at)); err != nil {
+			t.Errorf("%s: %v", host, err)
+			continue
+		}
+		wantEcho(t, c)
+	}
+}
+
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"/run/a", "@a", ":80", "[::1%lo]:80", "host.name:80", "1.2.3.4:5", "a:80/b"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var a, again Address
+		if a.Parse(text) != nil {
+			return
+		}
+		if a.Unix() && a.Host() != "" || a.Host() != "" && a.port == 0 || a.Host() == "" && a.socket.size == 0 {
+			t.Fatalf("%q: %+v", text, a)
+		}
+		if err := again.Parse(text); err != nil || again != a {
+			t.Fatalf("%q: %v", text, err)
+		}
+	})
 }
 
 func TestAddressIsUsedAgain(t *testing.T) {
