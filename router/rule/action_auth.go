@@ -76,7 +76,7 @@ func (a *basicAuthAction) apply(r *Rule, q *Query, d *Decision) flow {
 	user, verdict := a.check(authorization, q, d)
 	switch {
 	case verdict == Accepted:
-		d.set(&partRemoteUser, d.keep(user), true)
+		d.set(&partRemoteUser, d.keep(user), origin{})
 		return next
 	case a.next && verdict == Denied:
 		return next

@@ -62,7 +62,7 @@ func (a *hashAction) apply(r *Rule, q *Query, d *Decision) flow {
 	item := a.items[a.choose(a, key)%uint32(len(a.items))]
 	d.buf = d.buf[:at]
 	// A client may choose among the items, but spells none of them.
-	d.Vars = append(d.Vars, Var{Name: a.name, Value: d.keep(item), trusted: true})
+	d.Vars = append(d.Vars, Var{Name: a.name, Value: d.keep(item), from: origin{own: true, raw: true}})
 	return next
 }
 

@@ -72,7 +72,7 @@ func parseSet(part *requestPart) parser {
 		}
 		if value.isLiteral() {
 			p := part.asPart()
-			if _, ok := p.put(nil, []byte(value.literal), true); !ok || value.literal == "" && part.needed {
+			if _, ok := p.put(nil, []byte(value.literal), origin{own: true}); !ok || value.literal == "" && part.needed {
 				return nil, fmt.Errorf("%q can not be part of %s", arguments, p.place)
 			}
 		}
@@ -104,6 +104,8 @@ func (a *setAction) apply(r *Rule, q *Query, d *Decision) flow {
 		d.Rule = r
 		return d.refuse()
 	}
+	from := d.filled
+	from.raw = from.raw && isRawVariable(a.part.variable)
 	if len(value) == 0 && a.part.needed {
 		return next
 	}
@@ -113,16 +115,16 @@ func (a *setAction) apply(r *Rule, q *Query, d *Decision) flow {
 			return d.refuse()
 		}
 	}
-	d.set(a.part, value, a.value.isLiteral())
+	d.set(a.part, value, from)
 	return next
 }
 
 // set makes value, which lives in d, that part of the request.
-func (d *Decision) set(part *requestPart, value []byte, trusted bool) {
+func (d *Decision) set(part *requestPart, value []byte, from origin) {
 	if part.edit != nil {
 		*part.edit(&d.Request) = value
 	}
-	d.Vars = append(d.Vars, Var{Name: part.variable, Value: value, trusted: trusted})
+	d.Vars = append(d.Vars, Var{Name: part.variable, Value: value, from: from})
 }
 
 func (a *setAction) String() string                  { return a.part.action + ":" + a.value.String() }

@@ -88,20 +88,20 @@ func unhex(c byte) byte {
 
 func (a *rewriteAction) apply(r *Rule, q *Query, d *Decision) flow {
 	at := len(d.buf)
-	from := a.query // the part that the query begins with
-	var tail []byte // what a text as the client sent it has behind a "?"
-	for i := 0; i < from; i++ {
+	begin := a.query // the part that the query begins with
+	var tail []byte  // what a text as the client sent it has behind a "?"
+	for i := 0; i < begin; i++ {
 		p := &a.parts[i]
 		if p.isLiteral() {
 			d.buf = append(d.buf, p.literal...)
 			continue
 		}
-		text, _ := p.text(q, d)
+		text, from := p.text(q, d)
 		ok := bytes.IndexByte(text, 0) < 0
-		if p.raw {
+		if from.raw {
 			var more bool
 			if text, tail, more = bytes.Cut(text, questionMark); more {
-				from = i + 1
+				begin = i + 1
 			}
 			d.buf, ok = appendDecoded(d.buf, text)
 		} else {
@@ -113,9 +113,9 @@ func (a *rewriteAction) apply(r *Rule, q *Query, d *Decision) flow {
 		}
 	}
 	path := normalise(d.beginWithSlash(d.buf[at:len(d.buf):len(d.buf)]))
-	query := a.makeQuery(q, d, tail, from)
+	query := a.makeQuery(q, d, tail, begin)
 	d.Request.Path, d.Request.QueryString = path, query
-	d.Vars = append(d.Vars, Var{Name: "PATH_INFO", Value: path}, Var{Name: "QUERY_STRING", Value: query})
+	d.Vars = append(d.Vars, Var{Name: "PATH_INFO", Value: path}, Var{Name: "QUERY_STRING", Value: query, from: origin{raw: true}})
 	if a.last {
 		d.Rule = r
 		return stop
@@ -125,19 +125,19 @@ func (a *rewriteAction) apply(r *Rule, q *Query, d *Decision) flow {
 
 var questionMark = []byte("?")
 
-// makeQuery puts together tail, the parts from one on, and the old query.
-func (a *rewriteAction) makeQuery(q *Query, d *Decision, tail []byte, from int) []byte {
+// makeQuery puts together tail, the parts from begin on, and the old query.
+func (a *rewriteAction) makeQuery(q *Query, d *Decision, tail []byte, begin int) []byte {
 	at := len(d.buf)
 	d.buf = appendURL(d.buf, tail, true)
-	for i := from; i < len(a.parts); i++ {
+	for i := begin; i < len(a.parts); i++ {
 		p := &a.parts[i]
 		if i == a.query && len(d.buf) > at {
 			d.buf = append(d.buf, '&')
 		}
 		switch {
 		case !p.isLiteral():
-			text, _ := p.text(q, d)
-			d.buf = appendURL(d.buf, text, p.raw)
+			text, from := p.text(q, d)
+			d.buf = appendURL(d.buf, text, from.raw)
 		case i < a.query:
 			d.buf = appendURL(d.buf, []byte(p.literal), false)
 		default:

@@ -52,7 +52,7 @@ func (a *uwsgiAction) apply(r *Rule, q *Query, d *Decision) flow {
 	d.HasModifiers, d.Modifier1, d.Modifier2 = true, a.modifier1, a.modifier2
 	if a.appID != "" {
 		// As uWSGI does: sent as it stands, captures are not put in.
-		d.Vars = append(d.Vars, Var{Name: "UWSGI_APPID", Value: d.keep(a.appID), trusted: true})
+		d.Vars = append(d.Vars, Var{Name: "UWSGI_APPID", Value: d.keep(a.appID), from: origin{own: true, raw: true}})
 	}
 	if a.address.isEmpty() {
 		return stop // modifiers only: Kind stays None

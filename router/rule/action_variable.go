@@ -52,7 +52,7 @@ func (a *addVarAction) apply(r *Rule, q *Query, d *Decision) flow {
 		d.Rule = r
 		return d.refuse()
 	}
-	d.Vars = append(d.Vars, Var{Name: a.name, Value: value, trusted: a.value.isLiteral()})
+	d.Vars = append(d.Vars, Var{Name: a.name, Value: value, from: d.filled})
 	return next
 }
 

@@ -44,6 +44,8 @@ const (
 	fileSlash
 	// fileName: part of a file's name, or the slash that ends it and a path below it.
 	fileName
+	// ownPath: a path that the rules spell themselves, in a variable.
+	ownPath
 	// method: an HTTP token.
 	method
 	// scheme: http or https.
@@ -71,6 +73,8 @@ func (p place) String() string {
 		return "a file's path here (empty or a slash first, no . or .. and no control character)"
 	case fileName:
 		return "a file's name (no slash but at the beginning, no . or .. and no control character)"
+	case ownPath:
+		return "a path that somebody else opens (only a rule can spell it, or else begin it: /srv/apps/…)"
 	case method:
 		return "a method (letters, digits and hyphens)"
 	case scheme:
@@ -80,17 +84,17 @@ func (p place) String() string {
 }
 
 // put appends text, as far as the place admits it. Text that a rule wrote itself
-// (trusted) may be a whole address.
-func (p *part) put(dst, text []byte, trusted bool) (result []byte, ok bool) {
+// (from.own) may be a whole address.
+func (p *part) put(dst, text []byte, from origin) (result []byte, ok bool) {
 	switch p.place {
 	case logLine:
 		return appendEscaped(dst, text), true
 	case urlText:
-		return appendURL(dst, text, p.raw), true
+		return appendURL(dst, text, from.raw), true
 	case pathName:
-		ok = trusted || isPathName(text)
+		ok = from.own || isPathName(text)
 	case hostLabel:
-		ok = trusted || consistsOf(text, isLabelByte)
+		ok = from.own || consistsOf(text, isLabelByte)
 	case portNumber:
 		ok = consistsOf(text, isDigit) && len(text) <= 5
 	case hostField, authority:
@@ -98,11 +102,13 @@ func (p *part) put(dst, text []byte, trusted bool) (result []byte, ok bool) {
 	case authorityEnd:
 		ok = len(text) == 0
 	case fileBelow:
-		ok = trusted || isBelow(text)
+		ok = from.own || isBelow(text)
 	case fileSlash:
-		ok = len(text) == 0 || text[0] == '/' && (trusted || isBelow(text))
+		ok = len(text) == 0 || text[0] == '/' && (from.own || isBelow(text))
 	case fileName:
-		ok = trusted || isBelow(text) && (len(text) == 0 || text[0] == '/' || bytes.IndexByte(text, '/') < 0)
+		ok = from.own || isBelow(text) && (len(text) == 0 || text[0] == '/' || bytes.IndexByte(text, '/') < 0)
+	case ownPath:
+		ok = from.own
 	case method:
 		ok = len(text) == 0 || isMethod(text)
 	case scheme:
@@ -248,7 +254,7 @@ func parseLocation(text string, s *scope) (template, error) {
 		switch more := hostGoesOn(parts[i+1:]); {
 		case afterHost && !more:
 			p.place = authorityEnd
-		case client && more && p.variable != "REQUEST_URI" && p.variable != "PATH_INFO":
+		case client && more && (p.function != nil || p.variable != "REQUEST_URI" && p.variable != "PATH_INFO"):
 			p.place = hostField // ending the host here would leave a client's choice
 		default:
 			p.place = authority
@@ -271,11 +277,11 @@ func hostGoesOn(parts []part) bool {
 
 // endsAuthority reports whether text, put after the beginning of a URL, ends its
 // host and begins its path.
-func (p *part) endsAuthority(before, text []byte) bool {
+func (p *part) endsAuthority(before, text []byte, raw bool) bool {
 	if p.place != authority && p.place != authorityEnd || len(text) == 0 || before[len(before)-1] == '/' {
 		return false
 	}
-	return text[0] == '/' || p.raw && (text[0] == '?' || text[0] == '#')
+	return text[0] == '/' || raw && (text[0] == '?' || text[0] == '#')
 }
 
 // endsInAuthority reports whether what follows this beginning of a URL is its host.

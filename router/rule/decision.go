@@ -102,7 +102,7 @@ type Var struct {
 	Name  string
 	Value []byte
 
-	trusted bool // the rule spells the whole value
+	from origin
 }
 
 // RequestEdits are the parts of a request that rules replaced; nil: unchanged.
@@ -165,6 +165,7 @@ type scratch struct {
 	walk    walk   // through the index
 	target  int    // of a jump
 	dir     string // of Root, for Explain
+	filled  origin // of what the last expand made
 	gap     bool   // the last expand met an optional group that took no part
 
 	refused     []byte // the text that the last expand refused,

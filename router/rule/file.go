@@ -171,8 +171,12 @@ func parsePath(text string, s *scope) (template, error) {
 	inner := *s
 	inner.noRoots = true
 	t, err := parseTemplate(text, fileName, &inner)
-	if err != nil || t.isLiteral() || len(t.list()) == 1 {
-		return t, err // ${NAME} alone is whatever the rules have made of it
+	if err != nil || t.isLiteral() {
+		return t, err
+	}
+	if parts := t.list(); len(parts) == 1 {
+		parts[0].place = ownPath // ${NAME} alone is what the rules have made of it
+		return t, nil
 	}
 	f, err := parseFilePath(text, TestRoot, &inner)
 	return f.path, err

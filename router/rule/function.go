@@ -16,11 +16,9 @@ type function struct {
 	name string
 	// check says what is wrong with an argument; nil when any will do.
 	check func(argument string, c Chain) error
-	// append appends the result. trusted says that no byte of it came from a client.
-	append func(dst []byte, argument string, q *Query, d *Decision) (result []byte, trusted bool)
-	// raw: the result is percent-encoded, as the client sent it; keepsRaw: it is
-	// when the variable that ARG names is.
-	raw, keepsRaw bool
+	// append appends the result.
+	append func(dst []byte, argument string, q *Query, d *Decision) (result []byte, from origin)
+	raw    bool // the result is percent-encoded, as the client sent it
 }
 
 // functions are those of uWSGI, those of 2.1 included, that do not ask a worker.
@@ -29,11 +27,11 @@ var functions = []*function{
 	{name: "cookie", check: anyName, append: appendCookie, raw: true},
 	{name: "hex", check: variableName, append: appendHex},
 	{name: "httptime", check: wholeNumber, append: appendHTTPTime},
-	{name: "lower", check: variableName, append: appendLower, keepsRaw: true},
+	{name: "lower", check: variableName, append: appendLower},
 	{name: "mime", check: variableName, append: appendType},
 	{name: "qs", check: anyName, append: appendQueryItem, raw: true},
 	{name: "time", check: timeUnit, append: appendTime},
-	{name: "upper", check: variableName, append: appendUpper, keepsRaw: true},
+	{name: "upper", check: variableName, append: appendUpper},
 	{name: "uwsgi", check: checkServerValue, append: appendServerValue},
 }
 
@@ -103,15 +101,15 @@ func checkServerValue(argument string, c Chain) error {
 }
 
 // appendCookie appends the value of the first cookie of a name, as it was sent.
-func appendCookie(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
+func appendCookie(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
 	cookies, _ := d.variable(q, "HTTP_COOKIE")
-	return append(dst, item(cookies, name, ';')...), false
+	return append(dst, item(cookies, name, ';')...), origin{raw: true}
 }
 
 // appendQueryItem appends the value of the first item of a name in the query
 // string, as it was sent.
-func appendQueryItem(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
-	return append(dst, item(queryStringOf(q, d), name, '&')...), false
+func appendQueryItem(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
+	return append(dst, item(queryStringOf(q, d), name, '&')...), origin{raw: true}
 }
 
 // item finds the value of name in "name=value" items.
@@ -140,51 +138,51 @@ func item(list []byte, name string, separator byte) []byte {
 	return nil
 }
 
-func appendType(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
+func appendType(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
 	if q.Types == nil {
-		return dst, true
+		return dst, origin{}
 	}
 	value, _ := d.variable(q, name)
-	return append(dst, q.Types.TypeOf(value)...), false
+	return append(dst, q.Types.TypeOf(value)...), origin{}
 }
 
-func appendBase64(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
-	value, trusted := d.variable(q, name)
-	return base64.StdEncoding.AppendEncode(dst, value), trusted
+func appendBase64(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
+	value, from := d.variable(q, name)
+	return base64.StdEncoding.AppendEncode(dst, value), origin{own: from.own}
 }
 
-func appendHex(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
-	value, trusted := d.variable(q, name)
+func appendHex(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
+	value, from := d.variable(q, name)
 	for _, c := range value {
 		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
 	}
-	return dst, trusted
+	return dst, origin{own: from.own}
 }
 
-func appendUpper(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
-	value, trusted := d.variable(q, name)
+func appendUpper(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
+	value, from := d.variable(q, name)
 	for _, c := range value {
 		if c >= 'a' && c <= 'z' {
 			c -= 'a' - 'A'
 		}
 		dst = append(dst, c)
 	}
-	return dst, trusted
+	return dst, from
 }
 
-func appendLower(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
-	value, trusted := d.variable(q, name)
+func appendLower(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
+	value, from := d.variable(q, name)
 	for _, c := range value {
 		if c >= 'A' && c <= 'Z' {
 			c += 'a' - 'A'
 		}
 		dst = append(dst, c)
 	}
-	return dst, trusted
+	return dst, from
 }
 
-func appendHTTPTime(dst []byte, seconds string, q *Query, d *Decision) ([]byte, bool) {
-	return appendDate(dst, q.now().Add(time.Duration(number([]byte(seconds)))*time.Second)), true
+func appendHTTPTime(dst []byte, seconds string, q *Query, d *Decision) ([]byte, origin) {
+	return appendDate(dst, q.now().Add(time.Duration(number([]byte(seconds)))*time.Second)), origin{own: true}
 }
 
 // appendDate appends a date as header fields have it.
@@ -192,32 +190,32 @@ func appendDate(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, http.TimeFormat)
 }
 
-func appendTime(dst []byte, unit string, q *Query, d *Decision) ([]byte, bool) {
+func appendTime(dst []byte, unit string, q *Query, d *Decision) ([]byte, origin) {
 	if unit == "micros" {
-		return strconv.AppendInt(dst, q.now().UnixMicro(), 10), true
+		return strconv.AppendInt(dst, q.now().UnixMicro(), 10), origin{own: true}
 	}
-	return strconv.AppendInt(dst, q.now().Unix(), 10), true
+	return strconv.AppendInt(dst, q.now().Unix(), 10), origin{own: true}
 }
 
-func appendServerValue(dst []byte, name string, q *Query, d *Decision) ([]byte, bool) {
+func appendServerValue(dst []byte, name string, q *Query, d *Decision) ([]byte, origin) {
 	switch name {
 	case "status":
-		return strconv.AppendInt(dst, int64(q.Status), 10), true
+		return strconv.AppendInt(dst, int64(q.Status), 10), origin{own: true}
 	case "rsize":
-		return strconv.AppendInt(dst, q.Sent, 10), true
+		return strconv.AppendInt(dst, q.Sent, 10), origin{own: true}
 	case "rtime":
 		if q.Started.IsZero() {
-			return append(dst, '0'), true
+			return append(dst, '0'), origin{own: true}
 		}
-		return strconv.AppendInt(dst, q.now().Sub(q.Started).Microseconds(), 10), true
+		return strconv.AppendInt(dst, q.now().Sub(q.Started).Microseconds(), 10), origin{own: true}
 	case "sor":
 		started := q.Started
 		if started.IsZero() {
 			started = q.now()
 		}
-		return strconv.AppendInt(dst, started.UnixMicro(), 10), true
+		return strconv.AppendInt(dst, started.UnixMicro(), 10), origin{own: true}
 	}
-	return appendUUID(dst), true
+	return appendUUID(dst), origin{own: true}
 }
 
 // appendUUID appends a random UUID (version 4).

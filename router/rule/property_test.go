@@ -232,6 +232,9 @@ func checkPlaces(t *testing.T, text string, q *Query, d *Decision, c Chain) {
 		if strings.HasPrefix(v.Name, "HTTP_") && hasControl(v.Value) {
 			fail(v.Name, v.Value)
 		}
+		if namesPath(v.Name) && !v.from.own && (!strings.Contains(text, "/") || strings.Contains("/"+string(v.Value)+"/", "/../")) {
+			fail(v.Name, v.Value)
+		}
 	}
 	if m := d.Request.Method; m != nil && !isMethod(m) {
 		fail("the method", m)
@@ -275,7 +278,7 @@ func checkTarget(fail func(string, []byte), target *template, d *Decision, resul
 	for _, p := range target.list() {
 		if p.variable != "" {
 			for _, v := range d.Vars {
-				if v.trusted && v.Name == p.variable {
+				if v.from.own && v.Name == p.variable {
 					return // a whole address of the rules' own
 				}
 			}

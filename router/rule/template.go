@@ -154,7 +154,7 @@ func (s *scope) parseName(name string, where place) (part, error) {
 		if err != nil {
 			return part{}, fmt.Errorf("${%s}: %w", name, err)
 		}
-		return part{group: -1, variable: argument, function: f, place: where, raw: f.raw || f.keepsRaw && isRawVariable(argument)}, nil
+		return part{group: -1, variable: argument, function: f, place: where, raw: f.raw}, nil
 	}
 	if !isVariableName(name) {
 		return part{}, fmt.Errorf("${%s}: want the name of a group or of a request variable such as ${REMOTE_ADDR}", name)
@@ -243,8 +243,10 @@ func (t *template) head() string {
 }
 
 // expand appends the filled-in template to dst. When a text may not stand in its
-// place it returns ok == false, having recorded why in d.
+// place it returns ok == false, having recorded why in d. d.filled says where the
+// whole comes from.
 func (t *template) expand(dst []byte, q *Query, d *Decision) (result []byte, ok bool) {
+	d.filled = origin{own: true, raw: true}
 	if t.parts == nil {
 		return append(dst, t.literal...), true
 	}
@@ -255,16 +257,17 @@ func (t *template) expand(dst []byte, q *Query, d *Decision) (result []byte, ok 
 			dst = append(dst, p.literal...)
 			continue
 		}
-		text, trusted := p.text(q, d)
+		text, from := p.text(q, d)
+		d.filled.own, d.filled.raw = d.filled.own && from.own, d.filled.raw && from.raw
 		if text == nil && p.group >= 0 && (p.place == pathName || p.place == hostField || p.place == authority) {
 			d.gap = true // an optional group took no part
 			continue
 		}
-		if inPath = inPath || p.endsAuthority(dst, text); inPath {
-			dst = appendURL(dst, text, p.raw)
+		if inPath = inPath || p.endsAuthority(dst, text, from.raw); inPath {
+			dst = appendURL(dst, text, from.raw)
 			continue
 		}
-		if dst, ok = p.put(dst, text, trusted); !ok {
+		if dst, ok = p.put(dst, text, from); !ok {
 			d.refused, d.refusedPart = text, p
 			return dst, false
 		}
@@ -272,30 +275,35 @@ func (t *template) expand(dst []byte, q *Query, d *Decision) (result []byte, ok 
 	return dst, true
 }
 
+// origin is what matters of where a text comes from.
+type origin struct {
+	own bool // the rules spell it: no byte of it came from a client
+	raw bool // it is percent-encoded, as the client sent it
+}
+
 // text returns what the group, variable or function holds; nil for a group that
-// took no part. trusted says that no byte of it came from a client. The text of a
-// function is valid until the next part's.
-func (p *part) text(q *Query, d *Decision) (text []byte, trusted bool) {
+// took no part. The text of a function is valid until the next part's.
+func (p *part) text(q *Query, d *Decision) (text []byte, from origin) {
 	switch {
 	case p.function != nil:
-		d.made, trusted = p.function.append(d.made[:0], p.variable, q, d)
-		return d.made, trusted
+		d.made, from = p.function.append(d.made[:0], p.variable, q, d)
+		return d.made, from
 	case p.variable != "":
 		return d.variable(q, p.variable)
 	case 2*p.group+1 >= len(d.groups) || d.groups[2*p.group] < 0:
-		return nil, false
+		return nil, origin{}
 	}
-	return d.subject[d.groups[2*p.group]:d.groups[2*p.group+1]], false
+	return d.subject[d.groups[2*p.group]:d.groups[2*p.group+1]], origin{raw: p.raw}
 }
 
 // variable looks up a request variable: what rules added, then the request.
-func (d *Decision) variable(q *Query, name string) (value []byte, trusted bool) {
+func (d *Decision) variable(q *Query, name string) (value []byte, from origin) {
 	for i := len(d.Vars) - 1; i >= 0; i-- {
 		if d.Vars[i].Name == name {
-			return d.Vars[i].Value, d.Vars[i].trusted
+			return d.Vars[i].Value, d.Vars[i].from
 		}
 	}
-	return q.variable(name), false
+	return q.variable(name), origin{raw: isRawVariable(name)}
 }
 
 func (q *Query) variable(name string) []byte {
