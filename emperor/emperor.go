@@ -77,6 +77,7 @@ type Emperor struct {
 	warnedFor int           // that many vassals need more files than we may open; 0: not said
 	changed   chan struct{} // holds one: some vassal's state changed
 	stateful  notifier
+	first     firstStart
 }
 
 // New makes an emperor; it starts nothing.
@@ -167,10 +168,11 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 		sysd.Watchdog(whole, func() bool { return time.Since(time.Unix(0, beat.Load())) < 30*time.Second })
 	})
 	e.loop(ctx, signals, &beat)
+	failed := e.first.err()
 
 	stopScanning()
 	e.shutdown(signals, cancelVassals)
-	return nil
+	return failed
 }
 
 // loop compares and acts until somebody wants us to end.
@@ -224,6 +226,9 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 		e.openDoors()
 		e.publish()
 		e.stateful.tell(e.registry, e.problems, e.open, e.log)
+		if e.first.err() != nil {
+			return
+		}
 	}
 }
 
@@ -294,6 +299,9 @@ func (e *Emperor) newVassal() func(name string) site {
 		Defaults: e.main.Defaults,
 		Changed:  func(vassal.Status) { e.wake() },
 	}
+	if e.main.App != nil {
+		deps.Changed = func(s vassal.Status) { e.first.see(s); e.wake() }
+	}
 	return func(name string) site { return vassal.New(name, deps) }
 }
 
@@ -330,7 +338,9 @@ func (e *Emperor) reload(asked bool) (again bool) {
 		e.monitor.Watch(mainOwner, files)
 	}
 	err := problems.Err()
+	renew := false
 	if err == nil {
+		renew = asked || main.App.same(e.main.App) && main.sameFront(e.main) // the file was touched
 		err = e.apply(main, asked)
 	}
 	if err != nil {
@@ -342,14 +352,14 @@ func (e *Emperor) reload(asked bool) (again bool) {
 		return false
 	}
 	e.problems = nil
-	return e.registry.adopt(e.main)
+	return e.registry.adopt(e.main, renew)
 }
 
 // apply makes a checked main file the one that holds. On an error nothing has
 // changed.
 func (e *Emperor) apply(main *Main, asked bool) error {
 	old := e.main
-	if err := main.missingMonitor(old); err != nil {
+	if err := errors.Join(main.missingMonitor(old), main.missingApp(old)); err != nil {
 		return err
 	}
 	var changes []string

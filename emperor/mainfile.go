@@ -22,6 +22,11 @@ import (
 type Reader struct {
 	// Set is every option of the main file (NewSet).
 	Set *config.Set
+	// Front is the part of Set that is the router's.
+	Front []config.Option
+	// OwnRule tells whether a routing rule does what only our router can, so that it
+	// cannot be meant for a uWSGI. May be nil.
+	OwnRule func(config.Value) bool
 	// ReadFront takes the router's part out of a main file and checks all of it.
 	ReadFront func(*config.Config) (link.Configuration, config.Problems)
 	// SocketFor tells which socket the rules would use for a vassal of that name,
@@ -35,6 +40,8 @@ type Source struct {
 	Args []string // further options, in uWSGI's spelling
 	Env  []string // os.Environ's form
 	Dir  string   // absolute; relative paths count from here
+	// Command is a program and its arguments: the one app.
+	Command []string
 }
 
 // Main is a main file (and the command line with it), read and checked. It is
@@ -59,6 +66,9 @@ type Main struct {
 	RouterUser *proc.Credential
 	// Notes are the lines that have no effect, each with the reason.
 	Notes config.Problems
+	// App is the one app, where the main file is about that; nil: it names vassals,
+	// or there is only a front.
+	App *App
 
 	// vassalUser is who every vassal runs as, whatever its file says; nil: each
 	// file says it.
@@ -73,12 +83,20 @@ type Main struct {
 // problems. files, never empty when a file was named, are what it was read from
 // (or would have been), for whoever watches them.
 func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problems) {
-	c, problems := config.Load(config.Request{Set: r.Set, File: s.File, Args: s.Args, Env: s.Env, Dir: s.Dir})
-	m = &Main{Source: s, Config: c, socketFor: r.SocketFor}
-	front, frontProblems := r.ReadFront(c)
+	c, problems := config.Load(config.Request{
+		Set: r.Set, File: s.File, Args: s.Args, Env: s.Env, Dir: s.Dir,
+		Late: map[string]string{"fd": "", "port": "auto"}, // of a command, known when it starts
+	})
+	c = givenCommand(s, c)
+	m = &Main{Source: s, Config: c, App: r.divide(c), socketFor: r.SocketFor}
+	forFront := c
+	if m.App != nil {
+		forFront = config.FromValues(r.Set, c.File, m.App.front)
+	}
+	front, frontProblems := r.ReadFront(forFront)
 	m.Front = front
 	problems = append(problems, frontProblems...)
-	for _, l := range front.Listeners {
+	for _, l := range m.Front.Listeners {
 		if _, err := parseListener(l); err != nil {
 			problems = append(problems, config.Problem{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Text: err.Error()})
 		}
@@ -87,7 +105,9 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	m.readMonitors(&problems)
 	m.readVassals(&problems)
 	m.readRunning(&problems)
+	m.readApp(r, &problems)
 	m.readForeign(r.Set, &problems)
+	m.warnOfEmptyFront(&problems)
 	if c.Bool("strict") {
 		problems = problems.Strict()
 	}
@@ -163,6 +183,9 @@ func (m *Main) readVassals(problems *config.Problems) {
 
 	d := vassal.DefaultDefaults()
 	d.Environment = m.environment()
+	if m.App != nil {
+		d.Environment = m.App.environment(c, m.Source.Env)
+	}
 	for _, name := range []string{"binary-path", "emperor-wrapper"} {
 		if path := c.Text(name); path != "" {
 			d.UWSGI = path
@@ -170,7 +193,7 @@ func (m *Main) readVassals(problems *config.Problems) {
 	}
 	d.Throttle, d.MaxThrottle = c.Seconds("emperor-throttle"), c.Seconds("emperor-max-throttle")
 	d.MaxThrottle = max(d.MaxThrottle, d.Throttle)
-	if c.Has("reload-mercy") {
+	if c.Has("reload-mercy") && m.App == nil {
 		d.Mercy = c.Seconds("reload-mercy")
 	}
 	if c.Has("emperor-curse-tolerance") {
@@ -220,7 +243,8 @@ func (m *Main) readRunning(problems *config.Problems) {
 	}
 	// uWSGI's emperor becomes that user, and its vassals can be nobody else. Ours
 	// stays root, to open sockets later on, so each vassal is made that user.
-	if hasUID || hasGID {
+	// (The one app does what uWSGI does: it starts as root and becomes that user.)
+	if (hasUID || hasGID) && m.App == nil {
 		m.vassalUser = main
 	}
 
@@ -262,6 +286,15 @@ func (m *Main) readForeign(set *config.Set, problems *config.Problems) {
 		if !ok || o.Ignored == "" {
 			continue
 		}
+		if m.App != nil {
+			reason, nothing := m.App.withoutEffect(v)
+			if !nothing {
+				continue
+			}
+			if o.Ignored == foreign {
+				o.Ignored = reason
+			}
+		}
 		if why, dangerous := refused[o.Name]; dangerous {
 			if v.Value != "false" && v.Value != "0" && v.Value != "no" && v.Value != "off" {
 				*problems = append(*problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: why})
@@ -286,7 +319,7 @@ func (m *Main) sameForVassals(other *Main) bool {
 		slices.Equal(m.includeBefore, other.includeBefore) && slices.Equal(m.includeAfter, other.includeAfter) &&
 		slices.Equal(m.inheritBefore, other.inheritBefore) && slices.Equal(m.inheritAfter, other.inheritAfter) &&
 		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI &&
-		sameCredential(m.vassalUser, other.vassalUser)
+		sameCredential(m.vassalUser, other.vassalUser) && m.App.same(other.App)
 }
 
 // sameFront tells whether the router would be sent the same.

@@ -179,5 +179,18 @@ func NewSet(routerOptions []config.Option) (*config.Set, error) {
 			declared[o.Name] = true
 		}
 	}
-	return config.NewSet(Options, routerOptions, rest)
+	set, err := config.NewSet(Options, routerOptions, rest)
+	if err != nil {
+		return nil, err
+	}
+	var old []string
+	for _, o := range set.All() {
+		for _, name := range append([]string{o.Name}, o.Aliases...) {
+			if vassal.KnownToUWSGI(name) {
+				old = append(old, name)
+			}
+		}
+	}
+	set.KeepAbbreviations(old)
+	return set, nil
 }

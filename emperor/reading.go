@@ -28,6 +28,9 @@ type reading struct {
 
 // read reads one vassal's file. includes are those known from the last time.
 func (m *Main) read(item monitor.Item, includes []string) reading {
+	if m.App != nil {
+		return m.readingOfApp()
+	}
 	for range 3 {
 		// Files that are seen first when they are read have to be read once more, to
 		// know that they did not change meanwhile.

@@ -94,8 +94,9 @@ func (r *registry) all() iter.Seq[*entry] {
 // reconcile makes the vassals what the snapshot wants, touching only those that
 // differ. again says that some file was not stable: call it once more, soon.
 func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
-	wanted := make(map[string]monitor.Item, len(s.Items))
-	for _, item := range s.Items {
+	items := r.main.items(s)
+	wanted := make(map[string]monitor.Item, len(items))
+	for _, item := range items {
 		wanted[item.Name] = item
 	}
 	// First those that go: a renamed file takes over the socket of its old name.
@@ -107,7 +108,7 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 			e.site.Remove()
 		}
 	}
-	for _, item := range s.Items {
+	for _, item := range items {
 		e := r.entries[item.Name]
 		if e == nil {
 			e = r.add(item.Name)
@@ -127,17 +128,27 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 }
 
 // adopt changes the main file that vassals are read with, and reads again those
-// that may mean something else now.
-func (r *registry) adopt(main *Main) (again bool) {
+// that may mean something else now. With renew the one app gets a new generation
+// even if it does not.
+func (r *registry) adopt(main *Main, renew bool) (again bool) {
 	same := r.main.sameForVassals(main)
+	mode := (r.main.App == nil) == (main.App == nil)
 	r.main = main
+	if !mode {
+		return true // others are wanted from now on
+	}
+	renew = renew && main.App != nil
 	for e := range r.all() {
 		// What was refused may be in order by the new rules, or get a better message.
-		if e.leaving || same && !e.refused {
+		if e.leaving || same && !e.refused && !renew {
 			continue
 		}
 		e.edited = time.Time{}
-		again = r.update(e, e.item, e.spec) || again
+		unless := e.spec
+		if renew {
+			unless = nil
+		}
+		again = r.update(e, e.item, unless) || again
 	}
 	return again
 }

@@ -258,7 +258,7 @@ func TestWhenAnEditWasSeen(t *testing.T) {
 	if !seen().Equal(first.Scanned) {
 		t.Errorf("the edit was seen at %v, want the first scan's %v", seen(), first.Scanned)
 	}
-	w.registry.adopt(w.main("vassal-set = env=B=2\n"))
+	w.registry.adopt(w.main("vassal-set = env=B=2\n"), false)
 	w.expect(w.told(), "a want")
 	if !seen().IsZero() {
 		t.Errorf("a change of the main file is an edit of %v", seen())
@@ -394,7 +394,7 @@ func TestMainFileThatChangesVassals(t *testing.T) {
 		{"of no effect", "vassal-set = env=A=2\nemperor-freq = 7\n", "bad refuse"},
 	}
 	for _, s := range steps {
-		if w.registry.adopt(w.main(s.main)) {
+		if w.registry.adopt(w.main(s.main), false) {
 			t.Errorf("%s: some file was not stable", s.name)
 		}
 		got := strings.Split(w.told(), ", ")

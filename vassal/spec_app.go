@@ -145,16 +145,16 @@ func (r *reader) addAutomatic(protocol string) {
 
 // of gives the rules for one of a vassal's sockets: what the lines say of mode,
 // owner and place is about sockets that they name, not about one of ours.
-func (rules socketRules) of(socket Socket) socketRules {
+func (r socketRules) of(socket Socket) socketRules {
 	if !socket.Automatic {
-		return rules
+		return r
 	}
-	rules.dir, rules.umask, rules.as, rules.uid, rules.gid, rules.hasMode = "", -1, nil, -1, -1, false
-	if rules.group <= 0 {
+	r.dir, r.umask, r.as, r.uid, r.gid, r.hasMode = "", -1, nil, -1, -1, false
+	if r.group <= 0 {
 		// Whoever can connect to a uwsgi socket can run code: nobody but ourselves.
-		rules.mode, rules.hasMode = 0o600, true
+		r.mode, r.hasMode = 0o600, true
 	}
-	return rules
+	return r
 }
 
 // configPath is where a uWSGI finds its configuration when that is a text of ours.

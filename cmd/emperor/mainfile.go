@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 
 	"emperor/emperor"
@@ -23,7 +24,25 @@ func newReader() (emperor.Reader, error) {
 	if err != nil {
 		return emperor.Reader{}, err // two packages declare one option differently
 	}
-	return emperor.Reader{Set: set, ReadFront: router.ReadConfiguration, SocketFor: socketFor}, nil
+	return emperor.Reader{
+		Set: set, Front: router.Options, OwnRule: ownRule,
+		ReadFront: router.ReadConfiguration, SocketFor: socketFor,
+	}, nil
+}
+
+// ownRule tells whether a rule sends requests to a vassal by its name, which no
+// uWSGI can do.
+func ownRule(v config.Value) bool {
+	table, _ := rule.Compile([]rule.Source{{Key: v.Key, Value: v.Value, File: v.Pos.File, Line: v.Pos.Line}})
+	if table == nil {
+		return false
+	}
+	for _, r := range table.Rules() {
+		if kind, _, _ := r.Target(); kind == rule.Vassal {
+			return true
+		}
+	}
+	return false
 }
 
 // socketFor tells which socket the rules would use for a vassal of that name.
@@ -55,13 +74,21 @@ func compileRules(front link.Configuration) *rule.Table {
 	return table
 }
 
-// source is the configuration that a command line names.
+// source is the configuration that a command line names. What follows "--" is the
+// one program that is to be run.
 func source(args []string) (emperor.Source, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return emperor.Source{}, fmt.Errorf("the working directory is not known: %w", err)
 	}
-	return emperor.Source{Args: args, Env: os.Environ(), Dir: dir}, nil
+	s := emperor.Source{Args: args, Env: os.Environ(), Dir: dir}
+	if i := slices.Index(args, "--"); i >= 0 {
+		if i == len(args)-1 {
+			return s, usageError("want a program and its arguments after --")
+		}
+		s.Args, s.Command = args[:i], args[i+1:]
+	}
+	return s, nil
 }
 
 // warn logs the warnings among problems.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"emperor/emperor"
@@ -12,9 +11,6 @@ import (
 
 // runEmperor is `emperor FILE`: the emperor itself, in the foreground.
 func runEmperor(args []string, _ io.Writer) error {
-	if slices.Contains(args, "--") {
-		return usageError("running one program without files (emperor run -- COMMAND) is not supported yet")
-	}
 	if len(args) == 0 {
 		return usageError("run: want a configuration file or options; see emperor help")
 	}
@@ -30,8 +26,8 @@ func runEmperor(args []string, _ io.Writer) error {
 	if main == nil {
 		return &failure{exitUsage, problems.Errors().String()}
 	}
-	if len(main.Monitor.Patterns) == 0 && len(main.Front.Listeners) == 0 {
-		return usageError("%s: nothing to do: neither emperor (where the vassals are) nor http (where to listen) is given", main.Name())
+	if len(main.Monitor.Patterns) == 0 && len(main.Front.Listeners) == 0 && main.App == nil {
+		return usageError("%s: nothing to do: want emperor (where the vassals are), an app (such as module or command), or http (where to listen)", main.Name())
 	}
 	stderr := newPatientLog(os.Stderr)
 	defer stderr.close(time.Second)

@@ -89,6 +89,9 @@ func (l *loader) findOption(given string) (name string, o Option, ok bool) {
 			matches = append(matches, c)
 		}
 	}
+	if old := slices.DeleteFunc(slices.Clone(matches), func(name string) bool { return !l.set.old[name] }); len(old) > 0 {
+		matches = old
+	}
 	switch {
 	case len(matches) == 0:
 		l.fail(Pos{}, "--"+given, "there is no such option%s", didYouMean(given, candidates))

@@ -76,3 +76,21 @@ func TestPrecedence(t *testing.T) {
 		t.Error("UWSGI_RELOADS is uWSGI's own, UWSGI_NOBODYS a placeholder")
 	}
 }
+
+// TestKeptAbbreviations: what was short for a name of before us still is.
+func TestKeptAbbreviations(t *testing.T) {
+	set, err := NewSet([]Option{{Name: "http-keepalive"}, {Name: "http-keepalive-timeout"}, {Name: "http-keep-all"}, {Name: "http-kind"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.KeepAbbreviations([]string{"http-keepalive", "http-kind"})
+	for args, want := range map[string]string{
+		"--http-keepa=1": "http-keepalive=1", "--http-keepalive-=1": "http-keepalive-timeout=1",
+		"--http-keep-=1": "http-keep-all=1", "--http-k=1": "",
+	} {
+		c, problems := Load(Request{Set: set, Args: []string{args}})
+		if got := listValues(c); got != want || (want == "") != (problems.Err() != nil) {
+			t.Errorf("%s is %q (%v), want %q", args, got, problems, want)
+		}
+	}
+}

@@ -125,6 +125,7 @@ type Set struct {
 	options []Option        // sorted by name
 	names   map[string]int  // name or alias → index into options
 	shorts  map[byte]string // letter → name
+	old     map[string]bool // see KeepAbbreviations
 }
 
 // NewSet joins groups of declarations. The same option may be declared by several
@@ -258,6 +259,16 @@ func (s *Set) Lookup(name string) (Option, bool) {
 		return Option{}, false
 	}
 	return s.options[at], true
+}
+
+// KeepAbbreviations makes abbreviations on the command line mean one of these
+// names where they could mean it and others: those of a program that had its
+// options before ours came to them. It must be called before the Set is used.
+func (s *Set) KeepAbbreviations(names []string) {
+	s.old = make(map[string]bool, len(names))
+	for _, name := range names {
+		s.old[name] = true
+	}
 }
 
 // All returns every option, sorted by name. The caller must not change it.

@@ -6,6 +6,10 @@ import (
 	"emperor/internal/near"
 )
 
+// Suggest finds the candidate that a misspelt name probably means; empty when
+// none is near.
+func Suggest(name string, candidates []string) string { return suggest(name, candidates) }
+
 // suggest finds the spelling that was probably meant, in uWSGI's spelling: small
 // letters and dashes.
 func suggest(name string, candidates []string) string {

@@ -1,0 +1,299 @@
+package emperor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"emperor/emperor/control"
+	"emperor/emperor/monitor"
+	"emperor/internal/config"
+	"emperor/vassal"
+)
+
+// AppName is what the one app of a main file is called.
+const AppName = "app"
+
+// App is the one app of a main file that names no vassals but an app: what uWSGI
+// calls its embedded mode. The file's lines are divided between the front and the
+// app, whose vassal is started from them.
+type App struct {
+	// Line is the one that says that there is an app, and which.
+	Line config.Value
+	// Lines are the app's, in order.
+	Lines []config.Value
+	// Rules are those of Lines that route requests inside the app, after the front.
+	Rules []config.Value
+	// Result is what the lines came to.
+	Result vassal.Result
+
+	front []config.Value // the front's lines
+}
+
+// byCommand: the app is any program, and uWSGI has no part in it.
+func (a *App) byCommand() bool { return vassal.RunsCommand(a.Line) }
+
+// Spec is how the app is run.
+func (a *App) Spec() *vassal.Spec { return a.Result.Spec }
+
+// divide finds the one app and divides the lines; nil when the main file has none.
+func (r Reader) divide(c *config.Config) *App {
+	if c.Has("emperor") {
+		return nil
+	}
+	line, ok := vassal.NamesApp(c)
+	if !ok {
+		return nil
+	}
+	a := &App{Line: line}
+	for _, v := range c.Values {
+		switch r.taker(v, a.byCommand()) {
+		case takenByFront:
+			a.front = append(a.front, v)
+		case takenByApp:
+			a.Lines = append(a.Lines, v)
+			if isRule(v.Key) {
+				a.Rules = append(a.Rules, v)
+			}
+		}
+	}
+	// As in uWSGI all requests go to the app, unless a line says where else. (An
+	// http-to with the address of one of its own sockets does not.)
+	a.front = slices.DeleteFunc(a.front, func(v config.Value) bool { return v.Key == "http-to" && a.listensAt(v.Value) })
+	if !slices.ContainsFunc(a.front, func(v config.Value) bool { return slices.Contains(mappers, v.Key) }) {
+		a.front = append(a.front, config.Value{Key: "route-run", Value: "vassal:" + AppName, HasValue: true, Pos: line.Pos})
+	}
+	return a
+}
+
+// mappers are the options that say where requests go which no rule decides.
+var mappers = []string{"http-to", "http-use-pattern", "http-use-base", "http-use-cache", "http-use-code-string", "http-subscription-server"}
+
+// warnOfEmptyFront warns of a front with nothing behind it.
+func (m *Main) warnOfEmptyFront(problems *config.Problems) {
+	if m.App != nil || len(m.Monitor.Patterns) > 0 || len(m.Front.Listeners) == 0 {
+		return
+	}
+	for _, o := range m.Front.Options {
+		if isRule(o.Key) || slices.Contains(mappers, o.Key) || o.Key == "http-to-https" {
+			return
+		}
+	}
+	l := m.Front.Listeners[0]
+	*problems = append(*problems, config.Problem{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
+		Text: "nothing is behind it: want an app (such as module, wsgi-file or command), emperor, http-to, or rules"})
+}
+
+// isRule tells whether an option is of the route language.
+func isRule(key string) bool {
+	return key == "route" || strings.HasPrefix(key, "route-") || strings.Contains(key, "-route")
+}
+
+// listensAt tells whether a line of the app's names that address for a socket.
+func (a *App) listensAt(address string) bool {
+	return slices.ContainsFunc(a.Lines, func(v config.Value) bool {
+		return (v.Key == "socket" || v.Key == "uwsgi-socket") && v.Value == address
+	})
+}
+
+// taker is who acts on a line of a main file with one app.
+type taker int
+
+const (
+	takenByUs taker = iota
+	takenByFront
+	takenByApp
+)
+
+// shared are options of ours that are also the app's, as they would be a vassal's.
+var shared = []string{"env", "unenv", "uid", "gid", "chmod-socket", "reload-mercy", "binary-path"}
+
+// frontPrefixes begin the names of uWSGI's options that are about its HTTP and
+// HTTPS routers. Whatever else uWSGI has options for is done by its workers, so it
+// stays with the app: files that run today behave the same.
+var frontPrefixes = []string{"http", "sni", "ssl"}
+
+// taker decides about one line.
+func (r Reader) taker(v config.Value, byCommand bool) taker {
+	aboutFront := slices.ContainsFunc(frontPrefixes, func(prefix string) bool { return strings.HasPrefix(v.Key, prefix) })
+	switch {
+	case slices.ContainsFunc(Options, func(o config.Option) bool { return o.Name == v.Key }):
+		if slices.Contains(shared, v.Key) {
+			return takenByApp
+		}
+		return takenByUs
+	case slices.ContainsFunc(r.Front, func(o config.Option) bool { return o.Name == v.Key }):
+		if byCommand || aboutFront || !vassal.KnownToUWSGI(v.Key) || r.OwnRule != nil && r.OwnRule(v) {
+			return takenByFront
+		}
+		return takenByApp
+	case strings.HasPrefix(v.Key, "daemonize"):
+		return takenByUs
+	case strings.HasPrefix(v.Key, "http") && !strings.HasPrefix(v.Key, "https") && vassal.KnownToUWSGI(v.Key):
+		return takenByUs // of no effect: the front does not have it, and the app no HTTP router
+	}
+	return takenByApp
+}
+
+// readApp completes the app: how it is run, once it is known who runs the front.
+func (m *Main) readApp(r Reader, problems *config.Problems) {
+	if m.App == nil {
+		return
+	}
+	m.App.Result = m.appResult()
+	*problems = append(*problems, m.App.Result.Problems...)
+	m.App.misspelt(r, m.Config, problems)
+}
+
+// appResult reads the app's lines; they may name files, which may have changed.
+func (m *Main) appResult() vassal.Result {
+	reading := vassal.AppReading{
+		Name: AppName, Files: m.Config.Files, Dir: m.Source.Dir, Lines: m.App.Lines, Apart: m.RouterUser != nil,
+	}
+	if len(m.Config.Files) > 0 {
+		reading.File = m.Config.Files[0]
+	}
+	if len(m.Front.Listeners) > 0 && slices.ContainsFunc(m.App.front, func(v config.Value) bool { return strings.Contains(v.Value, "vassal:"+AppName) }) {
+		reading.Socket = automaticSocket()
+	}
+	return vassal.ReadApp(reading)
+}
+
+// automaticSocket is where the front reaches an app that has no socket of its own:
+// beside the control socket, with our number so that no two emperors share it.
+func automaticSocket() string {
+	return filepath.Join(filepath.Dir(control.Path("")), fmt.Sprintf("emperor-%s-%d.sock", AppName, os.Getpid()))
+}
+
+// misspelt refuses a line that is no option of anybody's and nearly one of ours:
+// uWSGI would take it for a setting of the app's own and say nothing. (A line that
+// some %(key) uses is one.)
+func (a *App) misspelt(r Reader, c *config.Config, problems *config.Problems) {
+	var own []string
+	for _, v := range a.Lines {
+		_, known := r.Set.Lookup(v.Key)
+		if known || c.UsedPlaceholders[v.Key] || strings.HasPrefix(v.Pos.File, "environment ") {
+			continue
+		}
+		if own == nil {
+			own = r.ownNames()
+		}
+		meant := config.Suggest(v.Key, own)
+		if meant == "" {
+			continue
+		}
+		*problems = slices.DeleteFunc(*problems, func(p config.Problem) bool { return p.Warning && p.Key == v.Key && p.Pos == v.Pos })
+		*problems = append(*problems, config.Problem{Pos: v.Pos, Key: v.Key,
+			Text: "there is no such option; did you mean " + meant + "? (What only your app reads can be set in another way: env, or a file of its own.)"})
+	}
+}
+
+// ownNames are those of our options that uWSGI does not have.
+func (r Reader) ownNames() []string {
+	language := map[string]bool{}
+	for _, o := range config.Language {
+		language[o.Name] = true
+	}
+	var names []string
+	for _, o := range r.Set.All() {
+		for _, name := range append([]string{o.Name}, o.Aliases...) {
+			if !language[name] && !vassal.KnownToUWSGI(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// environment is what the app inherits: ours without the UWSGI_* variables whose
+// options are not the app's.
+func (a *App) environment(c *config.Config, env []string) []string {
+	var ours []string
+	for _, v := range c.Values {
+		name, ok := strings.CutPrefix(v.Pos.File, "environment ")
+		if ok && !slices.Contains(a.Lines, v) {
+			ours = append(ours, name+"=")
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(env), func(variable string) bool {
+		return slices.ContainsFunc(ours, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })
+	})
+}
+
+// withoutEffect tells whether nobody acts on a line that we only accept, and why.
+func (a *App) withoutEffect(v config.Value) (why string, nothing bool) {
+	switch {
+	case !slices.Contains(a.Lines, v):
+		return "the front has no such option", true
+	case a.byCommand() && !slices.ContainsFunc(vassal.Options, func(o config.Option) bool { return o.Name == v.Key }):
+		return "the app is a program of its own, not uWSGI", true
+	}
+	return "", false
+}
+
+// reading is what the registry wants to know of the app. Its warnings were told
+// when the main file was read.
+func (m *Main) readingOfApp() reading {
+	for range 3 {
+		before := monitor.FingerprintOf(m.appFiles(m.App.Result))
+		result := m.appResult()
+		files := m.appFiles(result)
+		r := reading{spec: result.Spec, problems: result.Problems.Errors(), config: result.Config, includes: files, print: monitor.FingerprintOf(files)}
+		if r.stable = r.print == before; r.stable {
+			return r
+		}
+	}
+	return reading{spec: m.App.Result.Spec, problems: m.App.Result.Problems.Errors()}
+}
+
+// appFiles are those files of the app that are not the main file's.
+func (m *Main) appFiles(result vassal.Result) []string {
+	return slices.DeleteFunc(slices.Clone(result.Files), func(file string) bool { return slices.Contains(m.Config.Files, file) })
+}
+
+// items are the vassals that are wanted: those of the monitors, or the one app.
+func (m *Main) items(s monitor.Snapshot) []monitor.Item {
+	if m.App == nil {
+		return s.Items
+	}
+	return []monitor.Item{{Name: AppName, Path: m.Name()}}
+}
+
+// missingApp refuses an edit that loses the app: it would end the site.
+func (m *Main) missingApp(old *Main) error {
+	if old.App == nil || m.App != nil || len(m.Monitor.Patterns) > 0 || m.Config.Has("http-to") {
+		return nil
+	}
+	return config.Problem{Pos: config.Pos{File: m.Name()}, Text: fmt.Sprintf("it names no app any more (it was %s, %s), and nothing in its place: the one that runs would end", old.App.Line.Key, old.App.Line.Pos)}
+}
+
+// same tells whether the other is the same app, run in the same way.
+func (a *App) same(other *App) bool {
+	if a == nil || other == nil {
+		return a == other
+	}
+	return slices.Equal(a.Lines, other.Lines)
+}
+
+// givenCommand adds what the command line says after "--": the program, and the
+// front where nothing says what it listens on.
+func givenCommand(s Source, c *config.Config) *config.Config {
+	if len(s.Command) == 0 {
+		return c
+	}
+	with := *c
+	with.Values = slices.Clone(c.Values)
+	if !c.Has("http") {
+		listener := config.Value{Key: "http", Value: ":8080", HasValue: true}
+		for _, variable := range s.Env {
+			if port, ok := strings.CutPrefix(variable, "PORT="); ok {
+				listener.Value, listener.Pos = ":"+port, config.Pos{File: "environment PORT"}
+			}
+		}
+		with.Values = append(with.Values, listener)
+	}
+	with.Values = append(with.Values, config.Value{Key: "command", Value: vassal.CommandLine(s.Command), HasValue: true})
+	return &with
+}
