@@ -174,6 +174,22 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Whoever has a thousand files of root's alone pays for no thread.
+func TestRootNeedsNoThread(t *testing.T) {
+	dir := tree(t, [2]string{"f root root 600", "text"}, [2]string{"l root root 777", "> f"})
+	r := NewReader(nil)
+	defer r.Close()
+	for _, name := range []string{"f", "l", "no"} {
+		if file, _, err := r.Open(filepath.Join(dir, name), 0); err == nil {
+			file.Close()
+		}
+		r.Look(filepath.Join(dir, name), 0, func() {})
+	}
+	if len(r.threads) > 0 {
+		t.Errorf("%d threads were made", len(r.threads))
+	}
+}
+
 // An ACL hides whom the group's bits are for.
 func TestACL(t *testing.T) {
 	dir := tree(t, [2]string{"f root team 664", "text"})
