@@ -28,9 +28,6 @@ func parseAddHeader(arguments string, s *scope) (action, error) {
 		return nil, err
 	}
 	value, err := parseTemplate(text, fieldValue, s)
-	if err == nil && value.isLiteral() && hasControl([]byte(value.literal)) {
-		err = fmt.Errorf("%q: want a value without control characters", text)
-	}
 	return &headerAction{name: name, value: value}, err
 }
 

@@ -96,7 +96,7 @@ func TestArgumentErrors(t *testing.T) {
 		{`route-run = addheader:Content-Length: 5`, `Content-Length: the front writes this field itself, leave it out`},
 		{`route-run = delheader:transfer-encoding`, `the front writes this field itself`},
 		{`route-run = addheader:Connection: upgrade`, `want Connection: close`},
-		{"route-run = addheader:X: a\x01b", `want a value without control characters`},
+		{"route-run = addheader:X: a\x01b", `want a text without control characters`},
 		{`route-run = setmethod:`, `"" can not be part of a method`},
 		{`route-run = setmethod:CONNECT`, `"CONNECT" can not be part of a method`},
 		{`route-run = setscheme:ftp`, `"ftp" can not be part of a scheme (http or https)`},

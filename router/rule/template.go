@@ -73,6 +73,14 @@ func isRawVariable(name string) bool { return name != "PATH_INFO" && name != "RE
 
 // parseTemplate takes a text apart. Every place gets the given kind.
 func parseTemplate(text string, where place, s *scope) (template, error) {
+	if hasControl([]byte(text)) {
+		switch where {
+		case fieldValue, hostField:
+			return template{}, fmt.Errorf("%q: want a text without control characters", text)
+		case logLine:
+			text = string(appendEscaped(nil, []byte(text)))
+		}
+	}
 	if strings.IndexByte(text, '$') < 0 {
 		return template{literal: text}, nil
 	}
