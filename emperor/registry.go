@@ -44,12 +44,13 @@ type entry struct {
 	includes    []string
 	print, seen monitor.Fingerprint
 
-	spec     *vassal.Spec    // the last one that was wanted; nil: none yet
-	problems config.Problems // of the last reading
-	refused  bool            // the last reading had errors
-	leaving  bool            // its file is gone
-	unread   bool            // it was not stable when it was read
-	attempts int
+	spec      *vassal.Spec    // the last one that was wanted; nil: none yet
+	specPrint string          // of spec, for `emperor plan`
+	problems  config.Problems // of the last reading
+	refused   bool            // the last reading had errors
+	leaving   bool            // its file is gone
+	unread    bool            // it was not stable when it was read
+	attempts  int
 	// edited is when the edit was seen that was read last; zero for what was there when
 	// the emperor came, and for a change of the main file.
 	edited time.Time
@@ -184,7 +185,7 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 	if unless != nil && reflect.DeepEqual(unless, got.spec) {
 		return false
 	}
-	e.spec = got.spec
+	e.spec, e.specPrint = got.spec, got.spec.Fingerprint()
 	e.after = r.leavingOwner(got.spec)
 	if e.after == nil {
 		e.site.Want(e.spec, e.edited)

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"emperor/emperor/control"
+	"emperor/emperor/monitor"
 	"emperor/internal/config"
 	"emperor/vassal"
 )
 
 // view is what the loop publishes for everybody else: immutable.
 type view struct {
-	config   string
+	main     *Main
 	problems []string
 	vassals  map[string]viewed
 	names    []string // sorted
@@ -24,7 +25,9 @@ type view struct {
 // viewed is one vassal in a view.
 type viewed struct {
 	site     site
-	file     string
+	item     monitor.Item
+	includes monitor.Fingerprint
+	print    string // of the spec
 	spec     *vassal.Spec
 	problems []string
 	leaving  bool
@@ -34,10 +37,10 @@ var _ control.Emperor = (*Emperor)(nil)
 
 // publish replaces the view. It is called by the loop after each change.
 func (e *Emperor) publish() {
-	v := &view{config: e.main.Name(), problems: texts(e.problems), vassals: map[string]viewed{}}
+	v := &view{main: e.main, problems: texts(e.problems), vassals: map[string]viewed{}}
 	if e.registry != nil {
 		for entry := range e.registry.all() {
-			one := viewed{site: entry.site, file: entry.item.Path, spec: entry.spec, leaving: entry.leaving}
+			one := viewed{site: entry.site, item: entry.item, includes: entry.print, print: entry.specPrint, spec: entry.spec, leaving: entry.leaving}
 			if entry.refused {
 				one.problems = texts(entry.problems.Errors())
 			}
@@ -61,7 +64,7 @@ func (e *Emperor) Status() control.Status {
 	v := e.view.Load()
 	s := control.Status{
 		Version: e.program.Version, PID: os.Getpid(), Since: e.since,
-		Config: v.config, Problems: v.problems, Vassals: []control.VassalStatus{},
+		Config: v.main.Name(), Front: v.main.frontPrint(), Problems: v.problems, Vassals: []control.VassalStatus{},
 	}
 	if e.router != nil {
 		s.Router = e.router.Status()
@@ -137,7 +140,7 @@ func logLine(l vassal.Line) control.LogLine {
 func (one viewed) status() control.VassalStatus {
 	s := one.site.Status()
 	out := control.VassalStatus{
-		Name: s.Name, File: one.file,
+		Name: s.Name, File: one.item.Path,
 		Kind: s.Kind.String(), State: s.State.String(), Since: s.Since, Reason: s.Reason,
 		Generation: s.Generation, PIDs: s.PIDs, Starting: s.Starting, StartingPIDs: s.StartingPIDs, Restarts: int(s.Restarts), Retry: s.RetryAt,
 		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
@@ -148,6 +151,7 @@ func (one viewed) status() control.VassalStatus {
 	}
 	if one.spec != nil {
 		out.KindReason = one.spec.KindReason
+		out.FilePrint, out.SpecPrint = filePrint(one.item.Stamp, one.includes), one.print
 	}
 	if s.Problem != "" && !slices.Contains(out.Problems, s.Problem) && len(out.Problems) == 0 {
 		out.Problems = append(slices.Clone(out.Problems), s.Problem)

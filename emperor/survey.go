@@ -15,7 +15,8 @@ type Surveyed struct {
 	Problems   config.Problems
 	Config     *config.Config // its effective options, for showing
 
-	item monitor.Item
+	item     monitor.Item
+	includes []string // the other files it was read from
 }
 
 // Starts tells whether nothing is known that would keep the vassal from starting.
@@ -48,7 +49,7 @@ func (m *Main) Survey() (*Survey, error) {
 	}
 	for _, item := range seen.Items {
 		r := m.readOnce(item)
-		s.Vassals = append(s.Vassals, Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: r.config, item: item})
+		s.Vassals = append(s.Vassals, Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: r.config, item: item, includes: r.includes})
 	}
 	return s, nil
 }

@@ -2,14 +2,12 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"emperor/emperor"
 	"emperor/emperor/control"
@@ -144,20 +142,6 @@ func (r *checkReport) take(main []string, problems config.Problems) {
 func shortened(p config.Problem) config.Problem {
 	p.Pos.File = relative(p.Pos.File)
 	return p
-}
-
-// runningStatus asks the emperor that may be running from the same main file.
-func runningStatus(main *emperor.Main) (*control.Status, error) {
-	if main.Control == "none" {
-		return nil, control.ErrNotRunning
-	}
-	client := control.NewClient(control.Path(main.Control))
-	client.Patience = 2 * time.Second
-	status, err := client.Status(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return &status, nil
 }
 
 // notVassals says which files beside the vassals are none.

@@ -40,15 +40,25 @@ func runExplain(args []string, out io.Writer) error {
 		return err
 	}
 	var vassals []link.Vassal
+	var broken []string
 	for _, one := range survey.Vassals {
 		if one.Spec != nil {
 			vassals = append(vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses(), State: link.Ready, Generation: 1})
+		} else {
+			broken = append(broken, one.Name)
 		}
 	}
 	text, err := router.Explain(&main.Front, vassals, method, words[len(words)-1])
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprint(out, text)
-	return err
+	fmt.Fprint(out, text)
+	if len(broken) > 0 {
+		has := "has a mistake in its file"
+		if len(broken) > 1 {
+			has = "have mistakes in their files"
+		}
+		fmt.Fprintf(out, "           (%s %s, see emperor check)\n", strings.Join(broken, ", "), has)
+	}
+	return nil
 }

@@ -32,7 +32,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "run", arguments: "FILE [--OPTION[=VALUE] ...]", help: "run in the foreground; the word run may be left out", run: runEmperor},
-		{name: "check", arguments: "FILE [--show]", help: "read the main file and every vassal's, report every mistake, start nothing", run: runCheck},
+		{name: "check", arguments: "FILE [--show] [--json]", help: "read the main file and every vassal's, report every mistake and what would fail, start nothing", run: runCheck},
+		{name: "plan", arguments: "FILE [--json]", help: "what an emperor that runs would start, reload, stop or leave alone if it were given FILE now", run: runPlan},
 		{name: "explain", arguments: "FILE URL", help: "which rule and which vassal a request would take, and why the others did not match", run: runExplain},
 		{name: "options", arguments: "[WORD]", help: "every option: type, default, meaning", run: runOptions},
 		{name: "status", help: "the state of a running emperor and of all vassals", run: runStatus},

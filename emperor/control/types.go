@@ -41,6 +41,9 @@ type Status struct {
 	Since   time.Time `json:"since"`
 	// Config is the main file, as it was named.
 	Config string `json:"config,omitempty"`
+	// Front stands for what the front was told: rules, options and listeners. Another
+	// value, another front; see `emperor plan`.
+	Front string `json:"front,omitempty"`
 	// Problems are the mistakes for which the last edit of the main file was not
 	// applied, each as "file:line: text"; empty when what runs is what is written.
 	Problems []string `json:"problems,omitempty"`
@@ -64,6 +67,11 @@ type RouterStatus struct {
 type VassalStatus struct {
 	Name string `json:"name"`
 	File string `json:"file"`
+	// FilePrint stands for the file, and those it includes, as they were when they
+	// were read last, SpecPrint for what it came to with the main file of then. Equal
+	// values, nothing to do; see `emperor plan`.
+	FilePrint string `json:"file_print,omitempty"`
+	SpecPrint string `json:"spec_print,omitempty"`
 	// Kind is "uwsgi" or "command"; KindReason is what in the file says so.
 	Kind       string `json:"kind"`
 	KindReason string `json:"kind_reason,omitempty"`
