@@ -20,5 +20,9 @@
 // request. A file that is replaced by rename is served to its end as it was. A file
 // that is rewritten or cut in place while it is sent makes Read fail before the
 // body is complete: the client sees a broken response, never a mixture that looks
-// whole.
+// whole. (File times tell; before Linux 6.13 they tell steps of 4 to 10 ms.)
+//
+// Nothing is kept open between requests: a small file costs 3 µs of processor time,
+// of which a cache of open files would save one, and would have to be asked what
+// else was changed meanwhile.
 package static
