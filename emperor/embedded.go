@@ -142,13 +142,14 @@ func (m *Main) readApp(r Reader, problems *config.Problems) {
 	if m.App == nil {
 		return
 	}
-	m.App.Result = m.appResult()
+	m.App.Result = m.appResult(os.Getpid())
 	*problems = append(*problems, m.App.Result.Problems...)
 	m.App.misspelt(r, m.Config, problems)
 }
 
-// appResult reads the app's lines; they may name files, which may have changed.
-func (m *Main) appResult() vassal.Result {
+// appResult reads the app's lines, for an emperor of that process number; they may
+// name files, which may have changed.
+func (m *Main) appResult(pid int) vassal.Result {
 	reading := vassal.AppReading{
 		Name: AppName, Files: m.Config.Files, Dir: m.Source.Dir, Lines: m.App.Lines, Apart: m.RouterUser != nil,
 	}
@@ -156,15 +157,15 @@ func (m *Main) appResult() vassal.Result {
 		reading.File = m.Config.Files[0]
 	}
 	if len(m.Front.Listeners) > 0 && slices.ContainsFunc(m.App.front, func(v config.Value) bool { return strings.Contains(v.Value, "vassal:"+AppName) }) {
-		reading.Socket = automaticSocket()
+		reading.Socket = automaticSocket(pid)
 	}
 	return vassal.ReadApp(reading)
 }
 
 // automaticSocket is where the front reaches an app that has no socket of its own:
-// beside the control socket, with our number so that no two emperors share it.
-func automaticSocket() string {
-	return filepath.Join(filepath.Dir(control.Path("")), fmt.Sprintf("emperor-%s-%d.sock", AppName, os.Getpid()))
+// beside the control socket, with the emperor's number so that no two share it.
+func automaticSocket(pid int) string {
+	return filepath.Join(filepath.Dir(control.Path("")), fmt.Sprintf("emperor-%s-%d.sock", AppName, pid))
 }
 
 // misspelt refuses a line that is no option of anybody's and nearly one of ours:
@@ -238,7 +239,7 @@ func (a *App) withoutEffect(v config.Value) (why string, nothing bool) {
 func (m *Main) readingOfApp() reading {
 	for range 3 {
 		before := monitor.FingerprintOf(m.appFiles(m.App.Result))
-		result := m.appResult()
+		result := m.appResult(os.Getpid())
 		files := m.appFiles(result)
 		r := reading{spec: result.Spec, problems: result.Problems.Errors(), config: result.Config, includes: files, print: monitor.FingerprintOf(files)}
 		if r.stable = r.print == before; r.stable {

@@ -64,6 +64,10 @@ func (m *Main) Plan(s *Survey, running *control.Status) Plan {
 		one := &s.Vassals[i]
 		wanted[one.Name] = true
 		now, there := runs[one.Name]
+		if m.App != nil && running != nil {
+			// Its socket has the emperor's number in its name.
+			one.Spec = m.appResult(running.PID).Spec
+		}
 		planned := PlannedVassal{Name: one.Name}
 		planned.Action, planned.Why = one.plan(now, there)
 		p.Vassals = append(p.Vassals, planned)

@@ -40,6 +40,12 @@ func (m *Main) Survey() (*Survey, error) {
 		return nil, err
 	}
 	s := &Survey{Others: seen.Others}
+	if m.App != nil {
+		r := m.readingOfApp()
+		// Its problems were told when the main file was read.
+		s.Vassals = []Surveyed{{Name: AppName, File: m.Name(), Spec: r.spec, Config: r.config, item: m.items(monitor.Snapshot{})[0], includes: r.includes}}
+		return s, nil
+	}
 	for _, passed := range seen.Passed {
 		text := passed.Why
 		if passed.Pos != "" {

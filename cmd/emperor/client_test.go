@@ -141,3 +141,25 @@ func TestExplainNamesTheNearVassal(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckAndPlanOfOneApp(t *testing.T) {
+	m := newMachine(t)
+	m.write("site.py", commandProgram)
+	m.write("uwsgi.ini", "[uwsgi]\nhttp = 127.0.0.1:PORT\ncommand = python3 DIR/site.py\n")
+	m.start()
+	m.waitReady()
+	control := "--control=" + m.path("control.sock")
+	if out, code := m.ask("check", "uwsgi.ini", control); code != exitFine || !strings.Contains(out, "\nno mistakes\n") || !strings.Contains(out, "app  command") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
+	if out, code := m.ask("plan", "uwsgi.ini", control); code != exitFine || !strings.Contains(out, "keep  app  ready, generation 1") {
+		t.Errorf("plan: exit %d\n%s", code, out)
+	}
+	m.write("next.ini", "[uwsgi]\nhttp = 127.0.0.1:PORT\ncommand = python3 DIR/nosuch.py\n")
+	if out, code := m.ask("plan", "next.ini", control); code != exitFine || !strings.Contains(out, "reload  app  another file has its name") {
+		t.Errorf("plan of another app: exit %d\n%s", code, out)
+	}
+	if out, code := m.ask("check", "next.ini", control); code != exitFine || !strings.Contains(out, "next.ini:3: warning: command: "+m.path("nosuch.py")+": there is no") {
+		t.Errorf("check of another app: exit %d\n%s", code, out)
+	}
+}
