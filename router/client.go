@@ -36,6 +36,7 @@ type client struct {
 
 	closeAfterThis bool                          // this request is the connection's last
 	failed         bool                          // the client takes no more bytes
+	knocked        bool                          // it was asked whether it is still there (gone)
 	interrupted    atomic.Bool                   // reading the rest of a body was given up
 	aborting       atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
@@ -390,17 +391,34 @@ func (x *exchange) makeRoom(head int) {
 	}
 }
 
-// gone tells whether the client has closed its connection while nothing was
-// expected from it. A half-close is not told from a close, so it is only asked
-// for requests that have not been sent yet.
+// gone tells that the client will read no answer any more, while its request is
+// being held back. Some clients end what they send and wait for the answer
+// (shutdown(2); nc -N does); TCP shows that and a close in the same way, until
+// something is written: a client that has closed answers with a reset, and one
+// that waits passes over an interim answer (RFC 9110, 15.2). HTTP/1.0 has none, so
+// there who might be waiting is served.
 func (c *client) gone() bool {
-	var b [1]byte
-	closed := false
+	over, ended := c.hungUp()
+	if over || !ended || c.knocked || c.x.request.Minor == 0 {
+		return over
+	}
+	c.knocked = true
+	return c.write(continueBytes) != nil
+}
+
+// hungUp tells whether the connection is over, and whether the client has ended
+// its own direction of it.
+func (c *client) hungUp() (over, ended bool) {
+	fds := []unix.PollFd{{Events: unix.POLLRDHUP}}
 	_ = c.raw.Control(func(fd uintptr) {
-		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		closed = err == unix.ECONNRESET || err == nil && n == 0
+		fds[0].Fd = int32(fd)
+		for {
+			if _, err := unix.Poll(fds, 0); err != unix.EINTR {
+				return
+			}
+		}
 	})
-	return closed
+	return fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0, fds[0].Revents&unix.POLLRDHUP != 0
 }
 
 // linger lets the client read an answer that was given before it had sent
