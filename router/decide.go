@@ -93,7 +93,6 @@ func (x *exchange) decide(d *destination) (ok bool) {
 			return false
 		}
 	case rule.Redirect, rule.Status, rule.Challenge, rule.Close, rule.Static, rule.File:
-		x.replaced = true
 		x.answerByRule(decision)
 		return false
 	case rule.Unsafe:

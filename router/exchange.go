@@ -78,7 +78,8 @@ type exchange struct {
 	file         static.Answer
 	filePath     []byte
 	matched      bool // the rules have seen the request
-	replaced     bool // a later chain's answer is under way
+	erred        bool // the error chain has run
+	responded    bool // and the response chain
 
 	accepted   compress.Accepted
 	choice     compress.Choice
@@ -116,7 +117,7 @@ func (x *exchange) begun(down downstream, from *peer) {
 	x.started = time.Now()
 	x.entry = accesslog.Entry{}
 	x.askedHead = isHead(x.request.Method)
-	x.status, x.visitorKnown, x.matched, x.replaced = 0, false, false, false
+	x.status, x.visitorKnown, x.matched, x.erred, x.responded = 0, false, false, false, false
 	x.decision.Response = rule.ResponseEdits{Headers: x.decision.Response.Headers[:0]}
 	x.decision.Rule, x.decision.Unlogged, x.decision.Vars = nil, false, x.decision.Vars[:0]
 	trusted := x.settings.trusted.includes(from.remote)

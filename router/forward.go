@@ -50,7 +50,7 @@ func (x *exchange) forward(d *destination) {
 		}
 		o := x.attempt(d, to, repeated)
 		g := x.pinned
-		x.learned(resultOf(&o, to), o.err)
+		x.learned(resultOf(&o), o.err)
 		x.letGo()
 		switch {
 		case o.err == nil:
@@ -101,6 +101,9 @@ func (x *exchange) pick(d *destination) (*target, error) {
 	case d.nodes != nil:
 		return x.pickNode(d)
 	case d.site != nil:
+		if err := x.takeTurn(d.site); err != nil {
+			return nil, err
+		}
 		g, err := x.admit(d.site)
 		if err != nil {
 			return nil, err

@@ -16,7 +16,9 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/resource"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,7 +81,27 @@ func (f *front) configure(options ...string) error {
 		key, value, _ := strings.Cut(option, "=")
 		c.Options = append(c.Options, link.Option{Key: strings.TrimSpace(key), Value: strings.TrimSpace(value), File: "uwsgi.ini", Line: i + 2})
 	}
-	return f.Configure(c, []int{descriptor(f.t, f.tcp), descriptor(f.t, f.unix)})
+	supply := &supply{checking: true}
+	compile(mustOptions(f.t, c.Options), supply) // mistakes are Configure's to report
+	c.Resources = supply.wanted
+	for i := range c.Resources {
+		if err := resource.Load(&c.Resources[i]); err != nil {
+			return err
+		}
+	}
+	opened, err := resource.Open(c.Resources)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return f.Configure(c, append([]int{descriptor(f.t, f.tcp), descriptor(f.t, f.unix)}, opened...))
+}
+
+func mustOptions(t testing.TB, sent []link.Option) *config.Config {
+	set, err := config.NewSet(Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return options(set, sent)
 }
 
 // adjust replaces the settings in force by a changed copy: limits shorter than

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/resource"
 )
 
 // drainLimit is how long a router that was told to go may work on requests that
@@ -231,7 +233,8 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 // answered.
 func Standalone(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	configuration, problems := ReadConfiguration(c)
-	if err := problems.Err(); err != nil {
+	err := problems.Err()
+	if err != nil {
 		return err
 	}
 	descriptors := make([]int, 0, len(configuration.Listeners))
@@ -242,6 +245,22 @@ func Standalone(ctx context.Context, c *config.Config, log *slog.Logger) error {
 			return fmt.Errorf("%s:%d: %s = %s: %w", l.File, l.Line, l.Option, l.Address, err)
 		}
 		descriptors = append(descriptors, fd)
+	}
+	for i := range configuration.Resources {
+		r := &configuration.Resources[i]
+		if r.Path, err = filepath.Abs(r.Path); err == nil {
+			err = resource.Load(r)
+		}
+		if err != nil {
+			closeAll(descriptors)
+			return fmt.Errorf("%s:%d: %s: %w", r.File, r.Line, r.Option, err)
+		}
+	}
+	opened, err := resource.Open(configuration.Resources)
+	descriptors = append(descriptors, opened...)
+	if err != nil {
+		closeAll(descriptors)
+		return err
 	}
 	r, err := New(log)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/router/balance"
+	"emperor/router/limit"
 	"emperor/router/rule"
 	"emperor/router/upstream"
 )
@@ -20,6 +21,8 @@ var nodeOptions = []config.Option{
 		Help: "Send requests to this uwsgi address when no http-to address can be reached."},
 	{Name: "http-balance", Type: config.String, Default: "wrr", Where: config.Main,
 		Help: "How addresses of one group share requests: wrr (in turns, by weight), lrc (fewest requests under way), wlrc (the same, by weight), iphash (by the visitor's address)."},
+	{Name: "resolver", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "DNS servers (ADDRESS[:PORT] …) for host names in addresses; the default are those of /etc/resolv.conf."},
 	{Name: "http-gracetime", Type: config.Seconds, Default: "30", Where: config.Main,
 		Help: "How long an address that could not be reached is passed over; doubled with each further failure."},
 }
@@ -95,6 +98,7 @@ func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) 
 	if c.Bool("http-backend-http") {
 		d.protocol = protocolHTTP
 	}
+	fallbacks := 0
 	for _, v := range c.All("http-to", "http-fallback") {
 		words := strings.Fields(v.Value)
 		if len(words) == 0 {
@@ -103,7 +107,8 @@ func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) 
 		}
 		spec := balance.Spec{Address: d.protocol.String() + ":" + words[0], Weight: 1}
 		if v.Key == "http-fallback" {
-			spec.Backup = 1
+			fallbacks++
+			spec.Backup = fallbacks
 		}
 		var err error
 		for _, word := range words[1:] {
@@ -143,10 +148,15 @@ func (x *exchange) pickNode(d *destination) (*target, error) {
 		if d.site == nil {
 			return to, nil
 		}
-		if _, err := x.admit(d.site); err != nil {
-			if errors.Is(err, errClientGone) {
+		err := x.takeTurn(d.site)
+		if err == nil {
+			_, err = x.admit(d.site)
+		}
+		if err != nil {
+			if errors.Is(err, errClientGone) || errors.Is(err, limit.ErrGone) {
 				return nil, err
 			}
+			x.letGo()
 			x.learned(balance.Fails, err)
 			continue // another address may do
 		}
@@ -170,11 +180,11 @@ func (x *exchange) learned(result balance.Result, err error) {
 }
 
 // resultOf is what an attempt's outcome says about the address.
-func resultOf(o *outcome, to *target) balance.Result {
+func resultOf(o *outcome) balance.Result {
 	switch {
 	case o.err == nil || o.answered:
 		return balance.Works
-	case o.unreachable && errors.Is(o.err, upstream.ErrTimeout) && to.address.Unix():
+	case errors.Is(o.err, upstream.ErrBusy):
 		return balance.Unknown // a full queue is a busy vassal
 	case o.unreachable:
 		return balance.Fails

@@ -112,19 +112,15 @@ func (x *exchange) answerMaintenance() bool {
 func (x *exchange) answer(status int, text string, extra []byte) {
 	a := errorpage.Answer{Status: status, Host: x.request.Host.Name, Accept: x.accept(), RequestID: x.requestID, Text: text}
 	var contentType string
-	if x.scratch, contentType = x.settings.pages.errors.Append(x.scratch[:0], &a); contentType == "" {
-		x.scratch = append(append(x.scratch, text...), '\n')
-	}
+	x.scratch, contentType = x.settings.pages.errors.Append(x.scratch[:0], &a)
 	x.replyPage(status, contentType, extra)
 }
 
 // answerLater is answer for what is worth trying again in so many seconds.
 func (x *exchange) answerLater(status, seconds int, text string) {
-	a := errorpage.Answer{Status: status, Host: x.request.Host.Name, Accept: x.accept(), RequestID: x.requestID, Text: text, RetryAfter: seconds, Reload: status == 503}
+	a := errorpage.Answer{Status: status, Host: x.request.Host.Name, Accept: x.accept(), RequestID: x.requestID, Text: text, RetryAfter: seconds, Reload: status == 503 && string(x.request.Method) == "GET"}
 	var contentType string
-	if x.scratch, contentType = x.settings.pages.errors.Append(x.scratch[:0], &a); contentType == "" {
-		x.scratch = append(append(x.scratch, text...), '\n')
-	}
+	x.scratch, contentType = x.settings.pages.errors.Append(x.scratch[:0], &a)
 	x.replyPage(status, contentType, retryAfter(seconds))
 }
 
@@ -133,9 +129,6 @@ func retryAfter(seconds int) []byte {
 }
 
 func (x *exchange) replyPage(status int, contentType string, extra []byte) {
-	if contentType == "" {
-		contentType = "text/plain; charset=utf-8"
-	}
 	x.mine = http1.Response{Minor: 1, Status: status, Fields: append(x.mine.Fields[:0], http1.Field{
 		Name: contentTypeName, Value: append(x.reason[:0], contentType...), Kind: http1.ContentType,
 	})}

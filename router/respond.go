@@ -178,27 +178,31 @@ func (x *exchange) begin(extra []byte) {
 	x.down.begin(&x.head)
 }
 
-// laterRules runs the chains that see a response before it is sent. true: they
-// want another answer, which is in x.decision.
+// laterRules runs the chains that see a response before it is sent, whoever made
+// it: once each for a request. true: they want another answer, which is in
+// x.decision; it is made by answerByRule, and comes by here again for the chain
+// that has not run.
 func (x *exchange) laterRules(status int) bool {
 	rules := x.settings.rules
-	if !x.matched || x.replaced {
+	if !x.matched {
 		return false
 	}
 	x.query.Status = status
-	if status >= 400 && rules.Has(rule.ErrorChain) {
+	if status >= 400 && !x.erred && rules.Has(rule.ErrorChain) {
+		x.erred = true
 		rules.MatchError(&x.query, &x.decision)
 		x.notes()
-		if x.replaced = answers(x.decision.Kind); x.replaced {
+		if answers(x.decision.Kind) {
 			return true
 		}
 	}
-	if rules.Has(rule.ResponseChain) {
+	if !x.responded && rules.Has(rule.ResponseChain) {
+		x.erred, x.responded = true, true
 		rules.MatchResponse(&x.query, &x.decision)
 		x.notes()
-		x.replaced = answers(x.decision.Kind)
+		return answers(x.decision.Kind)
 	}
-	return x.replaced
+	return false
 }
 
 // answers tells whether a decision is an answer, and not a way to one.

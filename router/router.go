@@ -18,6 +18,7 @@ import (
 	"emperor/router/deadline"
 	"emperor/router/limit"
 	"emperor/router/password"
+	"emperor/router/resolve"
 	"emperor/router/upstream"
 )
 
@@ -36,6 +37,7 @@ type Router struct {
 	compressors  *compress.Pool
 	peers        *limit.Peers
 	passwords    *password.Checker
+	resolver     *resolve.Resolver
 	book         *balance.Book // what is known of addresses
 	room         *limit.Room   // of requests that wait for their turn, at all vassals
 
@@ -91,12 +93,15 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		return nil, err
 	}
 	r.pool = upstream.NewPool(r.poller, now)
+	r.resolver = resolve.New(resolve.Config{}, log)
+	r.poller.SetNames(r.resolver)
 	r.exchanges.router = r
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })
 	r.helpers.Go(func() { r.pool.Run(ctx) })
 	r.helpers.Go(func() { r.exchanges.run(ctx) })
+	r.helpers.Go(func() { r.resolver.Run(ctx) })
 	return r, nil
 }
 
@@ -180,6 +185,7 @@ func (r *Router) use(settings *Settings) {
 	if d := &settings.defaults; len(d.targets) > 1 {
 		d.nodes = &nodes{group: r.book.Group(d.specs, settings.balancing.options), targets: d.targets}
 	}
+	r.resolver.Configure(settings.resolver)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
 	for _, s := range r.table.all() {

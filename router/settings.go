@@ -12,6 +12,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/router/http1"
+	"emperor/router/resolve"
 	"emperor/router/rule"
 )
 
@@ -55,6 +56,7 @@ type Settings struct {
 	protection  protection
 	compression compression
 	balancing   balancing
+	resolver    resolve.Config
 	upstreamTLS *upstreamTLS
 	roots       *roots // what rules look at in the file system
 
@@ -132,6 +134,17 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s.pages.compile(c, supply, mistake)
 	s.protection.compile(c, mistake)
 	s.compression.compile(c, mistake)
+	s.resolver = resolve.ParseConfig(supply.system("/etc/resolv.conf"), supply.system("/etc/hosts"))
+	if given := c.All("resolver"); len(given) > 0 {
+		s.resolver.Servers = nil
+		for _, v := range given {
+			servers, err := resolve.ParseServers(v.Value)
+			if err != nil {
+				mistake(v, err)
+			}
+			s.resolver.Servers = append(s.resolver.Servers, servers...)
+		}
+	}
 	s.balancing.compile(c, mistake)
 	s.defaults.compile(c, mistake)
 	for _, v := range c.All("http-var") {

@@ -44,6 +44,16 @@ func (s *supply) content(path string, v config.Value) ([]byte, error) {
 	return content, err
 }
 
+// system returns the content of a file that every machine has, or none.
+func (s *supply) system(path string) []byte {
+	content, _, err := s.take(link.Content, path, config.Value{Key: path})
+	s.wanted[len(s.wanted)-1].Optional = true
+	if err != nil {
+		return nil
+	}
+	return content
+}
+
 // log returns an open file to append to; nil while checking.
 func (s *supply) log(path string, v config.Value) (*os.File, error) {
 	_, descriptors, err := s.take(link.Log, path, v)

@@ -122,6 +122,8 @@ type Resource struct {
 	Kind    ResourceKind `json:"kind"`
 	Path    string       `json:"path"` // absolute
 	Content []byte       `json:"content,omitempty"`
+	// Optional: a file that is not there is an empty one.
+	Optional bool `json:"optional,omitempty"`
 	// Option, File and Line are the directive that asks for it.
 	Option string `json:"option"`
 	File   string `json:"file,omitempty"`
