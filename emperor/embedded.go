@@ -71,19 +71,19 @@ func (r Reader) divide(c *config.Config) *App {
 // mappers are the options that say where requests go which no rule decides.
 var mappers = []string{"http-to", "http-use-pattern", "http-use-base", "http-use-cache", "http-use-code-string", "http-subscription-server"}
 
-// warnOfEmptyFront warns of a front with nothing behind it.
-func (m *Main) warnOfEmptyFront(problems *config.Problems) {
+// EmptyFront warns of a front with nothing behind it.
+func (m *Main) EmptyFront() config.Problems {
 	if m.App != nil || len(m.Monitor.Patterns) > 0 || len(m.Front.Listeners) == 0 {
-		return
+		return nil
 	}
 	for _, o := range m.Front.Options {
 		if isRule(o.Key) || slices.Contains(mappers, o.Key) || o.Key == "http-to-https" {
-			return
+			return nil
 		}
 	}
 	l := m.Front.Listeners[0]
-	*problems = append(*problems, config.Problem{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
-		Text: "nothing is behind it: want an app (such as module, wsgi-file or command), emperor, http-to, or rules"})
+	return config.Problems{{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
+		Text: "nothing is behind it: want an app (such as module, wsgi-file or command), emperor, http-to, or rules"}}
 }
 
 // isRule tells whether an option is of the route language.
@@ -168,21 +168,23 @@ func automaticSocket(pid int) string {
 	return filepath.Join(filepath.Dir(control.Path("")), fmt.Sprintf("emperor-%s-%d.sock", AppName, pid))
 }
 
-// misspelt refuses a line that is no option of anybody's and nearly one of ours:
-// uWSGI would take it for a setting of the app's own and say nothing. (A line that
-// some %(key) uses is one.)
+// misspelt refuses a line that is no option of anybody's and nearly one that we
+// carry out: uWSGI would take it for a setting of the app's own and say nothing. (A
+// line that some %(key) uses is one.)
 func (a *App) misspelt(r Reader, c *config.Config, problems *config.Problems) {
-	var own []string
+	var names []string
 	for _, v := range a.Lines {
 		_, known := r.Set.Lookup(v.Key)
 		if known || c.UsedPlaceholders[v.Key] || strings.HasPrefix(v.Pos.File, "environment ") {
 			continue
 		}
-		if own == nil {
-			own = r.ownNames()
+		if names == nil {
+			for _, o := range r.Set.All() {
+				names = append(append(names, o.Name), o.Aliases...)
+			}
 		}
-		meant := config.Suggest(v.Key, own)
-		if meant == "" {
+		meant := config.Suggest(v.Key, names)
+		if meant == "" || !r.ours(meant, a.byCommand()) {
 			continue
 		}
 		*problems = slices.DeleteFunc(*problems, func(p config.Problem) bool { return p.Warning && p.Key == v.Key && p.Pos == v.Pos })
@@ -191,21 +193,13 @@ func (a *App) misspelt(r Reader, c *config.Config, problems *config.Problems) {
 	}
 }
 
-// ownNames are those of our options that uWSGI does not have.
-func (r Reader) ownNames() []string {
-	language := map[string]bool{}
-	for _, o := range config.Language {
-		language[o.Name] = true
+// ours tells whether an option of that name is not left to a uWSGI.
+func (r Reader) ours(name string, byCommand bool) bool {
+	o, _ := r.Set.Lookup(name)
+	if slices.ContainsFunc(config.Language, func(l config.Option) bool { return l.Name == o.Name }) {
+		return false
 	}
-	var names []string
-	for _, o := range r.Set.All() {
-		for _, name := range append([]string{o.Name}, o.Aliases...) {
-			if !language[name] && !vassal.KnownToUWSGI(name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
+	return !vassal.KnownToUWSGI(name) || r.taker(config.Value{Key: o.Name}, byCommand) != takenByApp
 }
 
 // environment is what the app inherits: ours without the UWSGI_* variables whose

@@ -143,9 +143,12 @@ func TestFrontWithNothingBehindIt(t *testing.T) {
 		"http = :80": true, "http = :80\nprocesses = 4": true, "http = :80\nroute-run = x": false, "http = :80\nhttp-to = :3031": false,
 		"http = :80\nemperor = /tmp": false, "http = :80\nmodule = x": false, "emperor = /tmp": false,
 	} {
-		_, problems := readOne(t, text, nil)
-		if got := strings.Contains(problems.String(), "http: nothing is behind it"); got != empty {
-			t.Errorf("%q: %v", text, problems)
+		main, problems := readOne(t, text, nil)
+		if main == nil {
+			t.Fatal(problems)
+		}
+		if got := strings.Contains(main.EmptyFront().String(), "http: nothing is behind it"); got != empty {
+			t.Errorf("%q: %v", text, main.EmptyFront())
 		}
 	}
 }

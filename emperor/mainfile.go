@@ -107,7 +107,6 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	m.readRunning(&problems)
 	m.readApp(r, &problems)
 	m.readForeign(r.Set, &problems)
-	m.warnOfEmptyFront(&problems)
 	if c.Bool("strict") {
 		problems = problems.Strict()
 	}

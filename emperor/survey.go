@@ -35,6 +35,11 @@ type Survey struct {
 // Survey reads, once, every vassal file that the main file wants, and starts
 // nothing.
 func (m *Main) Survey() (*Survey, error) {
+	if m.App != nil {
+		// Its problems were told with the main file's.
+		one := Surveyed{Name: AppName, File: m.Name(), Spec: m.App.Spec(), Config: m.App.Result.Config}
+		return &Survey{Vassals: []Surveyed{one}}, nil
+	}
 	seen, err := monitor.Look(m.Monitor)
 	if err != nil {
 		return nil, err

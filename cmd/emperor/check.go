@@ -94,6 +94,9 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 	found, remarks := ruleProblems(main, r.survey, r.table)
 	r.take(files, append(problems, found...))
 	r.notes = append(r.notes, remarks...)
+	if inside := rulesInside(main); inside != "" {
+		r.notes = append(r.notes, inside)
+	}
 	for _, note := range main.Notes {
 		r.notes = append(r.notes, shortened(note).Error())
 	}
@@ -156,6 +159,16 @@ func notVassals(files []string) string {
 		names = append(names, relative(file))
 	}
 	return strings.Join(names, ", ") + ": no vassal by the end of the name (.ini, .yml, .yaml, .json, .xml; see emperor-extra-extension)"
+}
+
+// rulesInside says which rules of one app's file are not the front's.
+func rulesInside(main *emperor.Main) string {
+	if main.App == nil || len(main.App.Rules) == 0 {
+		return ""
+	}
+	n := len(main.App.Rules)
+	return fmt.Sprintf("%d %s of %s are run inside the app, by uWSGI, as they always were; a rule with vassal:%s is the front's",
+		n, plural(n, "rule"), relative(main.Name()), emperor.AppName)
 }
 
 // relative shortens a path that is below the working directory.

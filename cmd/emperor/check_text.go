@@ -8,6 +8,7 @@ import (
 
 	"emperor/emperor"
 	"emperor/internal/config"
+	"emperor/vassal"
 )
 
 // write is the report for people: what is wrong, then what there is.
@@ -63,6 +64,12 @@ func sockets(one *emperor.Surveyed) string {
 	var out []string
 	for _, s := range one.Spec.Sockets {
 		text := s.Protocol + ":" + s.Address
+		if s.Automatic {
+			text = s.Protocol + " on a socket made for the front"
+			if one.Spec.Kind == vassal.Command {
+				text += ", or on $PORT"
+			}
+		}
 		if !s.Held {
 			text += " (bound by itself: " + s.Why + ")"
 		}
@@ -94,6 +101,9 @@ func (r *checkReport) writeRules(out io.Writer) {
 // writeEffective writes each option that counts, with where it was written.
 func (r *checkReport) writeEffective(out io.Writer) {
 	writeOptions(out, r.main.Name(), r.main.Config)
+	if r.main.App != nil {
+		return // its options are among them
+	}
 	for _, one := range r.survey.Vassals {
 		if one.Config != nil {
 			writeOptions(out, one.File, one.Config)

@@ -53,6 +53,9 @@ func runExplain(args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprint(out, text)
+	if inside := rulesInside(main); inside != "" {
+		fmt.Fprintf(out, "           (%s)\n", inside)
+	}
 	if len(broken) > 0 {
 		has := "has a mistake in its file"
 		if len(broken) > 1 {

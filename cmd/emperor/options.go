@@ -95,7 +95,7 @@ func (o documented) write(out io.Writer) {
 	case config.Main:
 		facts = append(facts, "main file")
 	case config.Vassal:
-		facts = append(facts, "vassal")
+		facts = append(facts, "vassal, or the main file of one app")
 	default:
 		facts = append(facts, "main file and vassal")
 	}

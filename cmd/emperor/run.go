@@ -32,7 +32,7 @@ func runEmperor(args []string, _ io.Writer) error {
 	stderr := newPatientLog(os.Stderr)
 	defer stderr.close(time.Second)
 	log := newLog(stderr, main.JSONLog)
-	warn(log, problems)
+	warn(log, append(problems, main.EmptyFront()...))
 	return emperor.New(emperor.Program{
 		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: log,
 	}).Run(context.Background())
