@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -51,16 +52,62 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 	if len(request.Host.Port) > 0 {
 		query.HostPort = []byte(string(request.Host.Name) + ":" + string(request.Host.Port))
 	}
+	if explainFirst(&out, settings, &request) {
+		return out.String(), nil
+	}
 	steps, decision := settings.rules.Explain(&query)
+	writeSteps(&out, steps)
+	explainOutcome(&out, settings, decision, vassals, string(request.Host.Name))
+	explainLater(&out, settings, &query, decision)
+	return out.String(), nil
+}
+
+func writeSteps(out *strings.Builder, steps []rule.Step) {
 	for _, step := range steps {
 		mark := "no "
 		if step.Matched {
 			mark = "yes"
 		}
-		fmt.Fprintf(&out, "%s  %s: %s\n           %s\n", mark, step.Rule.Pos(), step.Rule, step.Text)
+		fmt.Fprintf(out, "%s  %s: %s\n           %s\n", mark, step.Rule.Pos(), step.Rule, step.Text)
 	}
-	explainOutcome(&out, settings, decision, vassals, string(request.Host.Name))
-	return out.String(), nil
+}
+
+// explainFirst tells what the front does before it asks the rules; true when that
+// is an answer.
+func explainFirst(out *strings.Builder, s *Settings, r *http1.Request) bool {
+	if s.pages.health != "" && string(r.Path) == s.pages.health {
+		fmt.Fprintf(out, "answer     200 ok: http-health = %s\n", s.pages.health)
+		return true
+	}
+	for i := range s.protection.rates {
+		if rate := &s.protection.rates[i]; rate.host.Matches(r.Host.Name) {
+			fmt.Fprintf(out, "limit      http-limit-rate = %s\n", rate.text)
+		}
+	}
+	if s.pages.maintenance.Closed(r.Host.Name, netip.Addr{}) != nil {
+		fmt.Fprintf(out, "answer     503: in maintenance (for addresses that are not allowed)\n")
+		return true
+	}
+	return false
+}
+
+// explainLater runs the chains that follow, for a response with the status that
+// the outcome has, 200 where a vassal decides.
+func explainLater(out *strings.Builder, s *Settings, q *rule.Query, d *rule.Decision) {
+	if q.Status = d.Code; q.Status == 0 {
+		q.Status = 200
+	}
+	for _, chain := range []rule.Chain{rule.ErrorChain, rule.ResponseChain, rule.FinalChain} {
+		if !s.rules.Has(chain) || chain == rule.ErrorChain && q.Status < 400 {
+			continue
+		}
+		fmt.Fprintf(out, "then       %s rules, for a response with status %d:\n", chain, q.Status)
+		writeSteps(out, s.rules.ExplainChain(chain, q, d))
+		if answers(d.Kind) {
+			fmt.Fprintf(out, "answer     %s\n", strings.TrimPrefix(d.String(), "answer "))
+			q.Status = d.Code
+		}
+	}
 }
 
 func requestURI(u *url.URL) string {
@@ -92,23 +139,12 @@ func explainListeners(out *strings.Builder, configuration *link.Configuration, p
 
 func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, vassals []link.Vassal, host string) {
 	switch d.Kind {
-	case rule.Uwsgi, rule.HTTP:
-		spoken := "uwsgi"
-		if d.Kind == rule.HTTP {
-			spoken = "http"
-		}
-		owner, found := byAddress(vassals, string(d.Address))
-		switch {
-		case !found:
-			fmt.Fprintf(out, "goes to    %s:%s, a socket of no vassal\n", spoken, d.Address)
-			if meant := link.Nearest(string(d.Address), vassals); meant != "" {
-				fmt.Fprintf(out, "           (%s)\n", meant)
-			}
-		default:
-			fmt.Fprintf(out, "goes to    %s:%s, vassal %s\n", owner.protocol, d.Address, owner.name)
-			if owner.protocol != spoken {
-				fmt.Fprintf(out, "           (the rule says %s; the vassal's own protocol counts)\n", spoken)
-			}
+	case rule.Uwsgi, rule.HTTP, rule.HTTPS, rule.FastCGI, rule.SCGI:
+		spoken, _ := protocolOf(d.Kind)
+		for rest := d.Address; len(rest) > 0; {
+			var address []byte
+			address, rest = rule.NextNode(rest)
+			explainAddress(out, spoken.String(), string(address), vassals)
 		}
 	case rule.Vassal:
 		for i := range vassals {
@@ -137,7 +173,15 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 		fmt.Fprintln(out, "answer     none: the connection is closed")
 	case rule.Unsafe:
 		fmt.Fprintf(out, "answer     400: %s\n", d.Why)
+	case rule.Challenge, rule.Static, rule.File:
+		fmt.Fprintf(out, "answer     %s\n", strings.TrimPrefix(d.String(), "answer "))
 	default:
+		if settings.mapping.active {
+			if address, ok := settings.mapping.appendAddress(nil, []byte(host)); ok {
+				explainAddress(out, settings.defaults.protocol.String(), string(address), vassals)
+				return
+			}
+		}
 		if len(settings.defaults.targets) > 0 {
 			fmt.Fprint(out, "goes to    http-to")
 			for i := range settings.defaults.targets {
@@ -149,6 +193,23 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 		fmt.Fprintln(out, "answer     404: no rule for this host")
 		if suggestion := settings.rules.Catching(host); suggestion != "" {
 			fmt.Fprintf(out, "           %s would catch it\n", suggestion)
+		}
+	}
+}
+
+// explainAddress tells whose socket an address is.
+func explainAddress(out *strings.Builder, spoken, address string, vassals []link.Vassal) {
+	owner, found := byAddress(vassals, address)
+	switch {
+	case !found:
+		fmt.Fprintf(out, "goes to    %s:%s, a socket of no vassal\n", spoken, address)
+		if meant := link.Nearest(address, vassals); meant != "" {
+			fmt.Fprintf(out, "           (%s)\n", meant)
+		}
+	default:
+		fmt.Fprintf(out, "goes to    %s:%s, vassal %s\n", owner.protocol, address, owner.name)
+		if owner.protocol != spoken {
+			fmt.Fprintf(out, "           (the rule says %s; the vassal's own protocol counts)\n", spoken)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"strings"
 
 	"emperor/internal/config"
 	"emperor/router/rule"
@@ -75,6 +76,27 @@ func ruleHelp(key string) string {
 		return "A place that goto: can jump to."
 	case "route-if", "route-if-not":
 		return "CONDITION ACTION."
+	}
+	when := ""
+	switch {
+	case strings.HasPrefix(key, "error-"):
+		when = ", for responses with a status of 400 or more, the vassals' and our own"
+	case strings.HasPrefix(key, "response-"):
+		when = ", before a response is sent"
+	case strings.HasPrefix(key, "final-"):
+		when = ", after a response was sent: to log"
+	}
+	switch {
+	case strings.HasSuffix(key, "-status"):
+		return "CODE ACTION" + when + "."
+	case strings.HasSuffix(key, "-run"):
+		return "ACTION" + when + "."
+	case strings.HasSuffix(key, "-label"):
+		return "A place that goto: can jump to" + when + "."
+	case strings.HasSuffix(key, "-if"), strings.HasSuffix(key, "-if-not"):
+		return "CONDITION ACTION" + when + "."
+	case when != "":
+		return "REGEX ACTION" + when + "."
 	}
 	return "REGEX ACTION: the same for another part of the request."
 }
