@@ -74,6 +74,9 @@ func TestRequestsAsConformed(t *testing.T) {
 		{row: "35", options: []string{"http-var = FOO=bar"}, request: get("a"), status: 200, vars: map[string]string{"FOO": "bar", "last": "FOO"}},
 		{row: "35, repeated", options: []string{"http-var = A=1", "http-var = B=1", "http-var = A=2", "route-run = addvar:B=2", "route-run = addvar:C=1", "route-run = addvar:C=2"}, request: get("a"), status: 200,
 			vars: map[string]string{"A": "2", "B": "2", "C": "2"}},
+		{row: "35, built-in", options: []string{"http-var = REMOTE_ADDR=6.6.6.6", "http-var = PATH_INFO=/one", "http-var = PATH_INFO=/two", "http-var = HTTP_X_Y=ours"},
+			request: "GET /zero HTTP/1.1\r\nHost: a\r\nX-Y: theirs\r\n\r\n", status: 200,
+			vars: map[string]string{"REMOTE_ADDR": "6.6.6.6", "PATH_INFO": "/two", "REQUEST_URI": "/zero", "HTTP_X_Y": "ours"}},
 		{row: "hop-by-hop", request: "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-gone, keep-alive\r\nKeep-Alive: 5\r\nTE: trailers\r\nUpgrade: websocket\r\nX-Gone: 1\r\nX-Stays: 2\r\n\r\n", status: 200, vars: map[string]string{
 			"HTTP_CONNECTION": "-", "HTTP_KEEP_ALIVE": "-", "HTTP_TE": "-", "HTTP_UPGRADE": "-", "HTTP_X_GONE": "-", "HTTP_X_STAYS": "2"}},
 		{row: "absolute", request: "GET http://Other:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n", status: 200, vars: map[string]string{"HTTP_HOST": "Other:81", "PATH_INFO": "/x", "REQUEST_URI": "http://Other:81/x?y"}},

@@ -32,7 +32,6 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 	if s.hostAsName {
 		head.ServerName = string(r.HostField)
 	}
-	x.override(d, &head)
 	w.Request(&head)
 	upgrade := x.upgrade() != nil
 	trusted := s.trusted.includes(x.peer.remote)
@@ -64,66 +63,16 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 	}
 	// The last of a name counts, and the rules' come after http-var's.
 	for i := range s.vars {
-		if !named(d.vars, s.vars[i].name) && !isBuiltIn(s.vars[i].name) {
-			w.Var(s.vars[i].name, s.vars[i].value)
-		}
+		w.Set(s.vars[i].name, s.vars[i].value)
 	}
 	for i := range d.vars {
-		if !named(d.vars[i+1:], d.vars[i].Name) && !isBuiltIn(d.vars[i].Name) {
-			w.VarBytes(d.vars[i].Name, d.vars[i].Value)
-		}
+		w.SetBytes(d.vars[i].Name, d.vars[i].Value)
 	}
 	packet, err := w.Finish()
 	if packet != nil {
 		x.out = packet[:0]
 	}
 	return packet, err
-}
-
-// override gives the variables that every packet starts with the values that
-// http-var and the rules have for them: the last of a name counts, and it is sent
-// once.
-func (x *exchange) override(d *destination, head *uwsgi.Request) {
-	set := func(name string, value []byte) {
-		switch name {
-		case "REQUEST_METHOD":
-			head.Method = value
-		case "PATH_INFO":
-			head.PathInfo = value
-		case "REQUEST_URI":
-			head.URI = value
-		case "QUERY_STRING":
-			head.Query = value
-		case "SERVER_PROTOCOL":
-			head.Protocol = string(value)
-		case "SERVER_NAME":
-			head.ServerName = string(value)
-		case "SERVER_PORT":
-			head.ServerPort = string(value)
-		case "REMOTE_ADDR":
-			head.RemoteAddr = value
-		case "REMOTE_PORT":
-			head.RemotePort = value
-		}
-	}
-	for i := range x.settings.vars {
-		if v := &x.settings.vars[i]; isBuiltIn(v.name) {
-			set(v.name, []byte(v.value))
-		}
-	}
-	for i := range d.vars {
-		if v := &d.vars[i]; isBuiltIn(v.Name) {
-			set(v.Name, v.Value)
-		}
-	}
-}
-
-func isBuiltIn(name string) bool {
-	switch name {
-	case "REQUEST_METHOD", "PATH_INFO", "REQUEST_URI", "QUERY_STRING", "SERVER_PROTOCOL", "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT":
-		return true
-	}
-	return false
 }
 
 func named(vars []rule.Var, name string) bool {

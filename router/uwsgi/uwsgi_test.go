@@ -132,6 +132,39 @@ func TestHeader(t *testing.T) {
 
 // The limit is exact in every way of growing, and nothing of a packet that does
 // not fit remains.
+// Set replaces whatever variable has the name, wherever it is.
+func TestSet(t *testing.T) {
+	var w Writer
+	w.Begin([]byte("before"), 0, 0)
+	w.Request(exampleRequest())
+	w.Header([]byte("X-Y"), []byte("theirs"))
+	w.Var("LAST", "1")
+	for _, name := range []string{"REQUEST_METHOD", "SCRIPT_NAME", "HTTP_X_Y", "LAST", "NEW", "NEW"} {
+		w.Set(name, "first")
+		w.SetBytes(name, []byte("set"))
+	}
+	packet, err := w.Finish()
+	if err != nil || string(packet[:6]) != "before" {
+		t.Fatal(err)
+	}
+	_, vars := decode(t, packet[6:])
+	seen := map[string]string{}
+	for _, v := range vars {
+		if _, twice := seen[v.name]; twice {
+			t.Errorf("%s twice", v.name)
+		}
+		seen[v.name] = v.value
+	}
+	for _, name := range []string{"REQUEST_METHOD", "SCRIPT_NAME", "HTTP_X_Y", "LAST", "NEW"} {
+		if seen[name] != "set" {
+			t.Errorf("%s is %q", name, seen[name])
+		}
+	}
+	if got := vars[len(vars)-1].name; got != "NEW" {
+		t.Errorf("%s is the last", got)
+	}
+}
+
 func TestLimit(t *testing.T) {
 	fill := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
 	for _, test := range []struct {

@@ -72,6 +72,33 @@ func (w *Writer) Var(name, value string) { appendVar(w, name, value) }
 // VarBytes is Var for a value in bytes.
 func (w *Writer) VarBytes(name string, value []byte) { appendVar(w, name, value) }
 
+// Set writes a variable in place of one of that name, if there is one: consumers
+// differ in whether the first or the last of two counts. No Header may follow.
+func (w *Writer) Set(name, value string) {
+	w.remove(name)
+	appendVar(w, name, value)
+}
+
+// SetBytes is Set for a value in bytes.
+func (w *Writer) SetBytes(name string, value []byte) {
+	w.remove(name)
+	appendVar(w, name, value)
+}
+
+// remove takes the variable of that name out of the packet.
+func (w *Writer) remove(name string) {
+	for at := w.start + HeaderSize; at < len(w.buf); {
+		n := int(w.buf[at]) | int(w.buf[at+1])<<8
+		value := at + 2 + n
+		next := value + 2 + (int(w.buf[value]) | int(w.buf[value+1])<<8)
+		if string(w.buf[at+2:value]) == name {
+			w.buf = append(w.buf[:at], w.buf[next:]...)
+			return
+		}
+		at = next
+	}
+}
+
 func appendVar[V string | []byte](w *Writer, name string, value V) {
 	p := w.reserve(4 + len(name) + len(value))
 	p[0], p[1] = byte(len(name)), byte(len(name)>>8)
