@@ -38,7 +38,7 @@ func (m *Main) Foresee(s *Survey, running *control.Status) {
 		found := one.Spec.Foresee(outlook)
 		one.Problems = append(supersede(one.Problems, found), found...)
 	}
-	s.foreseeConflicts(m.Front.Listeners)
+	s.foreseeConflicts(m)
 	s.Problems = append(s.Problems, m.foreseeUWSGI(s.Vassals)...)
 	s.Problems = append(s.Problems, m.foreseeFront(now)...)
 	s.Problems = append(s.Problems, m.foreseeNothing(s)...)

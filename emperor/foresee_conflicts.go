@@ -3,9 +3,9 @@ package emperor
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"emperor/internal/config"
-	"emperor/internal/link"
 	"emperor/internal/listening"
 	"emperor/vassal"
 )
@@ -19,9 +19,9 @@ type claim struct {
 // foreseeConflicts finds addresses that the front and a vassal want, or two
 // vassals. It is told to the later one: the front is opened first, and of vassals
 // the first by file name is shown as the owner.
-func (s *Survey) foreseeConflicts(front []link.Listener) {
+func (s *Survey) foreseeConflicts(m *Main) {
 	var claims []claim
-	for _, l := range front {
+	for _, l := range m.Front.Listeners {
 		e, err := parseListener(l)
 		if err != nil {
 			continue // Read has told
@@ -43,6 +43,9 @@ func (s *Survey) foreseeConflicts(front []link.Listener) {
 			c := claim{wanted, one.Name}
 			c.Path = realPath(c.Path)
 			if p := c.refused(claims); p != nil {
+				if slices.ContainsFunc(m.vassalSet, func(v config.Value) bool { return v.Pos == p.Pos }) {
+					p.Text += "; in the main file %%n does, while %n is the main file's own name"
+				}
 				one.Problems = append(one.Problems, *p)
 				continue
 			}

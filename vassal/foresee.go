@@ -30,6 +30,7 @@ type Outlook struct {
 func (s *Spec) Foresee(w Outlook) config.Problems {
 	f := &foresight{Outlook: w, spec: s}
 	f.user, f.userAt = f.whose()
+	f.foreseeText()
 	switch s.Kind {
 	case Command:
 		f.foreseeCommand()
@@ -50,6 +51,7 @@ type foresight struct {
 	spec     *Spec
 	user     *account     // who the vassal runs as; nil: the emperor's own user
 	userAt   config.Value // the line that says so; zero: none does
+	lost     bool         // the working directory is not there
 	problems config.Problems
 }
 

@@ -19,6 +19,7 @@ func (f *foresight) foreseeCommand() {
 		return // nothing is found from a directory that is not there
 	}
 	line, _ := f.Config.Last("command")
+	f.foreseeOwnAddress(line)
 	program, rest, sure := programOf(c.line)
 	if program == "" {
 		return
@@ -67,10 +68,11 @@ func (f *foresight) foreseeDirectory(option, dir string, otherwise ...string) (o
 	case wrong == "":
 		return true
 	case said:
-		f.certain(v, "%s", wrong)
+		f.certain(v, "%s%s", wrong, home(v.Value))
 	default:
 		f.certain(v, "its working directory: %s", wrong)
 	}
+	f.lost = true
 	return false
 }
 

@@ -84,7 +84,12 @@ func (f *foresight) foreseeSockets() {
 			f.certain(v, "the path has %d bytes, a socket's has at most %d: shorten it", len(s.Address), maxUnixPath)
 		case !s.Held:
 			// uWSGI makes it by itself, when and where it likes.
+		case path != "" && f.lost && !filepath.IsAbs(path):
+			// The directory that it is in has been told of.
 		case path != "":
+			if onlyPort.MatchString(path) {
+				f.doubtful(v, "%s has no colon, and so is a path: want :%s for a port", path, path)
+			}
 			f.foreseePath(v, s)
 		case s.address.abstract != "":
 			f.foreseeAnswer(v, s.Address, s.Address)

@@ -18,6 +18,7 @@ import (
 // foreseeUWSGI looks for what a uWSGI needs at its start: each of these ends it.
 func (f *foresight) foreseeUWSGI() {
 	f.foreseeUser()
+	f.foreseeItself()
 	f.foreseeWorkers()
 	f.foreseeMark()
 	if v, ok := f.known("binary-path"); ok {
@@ -35,6 +36,7 @@ func (f *foresight) foreseeUWSGI() {
 		return // paths mean something else there, or are not all known
 	}
 	dir := f.spec.uwsgi.dir
+	f.foreseePlugins(dir)
 	if chdir, said := f.Config.Last("chdir"); said {
 		if chdir.Unknown {
 			return
@@ -47,6 +49,18 @@ func (f *foresight) foreseeUWSGI() {
 	f.foreseeVirtualenv(dir)
 	f.foreseeLogs(dir)
 	f.foreseeModules(dir)
+}
+
+// foreseeItself: a vassal that is an emperor, and finds its own file, would start
+// itself without end.
+func (f *foresight) foreseeItself() {
+	for _, v := range f.Config.All("emperor") {
+		pattern := pathIn(f.spec.uwsgi.dir, strings.TrimPrefix(strings.TrimPrefix(v.Value, "glob://"), "dir://"))
+		found, _ := filepath.Match(pattern, f.spec.File)
+		if !v.Unknown && (found || pattern == filepath.Dir(f.spec.File)) {
+			f.certain(v, "%s finds this file, too: it would start itself without end", v.Value)
+		}
+	}
 }
 
 // canBecomeOthers: uWSGI cares for uid and gid only as root.
@@ -71,7 +85,9 @@ func (f *foresight) foreseeFiles(dir string) {
 		if wrong == "" {
 			continue
 		}
-		if !filepath.IsAbs(v.Value) && !f.Config.Has("chdir") {
+		if strings.HasPrefix(v.Value, "~") {
+			wrong += home(v.Value)
+		} else if !filepath.IsAbs(v.Value) && !f.Config.Has("chdir") {
 			wrong += " (relative paths count from " + dir + "; %d" + strings.TrimPrefix(v.Value, "./") + " is a file beside this one)"
 		}
 		f.certain(v, "%s", wrong)

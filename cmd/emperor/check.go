@@ -20,8 +20,7 @@ type checkReport struct {
 	main     *emperor.Main // nil when the main file has mistakes
 	survey   *emperor.Survey
 	table    *rule.Table // nil when the rules have mistakes
-	errors   config.Problems
-	warnings config.Problems
+	problems config.Problems
 	notes    []string
 }
 
@@ -56,7 +55,7 @@ func runCheck(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if n := len(r.errors); n > 0 {
+	if n := len(r.problems.Errors()); n > 0 {
 		if asJSON {
 			return &failure{code: exitFailed}
 		}
@@ -88,9 +87,7 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 	r.table = compileRules(main.Front)
 	problems = append(problems, main.MissingMonitors()...)
 	problems = append(problems, r.survey.Problems...)
-	for _, one := range r.survey.Vassals {
-		problems = append(problems, one.Problems...)
-	}
+	problems = append(problems, vassalProblems(r.survey.Vassals)...)
 	found, remarks := ruleProblems(main, r.survey, r.table)
 	r.take(files, append(problems, found...))
 	r.notes = append(r.notes, remarks...)
@@ -106,39 +103,70 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 	return r, nil
 }
 
-// take sorts problems: by file, those of the main file first, and by line. What is
-// said of several vassals in the same words, as of a file that they include, is said
-// once.
+// vassalProblems are those of all vassals. What stands in another file than the
+// vassal's own, the main file or one that it includes, is said once for all whom it
+// concerns, with their names.
+func vassalProblems(vassals []emperor.Surveyed) config.Problems {
+	var out config.Problems
+	concerned := map[config.Problem][]string{}
+	for i := range vassals {
+		one := &vassals[i]
+		for _, p := range one.Problems {
+			if filepath.Clean(p.Pos.File) == one.File {
+				out = append(out, p)
+				continue
+			}
+			if concerned[p] == nil {
+				out = append(out, p)
+			}
+			concerned[p] = append(concerned[p], one.Name)
+		}
+	}
+	for i, p := range out {
+		if names := concerned[p]; names != nil {
+			out[i].Text += " (" + enumerate(names) + ")"
+		}
+	}
+	return out
+}
+
+// enumerate is a list of vassals for a message, cut when it is long.
+func enumerate(names []string) string {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	const most = 4
+	if len(names) > most {
+		return fmt.Sprintf("%d vassals: %s …", len(names), strings.Join(names[:most], ", "))
+	}
+	return plural(len(names), "vassal") + " " + strings.Join(names, ", ")
+}
+
+// take sorts problems: files with mistakes before those that only give reason to
+// warn, and the main file before others; in a file mistakes first, each by line.
 func (r *checkReport) take(main []string, problems config.Problems) {
 	first := map[string]bool{"": true}
 	for _, file := range main {
 		first[relative(file)] = true
 	}
-	rank := func(p config.Problem) int {
-		if first[p.Pos.File] {
-			return 0
+	wrong := map[string]bool{}
+	for i := range problems {
+		problems[i] = shortened(problems[i])
+		wrong[problems[i].Pos.File] = wrong[problems[i].Pos.File] || !problems[i].Warning
+	}
+	later := func(b bool) int {
+		if b {
+			return 1
 		}
-		return 1
+		return 0
 	}
-	sorted := make(config.Problems, len(problems))
-	for i, p := range problems {
-		sorted[i] = shortened(p)
-	}
-	slices.SortStableFunc(sorted, func(a, b config.Problem) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line))
+	slices.SortStableFunc(problems, func(a, b config.Problem) int {
+		return cmp.Or(
+			cmp.Compare(later(!wrong[a.Pos.File]), later(!wrong[b.Pos.File])),
+			cmp.Compare(later(!first[a.Pos.File]), later(!first[b.Pos.File])),
+			strings.Compare(a.Pos.File, b.Pos.File),
+			cmp.Compare(later(a.Warning), later(b.Warning)),
+			cmp.Compare(a.Pos.Line, b.Pos.Line))
 	})
-	var last config.Problem
-	for _, p := range sorted {
-		if p == last {
-			continue
-		}
-		last = p
-		if p.Warning {
-			r.warnings = append(r.warnings, p)
-		} else {
-			r.errors = append(r.errors, p)
-		}
-	}
+	r.problems = slices.Compact(problems)
 }
 
 // shortened names files below the working directory from there, as compilers do.

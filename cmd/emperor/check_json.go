@@ -56,7 +56,7 @@ type checkedRule struct {
 }
 
 func (r *checkReport) json() checked {
-	c := checked{Fine: len(r.errors) == 0, Errors: checkedProblems(r.errors), Warnings: checkedProblems(r.warnings), Notes: r.notes}
+	c := checked{Fine: len(r.problems.Errors()) == 0, Errors: checkedProblems(r.problems.Errors()), Warnings: checkedProblems(r.problems.Warnings()), Notes: r.notes}
 	if r.main == nil {
 		return c
 	}

@@ -158,10 +158,15 @@ func (r *routes) nearest(address string) string {
 // another way than the rule says.
 func (r *routes) reached(one *emperor.Surveyed) {
 	addresses := one.Spec.Addresses()
-	pos, key := config.Pos{File: one.File}, ""
-	if len(addresses) > 0 {
-		pos, key = one.Spec.Sockets[0].Pos, "socket"
-	} else if !one.Spec.Port {
+	var pos config.Pos
+	key := "socket"
+	switch {
+	case len(addresses) > 0:
+		pos = one.Spec.Sockets[0].Pos
+	case one.Spec.Port:
+		line, _ := one.Config.Last("command")
+		pos, key = line.Pos, line.Key
+	default:
 		return // it does something else than answer requests
 	}
 	found := false
@@ -200,13 +205,13 @@ func (r *routes) reached(one *emperor.Surveyed) {
 	switch {
 	case found:
 	case nearly != nil:
-		r.warn(pos, key, "no rule reaches this vassal: the rule of %s would, but its pattern matches no host with the name it needs", nearly.Pos())
+		r.warn(pos, key, "no rule reaches vassal %s: that of %s would, but its pattern matches no host with the name it needs", one.Name, nearly.Pos())
 	default:
 		text := fmt.Sprintf(`route-host = ^%s\.example\.com$ vassal:%s would`, regexp.QuoteMeta(one.Name), one.Name)
 		if address, by, ok := r.table.AddressOf(one.Name); ok {
-			text = fmt.Sprintf("the rule of %s looks for one of its name at %s; %s", by.Pos(), address, text)
+			text = fmt.Sprintf("that of %s looks for one of its name at %s; %s", by.Pos(), address, text)
 		}
-		r.warn(pos, key, "no rule reaches this vassal: %s", text)
+		r.warn(pos, key, "no rule reaches vassal %s: %s", one.Name, text)
 	}
 }
 

@@ -131,9 +131,21 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:3: warning: command: gunicron: not found on PATH (/usr/bin:/bin); install it, write its whole path, or say env = PATH=…"},
 		{name: "shell, own words", file: command + "cd / && ./nothing"},
 
+		{name: "an address of its own", file: command + "DIR/serve -b 0.0.0.0:8000 x",
+			want: "v/site.ini:3: warning: command: the program is told to listen on 0.0.0.0:8000, but is asked at DIR/run/site.sock: leave that out if it takes its socket from LISTEN_FDS or %(fd), or say socket = 127.0.0.1:8000"},
+		{name: "a port of its own", file: "[uwsgi]\nsocket = 127.0.0.9:PORT\nhttp-socket = DIR/run/%n.sock\ncommand = DIR/serve --port=PORT"},
+		{name: "not the port it gets", file: "[uwsgi]\ncommand = DIR/serve --port 8000",
+			want: "v/site.ini:2: warning: command: the program is told to listen on 8000, but is asked on the port that it gets in $PORT: write %(port) for the number, or say socket = 127.0.0.1:8000\n" + strings.Replace(unreached(2), "socket:", "command:", 1)},
+		{name: "a placeholder of nobody", file: command + "DIR/serve %(base) %(fd)",
+			want: "v/site.ini:3: warning: command: nothing defines %(base), so it stays as it is (a line base = … does)"},
+		{name: "a port that it does not get", file: command + "DIR/serve %(port)",
+			want: "v/site.ini:3: warning: command: %(port) has a value only with port = auto, and without socket: it stays as it is"},
+
 		// Directories and users.
 		{name: "chdir missing", file: command + "DIR/serve\nchdir = DIR/nowhere/at/all", want: "v/site.ini:4: chdir: there is no DIR/nowhere/at/all (not even DIR/nowhere)"},
 		{name: "chdir mistyped", file: command + "DIR/serve\nchdir = DIR/opne", want: "v/site.ini:4: chdir: there is no DIR/opne; did you mean DIR/open?"},
+		{name: "chdir as in a shell", file: "[uwsgi]\nsocket = site.sock\ncommand = DIR/serve\nchdir = ~/shop",
+			want: "v/site.ini:4: chdir: there is no DIR/v/~/shop (not even DIR/v/~) (~ is a shell's: write the directory's name)\n" + unreached(2)},
 		{name: "chdir a file", file: command + "DIR/serve\nchdir = DIR/app.py", want: "v/site.ini:4: chdir: DIR/app.py is a file, want a directory"},
 		{name: "chdir a dangling link", file: command + "DIR/serve\nchdir = DIR/current", prepare: func(d *desk) { _ = os.Symlink("releases/7", d.path("current")) },
 			want: "v/site.ini:4: chdir: DIR/current is a symbolic link to releases/7, which does not exist"},
@@ -181,7 +193,17 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:1: warning: begins with a byte order mark (BOM), behind which uWSGI does not find the section: save the file as UTF-8 without BOM, or put an empty line first"},
 		{name: "byte order mark, command", file: "\ufeff" + command + "DIR/serve"},
 
+		{name: "no plugin", file: app + "DIR/app.py", want: "v/site.ini:3: wsgi-file: this uWSGI (uwsgi) has no such language built in: add plugin = python3"},
+		{name: "plugin mistyped", file: app + "DIR/app.py\nplugins = http,pyhton3",
+			want: "v/site.ini:4: warning: plugins: there is no pyhton3_plugin.so in /usr/lib/uwsgi/plugins; did you mean python3?"},
+		{name: "plugin not installed", file: app + "DIR/app.py\nplugin = 0:python3\nplugin = sqlite9",
+			want: "v/site.ini:5: warning: plugin: there is no sqlite9_plugin.so in /usr/lib/uwsgi/plugins: install it (apt install uwsgi-plugin-sqlite9), or say plugins-dir"},
+		{name: "an emperor of itself", file: "[uwsgi]\nemperor = DIR/v/*.ini",
+			want: "v/site.ini:2: emperor: DIR/v/*.ini finds this file, too: it would start itself without end"},
+
 		// Sockets.
+		{name: "port without colon", file: command + "DIR/serve\nsocket = 8000\nchdir = DIR/open",
+			want: "v/site.ini:4: warning: socket: 8000 has no colon, and so is a path: want :8000 for a port"},
 		{name: "socket's directory", file: "[uwsgi]\nsocket = /srv/no-such/s.sock\ncommand = DIR/serve",
 			want: "v/site.ini:2: socket: there is no /srv/no-such: make the directory (only below /run and /tmp the emperor does)\n" + unreached(2)},
 		{name: "socket's directory is made", file: "[uwsgi]\nsocket = DIR/made/s.sock\ncommand = DIR/serve", want: unreached(2)},
@@ -208,7 +230,7 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:4: http: :PORT is the front's: http = 127.0.0.1:PORT (main.ini:4): choose another port, or a path such as /run/sites/%n.sock"},
 		{name: "another vassal's socket", file: "[uwsgi]\nsocket = DIR/run/../run/other.sock\ncommand = DIR/serve", prepare: func(d *desk) { d.write("v/other.ini", command+"DIR/serve") },
 			want: "v/site.ini:2: socket: DIR/run/../run/other.sock belongs to vassal other (DIR/v/other.ini:2) already: choose another path (%n in it stands for the file's name)\n" + unreached(2)},
-		{name: "another vassal's port", file: app + "DIR/app.py\nstats = 127.0.0.1:9191", prepare: func(d *desk) { d.write("v/other.ini", app+"DIR/app.py\nstats = :9191") },
+		{name: "another vassal's port", file: app + "DIR/app.py\nstats = 127.0.0.1:9191", prepare: func(d *desk) { d.write("v/other.ini", app+"DIR/app.py\nstats = :9191\nplugin = python3") },
 			want: "v/site.ini:4: stats: 127.0.0.1:9191 belongs to vassal other (DIR/v/other.ini:4) already: choose another port, or a path such as /run/sites/%n.sock"},
 		{name: "its own port", file: app + "DIR/app.py\nhttp-socket = :9192\nstats = :9192",
 			want: "v/site.ini:5: stats: :9192 is taken by http-socket = :9192 (DIR/v/site.ini:4) already: choose another port, or a path such as /run/sites/%n.sock"},
@@ -232,15 +254,18 @@ func TestForeseen(t *testing.T) {
 		{name: "no rule", file: "[uwsgi]\nsocket = DIR/run/site.socket\ncommand = DIR/serve",
 			want: unreached(2)},
 		{name: "no rule for a port", file: "[uwsgi]\ncommand = DIR/serve",
-			want: strings.Replace(unreached(2), ":2: warning: socket:", ": warning:", 1)},
+			want: strings.Replace(unreached(2), "socket:", "command:", 1)},
 		{name: "a name that no host has", file: "[uwsgi]\nsocket = DIR/run/my.site.sock\ncommand = DIR/serve",
-			want: "v/site.ini:2: warning: socket: no rule reaches this vassal: the rule of main.ini:5 would, but its pattern matches no host with the name it needs"},
+			want: "v/site.ini:2: warning: socket: no rule reaches vassal site: that of main.ini:5 would, but its pattern matches no host with the name it needs"},
 		{name: "capitals", file: "[uwsgi]\nsocket = DIR/run/Site.sock\ncommand = DIR/serve",
 			want: "v/site.ini:2: warning: socket: DIR/run/Site.sock has capitals: host names are lower case, so the rule of main.ini:5 opens DIR/run/site.sock"},
 		{name: "no web site", file: "[uwsgi]\nmule = DIR/app.py"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDesk(t)
+			if !strings.Contains(test.name, "plugin") && !strings.Contains(test.file, "command = ") {
+				test.file += "\nplugin = python3"
+			}
 			d.write("v/site.ini", test.file)
 			if test.prepare != nil {
 				test.prepare(d)
@@ -260,7 +285,7 @@ func TestForeseen(t *testing.T) {
 
 // unreached is what is said besides of a socket in a place that the rules do not know.
 func unreached(line int) string {
-	return fmt.Sprintf(`v/site.ini:%d: warning: socket: no rule reaches this vassal: the rule of main.ini:5 looks for one of its name at DIR/run/site.sock; route-host = ^site\.example\.com$ vassal:site would`, line)
+	return fmt.Sprintf(`v/site.ini:%d: warning: socket: no rule reaches vassal site: that of main.ini:5 looks for one of its name at DIR/run/site.sock; route-host = ^site\.example\.com$ vassal:site would`, line)
 }
 
 // exitOf is the exit code that goes with what check says.
@@ -329,10 +354,12 @@ func TestForeseenBesideVassals(t *testing.T) {
 			want: "main.ini:2: warning: emperor: vv/*.ini: there is no DIR/vv, and so no vassal"},
 		{name: "no uwsgi", prepare: func(d *desk) {
 			d.Setenv("PATH", "/nowhere")
-			d.write("v/site.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\n")
-			d.write("v/blog.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\n")
+			d.write("v/site.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\nplugin = python3\n")
+			d.write("v/blog.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\nplugin = python3\n")
 		}, want: "main.ini: uwsgi: not found on PATH (/nowhere); needed by 2 vassals (blog, site): install uWSGI (Debian, Ubuntu: apt install uwsgi-core and the plugin of the language, such as uwsgi-plugin-python3; elsewhere: pip install uwsgi) or say binary-path"},
-		{name: "no uwsgi where the main file says", main: deskMain + "binary-path = DIR/uwsgi\n", prepare: func(d *desk) { d.write("v/site.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\n") },
+		{name: "no uwsgi where the main file says", main: deskMain + "binary-path = DIR/uwsgi\n", prepare: func(d *desk) {
+			d.write("v/site.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\nplugin = python3\n")
+		},
 			want: "main.ini:6: binary-path: DIR/uwsgi: no such file; needed by vassal site: install uWSGI (Debian, Ubuntu: apt install uwsgi-core and the plugin of the language, such as uwsgi-plugin-python3; elsewhere: pip install uwsgi) or say binary-path"},
 
 		{name: "the front's port is taken", main: strings.Replace(deskMain, "127.0.0.1:", "127.0.0.9:", 1), prepare: func(d *desk) { d.socat("TCP-LISTEN:PORT,bind=127.0.0.9") },
@@ -365,10 +392,21 @@ func TestForeseenBesideVassals(t *testing.T) {
 			d.write("v/b.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\ncommand = DIR/serv\n")
 		}, want: "v/a.ini:4: processes: want a number, got 'x'\n" +
 			"v/a.ini:5: command: a quote ' is not closed\n" +
+			"v/a.ini:3: warning: nosuch: there is no such option and no %(nosuch) uses it\n" +
 			"v/b.ini:3: command: DIR/serv: no such file\n" +
 			"main.ini:6: warning: nosuch: there is no such option and no %(nosuch) uses it\n" +
-			"main.ini:7: warning: route-host: there is no vassal nobody\n" +
-			"v/a.ini:3: warning: nosuch: there is no such option and no %(nosuch) uses it"},
+			"main.ini:7: warning: route-host: there is no vassal nobody"},
+		{name: "one name for all", main: strings.Replace(deskMain, "http =", "vassal-set = socket=DIR/run/%n.sock\nhttp =", 1), prepare: func(d *desk) {
+			d.write("v/site.ini", "[uwsgi]\ncommand = DIR/serve\n")
+			for _, name := range []string{"a", "b", "c", "d", "e"} {
+				d.write("v/"+name+".ini", "[uwsgi]\ncommand = DIR/serve\n")
+			}
+		}, want: "main.ini:4: socket: DIR/run/main.sock belongs to vassal a (main.ini:4) already: choose another path (%n in it stands for the file's name); in the main file %%n does, while %n is the main file's own name (5 vassals: b, c, d, e …)"},
+		{name: "what several include", prepare: func(d *desk) {
+			d.write("common.ini", "[uwsgi]\nchdir = DIR/nowhere\n")
+			d.write("v/site.ini", site+"include = DIR/common.ini\n")
+			d.write("v/blog.ini", site+"include = DIR/common.ini\n")
+		}, want: "common.ini:2: chdir: there is no DIR/nowhere (vassals blog, site)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDesk(t)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,11 +15,11 @@ import (
 
 // write is the report for people: what is wrong, then what there is.
 func (r *checkReport) write(out io.Writer) {
-	fmt.Fprint(out, r.errors.String()+r.warnings.String())
+	fmt.Fprint(out, r.problems)
 	if r.main == nil {
 		return
 	}
-	if len(r.errors)+len(r.warnings) > 0 {
+	if len(r.problems) > 0 {
 		fmt.Fprintln(out)
 	}
 	r.writeVassals(out)
@@ -28,9 +30,9 @@ func (r *checkReport) write(out io.Writer) {
 			fmt.Fprintln(out, "  "+note)
 		}
 	}
-	if len(r.errors) == 0 {
+	if len(r.problems.Errors()) == 0 {
 		fmt.Fprint(out, "\nno mistakes")
-		if n := len(r.warnings); n > 0 {
+		if n := len(r.problems); n > 0 {
 			fmt.Fprintf(out, ", %d %s", n, plural(n, "warning"))
 		}
 		fmt.Fprintln(out)
@@ -45,10 +47,10 @@ func (r *checkReport) writeVassals(out io.Writer) {
 		one := &vassals[i]
 		switch {
 		case one.Spec == nil:
-			fmt.Fprintf(w, "  %s\twould not start: see %s above\n", one.Name, relative(one.File))
+			fmt.Fprintf(w, "  %s\twould not start: see %s\n", one.Name, firstMistake(one))
 			continue
 		case !one.Starts():
-			fmt.Fprintf(w, "  %s\twould fail: see %s above\t%s\n", one.Name, relative(one.File), sockets(one))
+			fmt.Fprintf(w, "  %s\twould fail: see %s\t%s\n", one.Name, firstMistake(one), sockets(one))
 			continue
 		}
 		overlap := "overlap: yes"
@@ -58,6 +60,18 @@ func (r *checkReport) writeVassals(out io.Writer) {
 		fmt.Fprintf(w, "  %s\t%s: %s\t%s\t%s\n", one.Name, one.Spec.Kind, one.Spec.KindReason, sockets(one), overlap)
 	}
 	_ = w.Flush()
+}
+
+// firstMistake is where the first thing is written that keeps a vassal from starting.
+func firstMistake(one *emperor.Surveyed) string {
+	mistakes := one.Problems.Errors()
+	if len(mistakes) == 0 {
+		return relative(one.File)
+	}
+	first := slices.MinFunc(mistakes, func(a, b config.Problem) int {
+		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line))
+	})
+	return shortened(first).Pos.String()
 }
 
 func sockets(one *emperor.Surveyed) string {

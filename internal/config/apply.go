@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // maxNesting bounds declared options that stand for declared options.
 const maxNesting = 16
@@ -135,6 +138,9 @@ func (l *loader) checkKeys() {
 		hint := ""
 		if reported++; reported <= maxSuggestions {
 			hint = didYouMean(e.key, candidates)
+		}
+		if !e.has && strings.ContainsAny(e.key, ": \t") {
+			hint = "; want OPTION = VALUE, with an equals sign"
 		}
 		if l.strict != nil {
 			l.fail(e.pos, e.key, "there is no such option, and strict (%s) allows no placeholders but set-ph%s", *l.strict, hint)
