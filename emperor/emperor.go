@@ -364,7 +364,7 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 	}
 	var changes []string
 	if !main.sameFront(old) {
-		next, fresh, err := openListeners(main.Front.Listeners, e.listeners, e.inherited, e.frontMode(main))
+		next, fresh, err := openListeners(main.Front.Listeners, e.listeners, e.inherited, frontModeOf(main))
 		if err != nil {
 			return err
 		}
@@ -454,7 +454,8 @@ func (e *Emperor) openControl() (*control.Server, error) {
 	return nil, nil
 }
 
-func (e *Emperor) frontMode(m *Main) fs.FileMode {
+// frontModeOf is the mode of the front's unix sockets.
+func frontModeOf(m *Main) fs.FileMode {
 	if mode, ok := m.Config.Mode("chmod-socket"); ok {
 		return mode.Perm()
 	}
@@ -464,15 +465,11 @@ func (e *Emperor) frontMode(m *Main) fs.FileMode {
 // openFront binds what the main file asks for, or takes it from the service
 // manager.
 func (e *Emperor) openFront() error {
-	handed, err := sysd.Listeners()
-	if err != nil {
-		return fmt.Errorf("the service manager's sockets: %w", err)
+	var err error
+	if e.inherited, err = inheritedSockets(); err != nil {
+		return err
 	}
-	for _, list := range handed {
-		e.inherited = append(e.inherited, list...)
-	}
-	slices.SortFunc(e.inherited, func(a, b *sysd.Inherited) int { return a.FD - b.FD })
-	e.listeners, _, err = openListeners(e.main.Front.Listeners, nil, e.inherited, e.frontMode(e.main))
+	e.listeners, _, err = openListeners(e.main.Front.Listeners, nil, e.inherited, frontModeOf(e.main))
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,8 @@ package router
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +12,6 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
-	"emperor/internal/resource"
 )
 
 // drainLimit is how long a router that was told to go may work on requests that
@@ -226,83 +221,4 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 	_, more := compile(c, supply)
 	out.Resources = supply.wanted
 	return out, append(problems, more...)
-}
-
-// Standalone runs a router without an emperor: it opens its listeners itself and
-// only connects to paths. It returns when ctx ended and the last request is
-// answered.
-func Standalone(ctx context.Context, c *config.Config, log *slog.Logger) error {
-	configuration, problems := ReadConfiguration(c)
-	err := problems.Err()
-	if err != nil {
-		return err
-	}
-	descriptors := make([]int, 0, len(configuration.Listeners))
-	for _, l := range configuration.Listeners {
-		fd, err := listen(l.Address)
-		if err != nil {
-			closeAll(descriptors)
-			return fmt.Errorf("%s:%d: %s = %s: %w", l.File, l.Line, l.Option, l.Address, err)
-		}
-		descriptors = append(descriptors, fd)
-	}
-	for i := range configuration.Resources {
-		r := &configuration.Resources[i]
-		if r.Path, err = filepath.Abs(r.Path); err == nil {
-			err = resource.Load(r)
-		}
-		if err != nil {
-			closeAll(descriptors)
-			return fmt.Errorf("%s:%d: %s: %w", r.File, r.Line, r.Option, err)
-		}
-	}
-	opened, err := resource.Open(configuration.Resources)
-	descriptors = append(descriptors, opened...)
-	if err != nil {
-		closeAll(descriptors)
-		return err
-	}
-	r, err := New(log)
-	if err != nil {
-		closeAll(descriptors)
-		return err
-	}
-	defer r.Close()
-	if err := r.Configure(&configuration, descriptors); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	draining, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	r.Hurry()
-	r.Drain(draining)
-	return nil
-}
-
-// listen opens a listening socket and returns its descriptor.
-func listen(address string) (int, error) {
-	network := "tcp"
-	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
-		network = "unix"
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return -1, err
-	}
-	defer func() { _ = l.Close() }()
-	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
-	file, err := l.(interface{ File() (*os.File, error) }).File()
-	if err != nil {
-		return -1, err
-	}
-	defer func() { _ = file.Close() }()
-	raw, err := file.SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	controlErr := raw.Control(func(f uintptr) { fd, err = unix.FcntlInt(f, unix.F_DUPFD_CLOEXEC, 0) })
-	return fd, errors.Join(controlErr, err)
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"emperor/internal/config"
 	"emperor/internal/link"
 )
 
@@ -195,36 +194,5 @@ func TestSignal(t *testing.T) {
 	})
 	if err := <-s.ended; err != nil {
 		t.Errorf("Main: %v", err)
-	}
-}
-
-// TestStandalone: a router without an emperor.
-func TestStandalone(t *testing.T) {
-	v := uwsgiVassal(t, answering(okResponse))
-	set, err := config.NewSet(Options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := t.TempDir() + "/front.sock"
-	c, problems := config.Load(config.Request{Set: set, Args: []string{"--http", path, "--http-to", v.address, "--http-keepalive"}})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- Standalone(ctx, c, slog.New(slog.NewTextHandler(io.Discard, nil))) }()
-	var visitor *visitor
-	eventually(t, "the router to listen", func() bool {
-		conn, err := net.Dial("unix", path)
-		if err == nil {
-			visitor = newVisitor(t, conn)
-		}
-		return err == nil
-	})
-	visitor.wantAlive("a")
-	_ = visitor.Close()
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }

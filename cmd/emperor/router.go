@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"unsafe"
 
+	"emperor/emperor"
+	"emperor/internal/config"
+	"emperor/internal/link"
 	"emperor/router"
 )
 
@@ -35,7 +38,9 @@ func runRouter(args []string, _ io.Writer) error {
 	// The emperor's business, should they reach the whole group; and a closed log
 	// must not be our end.
 	others := make(chan os.Signal, 1)
-	signal.Notify(others, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGPIPE)
+	signal.Notify(others, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGPIPE)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 
 	if len(args) == 2 && args[0] == "--link" {
 		fd, err := strconv.Atoi(args[1])
@@ -48,6 +53,12 @@ func runRouter(args []string, _ io.Writer) error {
 	if len(args) == 0 {
 		return usageError("router: want a configuration file")
 	}
+	return runRouterAlone(ctx, args, hangup)
+}
+
+// runRouterAlone is `emperor router FILE`: what the front of that file would do,
+// without an emperor and vassals. HUP reads the file again.
+func runRouterAlone(ctx context.Context, args []string, hangup <-chan os.Signal) error {
 	reader, err := newReader()
 	if err != nil {
 		return err
@@ -56,16 +67,38 @@ func runRouter(args []string, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	main, _, problems := reader.Read(s)
-	if main == nil {
-		return &failure{exitUsage, problems.Errors().String()}
+	read := func() (*emperor.Main, config.Problems, error) {
+		main, _, problems := reader.Read(s)
+		if err := problems.Err(); err != nil {
+			return nil, nil, &failure{exitUsage, err.Error()}
+		}
+		if len(main.Front.Listeners) == 0 {
+			return nil, nil, usageError("%s: no http line says where to listen", main.Name())
+		}
+		return main, problems, nil
+	}
+	main, problems, err := read()
+	if err != nil {
+		return err
 	}
 	log := newLog(os.Stderr, main.JSONLog)
-	warn(log, problems)
-	if len(main.Front.Listeners) == 0 {
-		return usageError("%s: no http line says where to listen", main.Name())
+	sockets, err := emperor.NewSockets(log)
+	if err != nil {
+		return err
 	}
-	if err := router.Standalone(ctx, main.Config, log); err != nil && !errors.Is(err, context.Canceled) {
+	defer sockets.Close()
+	load := func() (*link.Configuration, []int, func(bool), error) {
+		if main == nil { // not the first time
+			if main, problems, err = read(); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+		warn(log, problems)
+		configuration, descriptors, accepted, err := sockets.Open(main)
+		main = nil
+		return configuration, descriptors, accepted, err
+	}
+	if err := router.Standalone(ctx, load, hangup, log); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("router: %w", err)
 	}
 	return nil

@@ -68,3 +68,8 @@ func Duplicate(c syscall.Conn) (int, error) {
 	}
 	return duplicate, dupErr
 }
+
+// DuplicateDescriptor is Duplicate for a raw descriptor.
+func DuplicateDescriptor(fd int) (int, error) {
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+}
