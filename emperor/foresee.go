@@ -35,8 +35,10 @@ func (m *Main) Foresee(s *Survey, running *control.Status) {
 			continue
 		}
 		outlook.Config = one.Config
-		found := one.Spec.Foresee(outlook)
-		one.Problems = append(supersede(one.Problems, found), found...)
+		said := one.Problems
+		one.Problems = one.Spec.Foresee(outlook)
+		one.place()
+		one.Problems = append(supersede(said, one.Problems), one.Problems...)
 	}
 	s.foreseeConflicts(m)
 	s.Problems = append(s.Problems, m.foreseeUWSGI(s.Vassals)...)
@@ -61,10 +63,10 @@ func runningNow(status *control.Status) vassal.Running {
 }
 
 // supersede takes out of what was said what is told again, with more knowledge:
-// about the same option of the same line.
+// about the same line.
 func supersede(said, better config.Problems) config.Problems {
 	return slices.DeleteFunc(slices.Clone(said), func(p config.Problem) bool {
-		return p.Warning && slices.ContainsFunc(better, func(b config.Problem) bool { return b.Pos == p.Pos && b.Key == p.Key })
+		return p.Warning && p.Pos.Line > 0 && slices.ContainsFunc(better, func(b config.Problem) bool { return b.Pos == p.Pos })
 	})
 }
 

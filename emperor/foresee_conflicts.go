@@ -41,7 +41,7 @@ func (s *Survey) foreseeConflicts(m *Main) {
 		}
 		for _, wanted := range one.Spec.Claims(one.Config) {
 			c := claim{wanted, one.Name}
-			c.Path = realPath(c.Path)
+			c.Path, c.Pos = realPath(c.Path), one.At(c.Pos)
 			if p := c.refused(claims); p != nil {
 				if slices.ContainsFunc(m.vassalSet, func(v config.Value) bool { return v.Pos == p.Pos }) {
 					p.Text += "; in the main file %%n does, while %n is the main file's own name"

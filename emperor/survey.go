@@ -2,6 +2,8 @@ package emperor
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
@@ -17,6 +19,26 @@ type Surveyed struct {
 
 	item     monitor.Item
 	includes []string // the other files it was read from
+	dir      string   // what relative names of files count from
+}
+
+// At completes a place in one of the vassal's files, which may be written as uWSGI
+// writes it: from the directory that it works in.
+func (s *Surveyed) At(pos config.Pos) config.Pos {
+	if pos.File == "" || filepath.IsAbs(pos.File) {
+		return pos
+	}
+	if full := filepath.Join(s.dir, pos.File); full == s.File || slices.ContainsFunc(s.includes, func(file string) bool { return filepath.Clean(file) == full }) {
+		pos.File = full
+	}
+	return pos
+}
+
+// place completes the places of its problems.
+func (s *Surveyed) place() {
+	for i := range s.Problems {
+		s.Problems[i].Pos = s.At(s.Problems[i].Pos)
+	}
 }
 
 // Starts tells whether nothing is known that would keep the vassal from starting.
@@ -60,7 +82,12 @@ func (m *Main) Survey() (*Survey, error) {
 	}
 	for _, item := range seen.Items {
 		r := m.readOnce(item)
-		s.Vassals = append(s.Vassals, Surveyed{Name: item.Name, File: item.Path, Spec: r.spec, Problems: r.problems, Config: r.config, item: item, includes: r.includes})
+		one := Surveyed{
+			Name: item.Name, File: item.Path, Spec: r.spec, Problems: slices.Clone(r.problems), Config: r.config,
+			item: item, includes: r.includes, dir: m.reading(item).Dir,
+		}
+		one.place()
+		s.Vassals = append(s.Vassals, one)
 	}
 	return s, nil
 }

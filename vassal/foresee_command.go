@@ -84,6 +84,7 @@ func programOf(line string) (program string, rest []string, sure bool) {
 		return "", nil, false
 	}
 	if !needsShell {
+		words = behindEnv(words)
 		return words[0], words[1:], true
 	}
 	vector, err := commandVector(line)
@@ -103,6 +104,24 @@ func programOf(line string) (program string, rest []string, sure bool) {
 		return word, nil, sure && i <= 1
 	}
 	return "", nil, false
+}
+
+// behindEnv takes env(1) and what it sets from the words: without what follows
+// nothing starts either.
+func behindEnv(words []string) []string {
+	if filepath.Base(words[0]) != "env" {
+		return words
+	}
+	for i, word := range words[1:] {
+		name, _, assignment := strings.Cut(word, "=")
+		switch {
+		case strings.HasPrefix(word, "-"), assignment && name == "PATH":
+			return words
+		case !assignment:
+			return words[i+1:]
+		}
+	}
+	return words
 }
 
 // shellWords are commands of the shell itself, with which no program need be there.

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +59,8 @@ func wrongPath(path, who string, err error) string {
 	at := firstMissing(path)
 	switch {
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Sprintf("%s may not enter %s %s", who, closedAt(path), ownership(closedAt(path)))
+		closed := closedAt(path)
+		return strings.TrimSpace(fmt.Sprintf("%s may not enter %s %s", who, closed, ownership(closed)))
 	case errors.Is(err, syscall.ELOOP):
 		return path + ": its symbolic links lead in a circle"
 	case errors.Is(err, syscall.ENOTDIR):

@@ -59,6 +59,8 @@ func (f *foresight) foreseePlugins(dir string) {
 	}
 }
 
+// foreseePlugin looks for one plugin. uWSGI goes on without it; whether it can, it
+// alone knows.
 func (f *foresight) foreseePlugin(v config.Value, name string, places []string) {
 	if _, after, numbered := strings.Cut(name, ":"); numbered {
 		name = after // "0:python3"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,10 @@ import (
 func (f *foresight) foreseeUWSGI() {
 	f.foreseeUser()
 	f.foreseeItself()
+	if command, ok := f.Config.Last("command"); ok && len(f.Config.Unread) > 0 && !f.Config.UsedPlaceholders["command"] {
+		unread := f.Config.Unread[0]
+		f.doubtful(unread, "only uWSGI reads this, so uWSGI gets the whole file, and command (line %d) has no effect: for a configuration file, give it the ending .ini", command.Pos.Line)
+	}
 	f.foreseeWorkers()
 	f.foreseeMark()
 	if v, ok := f.known("binary-path"); ok {
@@ -72,7 +77,12 @@ var appFiles = []string{"wsgi-file", "file", "psgi", "rack"}
 // foreseeFiles looks for the app's file, as the user that uWSGI becomes before it
 // opens it.
 func (f *foresight) foreseeFiles(dir string) {
-	for _, v := range f.Config.All(appFiles...) {
+	for _, v := range f.Config.All(slices.Concat(appFiles, []string{"mount"})...) {
+		if v.Key == "mount" { // PATH=FILE or PATH=MODULE
+			if _, v.Value, _ = strings.Cut(v.Value, "="); !strings.HasSuffix(v.Value, ".py") && !strings.HasSuffix(v.Value, ".wsgi") {
+				continue
+			}
+		}
 		// uWSGI reads apps from much else: sym://, http://, zip files …
 		if v.Unknown || v.Value == "" || strings.Contains(v.Value, "://") {
 			continue

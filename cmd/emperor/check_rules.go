@@ -23,7 +23,7 @@ func ruleProblems(main *emperor.Main, survey *emperor.Survey, table *rule.Table)
 	if table == nil || len(main.Front.Listeners) == 0 {
 		return nil, nil
 	}
-	r := &routes{main: main, survey: survey, table: table}
+	r := &routes{main: main, survey: survey, table: table, others: map[mismatch][]string{}}
 	for i := range survey.Vassals {
 		one := &survey.Vassals[i]
 		if one.Spec == nil {
@@ -47,7 +47,7 @@ func ruleProblems(main *emperor.Main, survey *emperor.Survey, table *rule.Table)
 		}
 	}
 	r.covered(rules)
-	return r.problems, r.notes
+	return r.problems, r.noteProtocols()
 }
 
 // routes is one comparison of rules and vassals.
@@ -58,7 +58,9 @@ type routes struct {
 	vassals  []link.Vassal // those whose files can be used
 	unread   []string      // the others
 	problems config.Problems
-	notes    []string
+
+	mismatches []mismatch
+	others     map[mismatch][]string // the vassals
 }
 
 func (r *routes) warn(pos config.Pos, key, format string, args ...any) {
@@ -169,6 +171,7 @@ func (r *routes) reached(one *emperor.Surveyed) {
 	default:
 		return // it does something else than answer requests
 	}
+	pos = one.At(pos)
 	found := false
 	var nearly *rule.Rule // its address is right, but the host pattern has no such name
 	for _, a := range addresses {
@@ -223,9 +226,31 @@ func (r *routes) protocol(one *emperor.Surveyed, by *rule.Rule, kind rule.Kind, 
 		spoken = "http"
 	}
 	if spoken != a.Protocol {
-		r.notes = append(r.notes, fmt.Sprintf("%s: the rule says %s, but vassal %s speaks %s on %s: the vassal's protocol is used",
-			by.Pos(), spoken, one.Name, a.Protocol, a.Address))
+		m := mismatch{by.Pos(), spoken, a.Protocol}
+		if r.others[m] == nil {
+			r.mismatches = append(r.mismatches, m)
+		}
+		r.others[m] = append(r.others[m], one.Name)
 	}
+}
+
+// mismatch is a rule that names another protocol than its vassals speak.
+type mismatch struct {
+	rule           rule.Pos
+	spoken, theirs string
+}
+
+// noteProtocols says it once for each rule.
+func (r *routes) noteProtocols() (notes []string) {
+	for _, m := range r.mismatches {
+		names := r.others[m]
+		verb := "speaks"
+		if len(names) > 1 {
+			verb = "speak"
+		}
+		notes = append(notes, fmt.Sprintf("%s: the rule says %s, but %s %s %s: the vassal's own protocol is used", m.rule, m.spoken, enumerate(names), verb, m.theirs))
+	}
+	return notes
 }
 
 // covered warns of a rule all of whose hosts an earlier one takes. (Rules for a

@@ -131,6 +131,7 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:3: warning: command: gunicron: not found on PATH (/usr/bin:/bin); install it, write its whole path, or say env = PATH=…"},
 		{name: "shell, own words", file: command + "cd / && ./nothing"},
 
+		{name: "env", file: command + "/usr/bin/env A=1 nosuch x", want: "v/site.ini:3: command: nosuch: not found on PATH (/usr/bin:/bin); install it, write its whole path, or say env = PATH=…"},
 		{name: "an address of its own", file: command + "DIR/serve -b 0.0.0.0:8000 x",
 			want: "v/site.ini:3: warning: command: the program is told to listen on 0.0.0.0:8000, but is asked at DIR/run/site.sock: leave that out if it takes its socket from LISTEN_FDS or %(fd), or say socket = 127.0.0.1:8000"},
 		{name: "a port of its own", file: "[uwsgi]\nsocket = 127.0.0.9:PORT\nhttp-socket = DIR/run/%n.sock\ncommand = DIR/serve --port=PORT"},
@@ -176,6 +177,7 @@ func TestForeseen(t *testing.T) {
 		{name: "app relative to chdir", file: app + "app.py\nchdir = DIR"},
 		{name: "app closed", file: app + "DIR/app.py\nuid = nobody", prepare: func(d *desk) { d.mode("app.py", 0o600); d.mode("run", 0o777) },
 			want: "v/site.ini:3: wsgi-file: user nobody may not read DIR/app.py (mode 0600, owner root, group root)"},
+		{name: "app mounted", file: "[uwsgi]\nsocket = DIR/run/%n.sock\nmount = /x=DIR/nosuch.py", want: "v/site.ini:3: mount: there is no DIR/nosuch.py"},
 		{name: "app a directory", file: app + "DIR/run", want: "v/site.ini:3: wsgi-file: DIR/run is a directory, want a file"},
 		{name: "chdir missing, uWSGI", file: app + "app.py\nchdir = DIR/nowhere", want: "v/site.ini:4: chdir: there is no DIR/nowhere"},
 		{name: "module", file: "[uwsgi]\nsocket = DIR/run/%n.sock\nmodule = app:application\nchdir = DIR"},
@@ -191,6 +193,8 @@ func TestForeseen(t *testing.T) {
 		{name: "binary", file: app + "DIR/app.py\nbinary-path = DIR/uwsgi", want: "v/site.ini:4: binary-path: DIR/uwsgi: no such file"},
 		{name: "byte order mark, uWSGI", file: "\ufeff" + app + "DIR/app.py",
 			want: "v/site.ini:1: warning: begins with a byte order mark (BOM), behind which uWSGI does not find the section: save the file as UTF-8 without BOM, or put an empty line first"},
+		{name: "command that uWSGI gets", file: command + "DIR/serve\ninclude = DIR/app.py",
+			want: "v/site.ini:4: warning: include: only uWSGI reads this, so uWSGI gets the whole file, and command (line 3) has no effect: for a configuration file, give it the ending .ini"},
 		{name: "byte order mark, command", file: "\ufeff" + command + "DIR/serve"},
 
 		{name: "no plugin", file: app + "DIR/app.py", want: "v/site.ini:3: wsgi-file: this uWSGI (uwsgi) has no such language built in: add plugin = python3"},
@@ -402,6 +406,11 @@ func TestForeseenBesideVassals(t *testing.T) {
 				d.write("v/"+name+".ini", "[uwsgi]\ncommand = DIR/serve\n")
 			}
 		}, want: "main.ini:4: socket: DIR/run/main.sock belongs to vassal a (main.ini:4) already: choose another path (%n in it stands for the file's name); in the main file %%n does, while %n is the main file's own name (5 vassals: b, c, d, e …)"},
+		{name: "a directory of vassals", main: strings.Replace(deskMain, "v/*.ini", "v", 1), prepare: func(d *desk) {
+			d.write("common.ini", "[uwsgi]\nprocesses = x\n")
+			d.write("v/site.ini", site+"include = ../common.ini\n")
+			d.write("v/blog.ini", site+"chdir = DIR/nowhere\n")
+		}, want: "common.ini:2: processes: want a number, got 'x' (vassal site)\nv/blog.ini:4: chdir: there is no DIR/nowhere"},
 		{name: "what several include", prepare: func(d *desk) {
 			d.write("common.ini", "[uwsgi]\nchdir = DIR/nowhere\n")
 			d.write("v/site.ini", site+"include = DIR/common.ini\n")
