@@ -34,7 +34,7 @@ func (x *exchange) attemptHTTP(d *destination, to *target, repeated bool) outcom
 		framing = chunkedBody
 	}
 	o := x.converse(x.pooled.Conn, x.out, httpHead, framing)
-	if o.err == nil && x.reusable() {
+	if o.err == nil && !to.single && x.reusable() {
 		x.down.sends(nil)
 		x.router.pool.Put(x.pooled, x.idleFor())
 		x.pooled = nil

@@ -86,6 +86,7 @@ type target struct {
 	invalid  error // why text is no address
 	protocol protocol
 	root     string // DOCUMENT_ROOT for FastCGI and SCGI; "" if unknown
+	single   bool   // connections are not kept
 }
 
 func newTable() *table {
@@ -191,7 +192,7 @@ func (t *table) set(v *link.Vassal) error {
 		if err != nil {
 			return fmt.Errorf("vassal %s: %w", v.Name, err)
 		}
-		to := target{text: a.Address, protocol: p, root: a.Root}
+		to := target{text: a.Address, protocol: p, root: a.Root, single: a.Single}
 		to.invalid = to.address.Parse([]byte(a.Address))
 		g.targets = append(g.targets, to)
 	}

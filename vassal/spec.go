@@ -135,7 +135,7 @@ func (s *Spec) Addresses() []link.Address {
 	for _, socket := range s.Sockets {
 		switch socket.Protocol {
 		case "uwsgi", "http", "fastcgi", "scgi":
-			out = append(out, link.Address{Address: socket.address.in(s.sockets.dir), Protocol: socket.Protocol})
+			out = append(out, link.Address{Address: socket.address.in(s.sockets.dir), Protocol: socket.Protocol, Single: s.Kind == UWSGI && socket.Protocol == "http"})
 		}
 	}
 	return out

@@ -41,6 +41,10 @@ type Address struct {
 	// Root is the folder of scripts that a FastCGI or SCGI program runs; it becomes
 	// DOCUMENT_ROOT and SCRIPT_FILENAME. Empty for a program that needs none.
 	Root string `json:"root,omitempty"`
+	// Single: a connection is used for one request only. (A worker of a uWSGI with an
+	// HTTP socket waits for the next request on a connection that is kept, and for
+	// nobody else; or it closes the connection without having said so.)
+	Single bool `json:"single,omitempty"`
 }
 
 // Vassal is one row of the vassal table: everything the router knows of a site.
