@@ -1,6 +1,7 @@
 package router
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -22,7 +23,9 @@ import (
 // serves it. It is the downstream of one request after the other.
 type client struct {
 	router  *Router
-	conn    net.Conn
+	socket  net.Conn  // as it was accepted; limits are set here
+	conn    net.Conn  // what is read and written: the socket, or TLS on it
+	tls     *tls.Conn // conn, on an https listener
 	raw     syscall.RawConn
 	peer    peer
 	reading deadline.Deadline // what the client is to send now
@@ -41,7 +44,11 @@ type client struct {
 	aborting       atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
 
-	counted bool // against http-limit-peer
+	counted bool        // against http-limit-peer
+	served  bool        // it has been looked whether the first bytes are HTTP/2's
+	shared  atomic.Bool // HTTP/2: net/http reads and writes
+	broken  bool        // the end of the connection must not look like an end
+	first   [1]byte     // of a request on a TLS connection
 
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.
@@ -57,7 +64,7 @@ func newClient(r *Router, l *listener, conn net.Conn) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{router: r, conn: conn, raw: raw}
+	c := &client{router: r, socket: conn, conn: conn, raw: raw}
 	c.try = c.tryRead
 	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port, scheme: "http", option: l.described.Option, listener: l.described.Address}
 	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -84,8 +91,8 @@ var longAgo = time.Unix(1, 0)
 
 // interruptRead and interruptWrite run on the sweeper's goroutine when a limit
 // is over.
-func (c *client) interruptRead()  { _ = c.conn.SetReadDeadline(longAgo) }
-func (c *client) interruptWrite() { _ = c.conn.SetWriteDeadline(longAgo) }
+func (c *client) interruptRead()  { _ = c.socket.SetReadDeadline(longAgo) }
+func (c *client) interruptWrite() { _ = c.socket.SetWriteDeadline(longAgo) }
 
 // serve is the connection's life.
 func (c *client) serve() {
@@ -109,12 +116,22 @@ func (c *client) serve() {
 			c.router.exchanges.giveBack(c.x)
 		}
 		c.x = nil
+		if c.broken {
+			_ = c.socket.Close() // without TLS's goodbye
+		}
 		_ = c.conn.Close()
 	}()
 	if !c.expectProxyHeader() {
 		return
 	}
-	for !c.closeAfterThis && (c.x != nil || c.awaitRequest()) {
+	if config := c.router.current().tlsOf(&c.peer); config != nil && !c.secure(config) {
+		return
+	}
+	for !c.closeAfterThis && (c.x != nil || c.tls != nil && c.speaksHTTP2() || c.awaitRequest()) {
+		if c.speaksHTTP2() {
+			c.serveHTTP2()
+			return
+		}
 		// As long as the next request is in the buffer already (pipelined), the
 		// exchange stays.
 		for c.serveRequest() && c.x.start < c.x.end {
@@ -154,7 +171,8 @@ func (c *client) serveRequest() bool {
 
 // resetAtEnd makes the end of the connection look like the failure that it is.
 func (c *client) resetAtEnd() {
-	if tcp, ok := c.conn.(*net.TCPConn); ok {
+	c.broken = true
+	if tcp, ok := c.socket.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
 }
@@ -163,6 +181,8 @@ func (c *client) resetAtEnd() {
 func (c *client) closeAfter() { c.closeAfterThis = true }
 
 func (c *client) aborted() bool { return c.aborting.Load() }
+
+func (c *client) version() int { return 1 }
 
 func (c *client) lost() bool { return c.failed }
 
@@ -176,6 +196,10 @@ func (c *client) awaitRequest() bool {
 		return false
 	}
 	c.reading.Set(wait)
+	if c.tls != nil {
+		defer c.reading.Clear()
+		return c.awaitSecured()
+	}
 	for {
 		c.tryN, c.tryErr = 0, nil
 		err := c.raw.Read(c.try)
@@ -245,7 +269,11 @@ func (c *client) write(b []byte) error {
 		if long {
 			before = time.Now()
 		}
-		c.writing.Set(c.meter.Patience(pace))
+		patience := c.meter.Patience(pace)
+		if c.tls != nil {
+			patience = pace.Grace
+		}
+		c.writing.Set(patience)
 		n, err := c.conn.Write(b)
 		c.sentAll += int64(n)
 		if long {
@@ -265,12 +293,12 @@ func (c *client) write(b []byte) error {
 				c.meter.Waited(c.meter.Patience(pace))
 			}
 			c.meter.Took(pace, c.sentAll-c.unacknowledged())
-			if c.meter.TooSlow(pace) {
+			if c.tls != nil || c.meter.TooSlow(pace) { // a TLS connection can't go on after that
 				c.failed = true
 				return err
 			}
 		}
-		_ = c.conn.SetWriteDeadline(time.Time{})
+		_ = c.socket.SetWriteDeadline(time.Time{})
 		if c.aborting.Load() { // since the look before: not to be lost
 			c.interruptWrite()
 		}
@@ -293,7 +321,7 @@ func (c *client) spuriousRead(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) || c.readIsOver() {
 		return false
 	}
-	_ = c.conn.SetReadDeadline(time.Time{})
+	_ = c.socket.SetReadDeadline(time.Time{})
 	if c.readIsOver() { // since the look before: not to be lost
 		c.interruptRead()
 	}
@@ -314,7 +342,7 @@ func (c *client) stopReading() {
 func (c *client) revive() {
 	c.interrupted.Store(false)
 	c.reading.Clear()
-	_ = c.conn.SetReadDeadline(time.Time{})
+	_ = c.socket.SetReadDeadline(time.Time{})
 	if c.aborting.Load() {
 		c.interruptRead()
 	}
@@ -452,6 +480,9 @@ func (c *client) abort() {
 	c.aborting.Store(true)
 	c.interruptRead()
 	c.interruptWrite()
+	if c.shared.Load() {
+		_ = c.socket.Close()
+	}
 	if conn := c.sending.Load(); conn != nil {
 		conn.Abort()
 	}

@@ -197,7 +197,11 @@ func (x *exchange) Var(name string) ([]byte, bool) {
 	case "REQUEST_METHOD":
 		return r.Method, true
 	case "SERVER_PROTOCOL":
-		return []byte(protocolName(r.Minor)), true
+		return []byte(x.protocolName()), true
+	case "HTTPS":
+		return httpsOn, x.peer.secured != nil
+	case "REQUEST_SCHEME":
+		return []byte(x.peer.scheme), true
 	case "SERVER_PORT":
 		return []byte(x.peer.port), true
 	case "SERVER_NAME":
@@ -243,8 +247,14 @@ func isVariable(field []byte, name string) bool {
 	return true
 }
 
-func protocolName(minor int) string {
-	if minor == 0 {
+var httpsOn = []byte("on")
+
+// protocolName is SERVER_PROTOCOL.
+func (x *exchange) protocolName() string {
+	switch {
+	case x.down != nil && x.down.version() == 2:
+		return "HTTP/2.0"
+	case x.request.Minor == 0:
 		return "HTTP/1.0"
 	}
 	return "HTTP/1.1"

@@ -21,6 +21,8 @@
 //	body.go           the request's body, collected or streamed
 //	respond.go        the response, relayed
 //	tunnel.go         upgraded connections
+//	secure.go         TLS on a connection
+//	h2.go             HTTP/2: a stream as the client of a request
 //	answer.go         answers of our own, and the one log line that explains each
 //
 // One goroutine serves a client connection; a request that is only head and

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 // cut where it can't be completed. Except where it is said otherwise, only the
 // goroutine that serves the request calls it.
 type downstream interface {
+	// version is the major version of HTTP that the client speaks.
+	version() int
 	// readBody reads decoded bytes of the request body, waiting at most so long;
 	// io.EOF, also beside the last bytes, ends a whole body. Other errors are
 	// *http1.Error, os.ErrDeadlineExceeded, errUnread after stopReading, errShort.
@@ -83,12 +86,13 @@ type answerHead struct {
 
 // peer is who is at the other end of a connection, and at which of our doors.
 type peer struct {
-	remote     netip.Addr // invalid on a unix socket
-	remoteAddr []byte     // REMOTE_ADDR
-	remotePort []byte     // REMOTE_PORT
-	port16     uint16     // remotePort
-	port       string     // SERVER_PORT
-	scheme     string     // "http"
-	option     string     // the option that made the listener
-	listener   string     // its address
+	remote     netip.Addr           // invalid on a unix socket
+	remoteAddr []byte               // REMOTE_ADDR
+	remotePort []byte               // REMOTE_PORT
+	port16     uint16               // remotePort
+	port       string               // SERVER_PORT
+	scheme     string               // "http"
+	secured    *tls.ConnectionState // nil on a plain connection
+	option     string               // the option that made the listener
+	listener   string               // its address
 }

@@ -55,7 +55,7 @@ func (x *exchange) forwardedValue(f *http1.Field, trusted bool) (value []byte, k
 	return nil, false
 }
 
-func (x *exchange) scheme() string { return "http" }
+func (x *exchange) scheme() string { return x.peer.scheme }
 
 func (x *exchange) lastForwardedFor() *http1.Field { return x.lastOf(http1.XForwardedFor) }
 

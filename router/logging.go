@@ -112,7 +112,7 @@ func (x *exchange) logRequest() {
 	}
 	e.Scheme = x.peer.scheme
 	r := &x.request
-	e.Method, e.Target, e.Protocol = r.Method, r.Target, protocolName(r.Minor)
+	e.Method, e.Target, e.Protocol = r.Method, r.Target, x.protocolName()
 	e.Host = r.HostField
 	for i := range r.Fields {
 		f := &r.Fields[i]

@@ -34,6 +34,7 @@ type Router struct {
 
 	date         dateLine
 	accessWriter accessWriter
+	multiplexed  *multiplexed
 	compressors  *compress.Pool
 	peers        *limit.Peers
 	passwords    *password.Checker
@@ -96,6 +97,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.resolver = resolve.New(resolve.Config{}, log)
 	r.poller.SetNames(r.resolver)
 	r.exchanges.router = r
+	r.multiplexed = newMultiplexed(r)
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })
@@ -325,6 +327,7 @@ func (r *Router) Drain(ctx context.Context) {
 	for _, l := range listeners {
 		l.drain()
 	}
+	r.serving.Go(func() { r.multiplexed.leave(ctx) })
 	done := make(chan struct{})
 	go func() { // ends with the last connection; Close makes sure of that
 		r.serving.Wait()
@@ -369,6 +372,7 @@ func (r *Router) Close() {
 	}
 	close(r.stopped)
 	r.serving.Wait()
+	r.multiplexed.close()
 	r.accessWriter.close(r.log)
 	r.exchanges.close()
 	r.cancel()

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,7 +44,8 @@ type Settings struct {
 	hold            holdLimits
 
 	mapping       mapping
-	redirectPorts map[string]string // of http-to-https, by listener: ":8443"
+	redirectPorts map[string]string      // of http-to-https, by listener: ":8443"
+	tls           map[string]*tls.Config // of https listeners
 	statsHTTP     bool
 	proxyProtocol bool  // connections of proxiesFrom begin with a PROXY header
 	proxiesFrom   trust //

@@ -25,7 +25,8 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 	w.Begin(x.out[:0], d.modifier1, d.modifier2)
 	head := uwsgi.Request{
 		Method: r.Method, PathInfo: x.path, URI: r.Target, Query: r.Query,
-		Protocol:   protocolName(r.Minor),
+		Protocol:   x.protocolName(),
+		HTTPS:      x.peer.secured != nil,
 		ServerName: s.serverName, ServerPort: x.peer.port,
 		RemoteAddr: x.peer.remoteAddr, RemotePort: x.peer.remotePort,
 	}

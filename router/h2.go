@@ -1,0 +1,394 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"emperor/router/http1"
+	"emperor/router/upstream"
+)
+
+// HTTP/2 comes in through net/http, which knows frames, flow control and what
+// attackers do with them; each of its requests then goes the way of all requests
+// (exchange.serve) with a stream as its downstream.
+
+// Limits of an HTTP/2 connection.
+const (
+	mostStreams    = 128 // requests at a time
+	streamBuffer   = 256 << 10
+	connBuffer     = 1 << 20
+	mostFrameBytes = 16 << 10
+)
+
+// multiplexed serves the HTTP/2 connections of a router.
+type multiplexed struct {
+	router  *Router
+	server  *http.Server
+	conns   chan net.Conn // to be served
+	leaving chan struct{} // closed when no more are taken
+	once    sync.Once
+	serving sync.WaitGroup
+
+	mu    sync.Mutex
+	owner map[net.Conn]*multiplexedConn // guarded by mu
+}
+
+// multiplexedConn is one connection that net/http serves.
+type multiplexedConn struct {
+	client *client
+	ended  chan struct{}
+}
+
+func newMultiplexed(r *Router) *multiplexed {
+	m := &multiplexed{router: r, conns: make(chan net.Conn), leaving: make(chan struct{}), owner: map[net.Conn]*multiplexedConn{}}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	m.server = &http.Server{
+		Handler:        http.HandlerFunc(m.request),
+		Protocols:      protocols,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       log.New(&errorLines{log: r.log}, "", 0),
+		ConnContext:    m.describe,
+		ConnState:      m.changed,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          mostStreams,
+			MaxReadFrameSize:              mostFrameBytes,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			MaxReceiveBufferPerConnection: connBuffer,
+			WriteByteTimeout:              time.Minute,
+			SendPingTimeout:               30 * time.Second, // a peer that is gone is noticed
+			PingTimeout:                   15 * time.Second,
+		},
+	}
+	m.serving.Go(func() { _ = m.server.Serve((*connQueue)(m)) })
+	return m
+}
+
+// connQueue is the listener that net/http accepts from.
+type connQueue multiplexed
+
+func (q *connQueue) Accept() (net.Conn, error) {
+	select {
+	case conn := <-q.conns:
+		return conn, nil
+	case <-q.leaving:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *connQueue) Close() error {
+	q.once.Do(func() { close(q.leaving) })
+	return nil
+}
+
+func (q *connQueue) Addr() net.Addr { return &net.TCPAddr{} }
+
+// errorLines are what the library has to say, which concerns clients' faults.
+type errorLines struct{ log *slog.Logger }
+
+func (e *errorLines) Write(line []byte) (int, error) {
+	e.log.Debug("http2: " + strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// clientKey finds a request's connection in its context.
+type clientKey struct{}
+
+func (m *multiplexed) describe(ctx context.Context, conn net.Conn) context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o := m.owner[conn]; o != nil {
+		return context.WithValue(ctx, clientKey{}, o.client)
+	}
+	return ctx
+}
+
+func (m *multiplexed) changed(conn net.Conn, state http.ConnState) {
+	if state != http.StateClosed && state != http.StateHijacked {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o := m.owner[conn]; o != nil {
+		delete(m.owner, conn)
+		close(o.ended)
+	}
+}
+
+// serve serves a connection on which HTTP/2 was agreed, until it ends. conn is a
+// *tls.Conn, or a plain one that begins with HTTP/2's preface.
+func (m *multiplexed) serve(conn net.Conn, c *client) {
+	o := &multiplexedConn{client: c, ended: make(chan struct{})}
+	m.mu.Lock()
+	m.owner[conn] = o
+	m.mu.Unlock()
+	select {
+	case m.conns <- conn:
+		<-o.ended
+	case <-m.leaving:
+		m.mu.Lock()
+		delete(m.owner, conn)
+		m.mu.Unlock()
+		_ = conn.Close()
+	}
+}
+
+// leave tells every connection that no new request is taken (GOAWAY), and ends
+// those that have nothing under way.
+func (m *multiplexed) leave(ctx context.Context) { _ = m.server.Shutdown(ctx) }
+
+// close ends the server and waits for it. Every connection has ended before.
+func (m *multiplexed) close() {
+	_ = m.server.Close()
+	_ = (*connQueue)(m).Close()
+	m.serving.Wait()
+}
+
+// request has one stream's request answered.
+func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
+	c, ok := r.Context().Value(clientKey{}).(*client)
+	if !ok {
+		panic(http.ErrAbortHandler)
+	}
+	x := m.router.exchanges.borrow()
+	s := &stream{w: w, request: r, control: http.NewResponseController(w), x: x}
+	defer func() {
+		v := recover()
+		if v != nil {
+			m.router.logPanic(v, &c.peer)
+			x.letGo()
+			x.body.discard()
+			x.own.Release()
+			panic(http.ErrAbortHandler)
+		}
+		x.letGo()
+		x.own.Close()
+		m.router.exchanges.giveBack(x)
+		if s.broken {
+			panic(http.ErrAbortHandler) // resets the stream: the client must see that something is missing
+		}
+	}()
+	x.settings = m.router.current()
+	peer := c.peer
+	if err := s.parse(); err != nil {
+		s.refuse(err)
+		return
+	}
+	stop := context.AfterFunc(r.Context(), s.abort)
+	defer stop()
+	x.serve(s, &peer)
+}
+
+// stream is one request of an HTTP/2 connection: a downstream.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	request *http.Request
+	x       *exchange
+
+	head, all int64 // bytes sent; of heads, about
+	broken    bool
+	failed    bool
+
+	mu    sync.Mutex
+	conn  *upstream.Conn // guarded by mu; the vassal's side
+	ended bool           // guarded by mu; the client or the connection has gone
+}
+
+var _ downstream = (*stream)(nil)
+
+// parse writes the request as HTTP/1.1 and has it read by the engine's own
+// parser: what is refused there is refused here.
+func (s *stream) parse() error {
+	r, x := s.request, s.x
+	b := x.in[:0]
+	target := r.RequestURI
+	if r.Method == http.MethodConnect {
+		return &http1.Error{Status: 501, Reason: "CONNECT is not served"}
+	}
+	b = append(append(append(append(b, r.Method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, r.Host...), "\r\n"...)
+	for name, values := range r.Header {
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Keep-Alive", "Proxy-Connection":
+			continue
+		}
+		if name == "Cookie" && len(values) > 1 {
+			// HTTP/2 may send each in a field of its own (RFC 9113 §8.2.3).
+			values = []string{strings.Join(values, "; ")}
+		}
+		for _, value := range values {
+			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
+		}
+	}
+	switch {
+	case r.ContentLength > 0:
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), r.ContentLength, 10), "\r\n"...)
+	case r.ContentLength < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	case r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch:
+		b = append(b, "Content-Length: 0\r\n"...)
+	}
+	b = append(b, "\r\n"...)
+	x.in = b[:cap(b)]
+	n, err := x.request.Parse(b, &x.settings.head)
+	if err == nil && n != len(b) {
+		err = &http1.Error{Status: 400, Reason: "malformed request"}
+	}
+	x.start, x.end, x.headEnd = len(b), len(b), len(b)
+	return err
+}
+
+// refuse answers a request that could not be taken apart.
+func (s *stream) refuse(err error) {
+	bad := &http1.Error{Status: 400, Reason: "malformed request"}
+	_ = errors.As(err, &bad)
+	s.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	s.w.WriteHeader(bad.Status)
+	_, _ = io.WriteString(s.w, bad.Reason+"\n")
+}
+
+func (s *stream) readBody(p []byte, wait time.Duration) (int, error) {
+	_ = s.control.SetReadDeadline(time.Now().Add(wait))
+	n, err := s.request.Body.Read(p)
+	switch {
+	case err == nil || err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded):
+		return n, err
+	case s.request.Context().Err() != nil:
+		return n, errShort
+	}
+	return n, errUnread
+}
+
+// invite does nothing: the library does it with the first read.
+func (s *stream) invite() error { return nil }
+
+func (s *stream) stopReading() { _ = s.control.SetReadDeadline(longAgo) }
+
+// revive can't undo it: a stream that was stopped is not read again.
+func (s *stream) revive() {}
+
+func (s *stream) gone() bool { return s.request.Context().Err() != nil }
+
+func (s *stream) interim(r *http1.Response) error {
+	header := s.w.Header()
+	for i := range r.Fields {
+		if f := &r.Fields[i]; f.Flags == 0 {
+			header.Add(string(f.Name), string(f.Value))
+		}
+	}
+	s.w.WriteHeader(r.Status)
+	clear(header)
+	return nil
+}
+
+func (s *stream) begin(h *answerHead) {
+	header := s.w.Header()
+	// The library would guess a type and add a date.
+	header["Content-Type"], header["Date"] = nil, nil
+	r := h.response
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if f.Flags == 0 && f.Kind != http1.ContentLength {
+			name := textproto.CanonicalMIMEHeaderKey(string(f.Name))
+			header[name] = append(header[name], string(f.Value))
+		}
+	}
+	for rest := h.extra; len(rest) > 0; {
+		line, after, _ := bytes.Cut(rest, crlf)
+		rest = after
+		if name, value, ok := bytes.Cut(line, colon); ok {
+			key := textproto.CanonicalMIMEHeaderKey(string(name))
+			header[key] = append(header[key], string(bytes.TrimSpace(value)))
+		}
+	}
+	if h.length >= 0 {
+		header.Set("Content-Length", strconv.FormatInt(h.length, 10))
+	}
+	for name, values := range header {
+		for _, value := range values {
+			s.head += int64(len(name) + len(value) + 4)
+		}
+	}
+	s.all += s.head
+	s.w.WriteHeader(r.Status)
+}
+
+var crlf, colon = []byte("\r\n"), []byte(":")
+
+func (s *stream) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.x.settings.responseTimeout))
+	n, err := s.w.Write(p)
+	s.all += int64(n)
+	if err != nil {
+		s.failed = true
+	}
+	return err
+}
+
+func (s *stream) body(b []byte, from, to int) error {
+	if err := s.write(b[from:to]); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s *stream) flush() error {
+	err := s.control.Flush()
+	if err != nil {
+		s.failed = true
+	}
+	return err
+}
+
+// end leaves the last bytes to the library, which sends them with the end of the
+// stream.
+func (s *stream) end(b []byte, from, to int) error { return s.write(b[from:to]) }
+
+func (s *stream) cut() { s.broken = true }
+
+var errNoTunnel = errors.New("HTTP/2 streams are not upgraded")
+
+func (s *stream) tunnel(*answerHead, []byte) error { return errNoTunnel }
+func (s *stream) readTunnel([]byte) (int, error)   { return 0, errNoTunnel }
+func (s *stream) writeTunnel([]byte) error         { return errNoTunnel }
+func (s *stream) version() int                     { return 2 }
+func (s *stream) closeAfter()                      {}
+func (s *stream) sent() (head, all int64)          { return s.head, s.all }
+func (s *stream) lost() bool                       { return s.failed || s.gone() }
+func (s *stream) sends(conn *upstream.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn = conn
+	if conn != nil && s.ended {
+		conn.Abort()
+	}
+}
+
+// abort ends what is under way at the vassal: nobody wants the answer.
+func (s *stream) abort() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if s.conn != nil {
+		s.conn.Abort()
+	}
+}
+
+func (s *stream) aborted() bool { return s.gone() }
