@@ -70,6 +70,10 @@ type Command struct {
 	// and those in the directory for temporary files. Sockets, also unix ones, stay
 	// reachable. As far as the kernel offers it (Landlock).
 	Confined bool
+	// MayRead lets a confined child read whatever files its user may read: it serves
+	// folders of which only some are known when it starts, and a folder that it is
+	// handed open is no exception from Confined. Everything else stays refused.
+	MayRead bool
 	// ParentDeathSignal asks the kernel to send SIGKILL to the child when the
 	// emperor dies, however it dies. It reaches the child itself, not its children.
 	ParentDeathSignal bool

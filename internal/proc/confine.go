@@ -23,12 +23,17 @@ const (
 // race detector.
 var libraries = []string{"/lib", "/lib64", "/usr/lib", "/etc/ld.so.cache"}
 
-// confine restricts the calling thread, and so the program that it becomes.
-func confine(program string) error {
+// confine restricts the calling thread, and so the program that it becomes. With
+// mayRead reading is left to the permissions of files.
+func confine(program string, mayRead bool) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl", err)
 	}
-	rules := unix.LandlockRulesetAttr{Handled_access_fs: everything}
+	handled := uint64(everything)
+	if mayRead {
+		handled &^= unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	}
+	rules := unix.LandlockRulesetAttr{Handled_access_fs: handled}
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&rules)), unsafe.Sizeof(rules.Handled_access_fs), 0)
 	switch errno {
 	case 0:
@@ -43,7 +48,7 @@ func confine(program string) error {
 		allowed[path] = readRights
 	}
 	for path, rights := range allowed {
-		if err := allow(int(ruleset), path, rights); err != nil {
+		if err := allow(int(ruleset), path, rights&handled); err != nil {
 			return err
 		}
 	}

@@ -467,26 +467,39 @@ func TestManyChildrenCostNoThreads(t *testing.T) {
 }
 
 // TestConfined: a confined child opens no file but in the directory for temporary
-// ones, and gains nothing by executing something.
+// ones, and gains nothing by executing something. One that may read still changes
+// nothing elsewhere.
 func TestConfined(t *testing.T) {
+	outside, err := os.MkdirTemp(".", "confined") // anywhere but with the temporary files
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(outside)
 	tries := "read line < /etc/hostname && echo hostname opened || echo hostname refused\n" +
 		"echo x > \"$1\" && echo temporary written || echo temporary refused\n" +
+		"(echo x > \"$2\") && echo outside written || echo outside refused\n" +
 		"exit 0\n"
-	for _, confined := range []bool{false, true} {
+	_, _, none := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1)
+	for _, test := range []struct {
+		confined, mayRead bool
+		hostname, outside string
+	}{
+		{false, false, "opened", "written"},
+		{true, false, "refused", "refused"},
+		{true, true, "opened", "refused"},
+	} {
+		if none != 0 {
+			test.hostname, test.outside = "opened", "written" // this kernel has nothing to confine files with
+		}
 		c := &proc.Command{
-			Name: "site", Generation: 1, Path: "/bin/sh", Umask: -1, Env: os.Environ(), Confined: confined,
-			Args: []string{"sh", "-c", tries, "sh", filepath.Join(t.TempDir(), "file")},
+			Name: "site", Generation: 1, Path: "/bin/sh", Umask: -1, Env: os.Environ(), Confined: test.confined, MayRead: test.mayRead,
+			Args: []string{"sh", "-c", tries, "sh", filepath.Join(t.TempDir(), "file"), filepath.Join(outside, "file")},
 		}
 		text, _ := output(t, newStarter(t, "confined"), c)
-		want := "hostname opened"
-		if confined {
-			want = "hostname refused"
-		}
-		if _, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, 1); errno != 0 {
-			want = "hostname opened" // this kernel has nothing to confine files with
-		}
-		if !strings.Contains(text, want) || !strings.Contains(text, "temporary written") {
-			t.Errorf("confined %v: %q, want %q and %q", confined, text, want, "temporary written")
+		for _, want := range []string{"hostname " + test.hostname, "temporary written", "outside " + test.outside} {
+			if !strings.Contains(text, want) {
+				t.Errorf("confined %v, may read %v: %q, want %q", test.confined, test.mayRead, text, want)
+			}
 		}
 	}
 }

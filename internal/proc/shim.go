@@ -37,7 +37,7 @@ type shimOrder struct {
 	Credential               *Credential
 	Umask                    int
 	MaxOpenFiles             uint64
-	Confined                 bool
+	Confined, MayRead        bool
 	Parent                   int // pid that must still be our parent; 0: no parent-death signal
 }
 
@@ -51,7 +51,7 @@ func newShimOrder(c *Command, mark string, files []int) *shimOrder {
 		Label: []byte(c.label()), Path: []byte(c.Path), Dir: []byte(c.Dir), Chroot: []byte(c.Chroot),
 		Env:    byteSlices(c.environment(mark)),
 		Listen: c.ListenFDs > 0, Credential: c.Credential, Umask: c.Umask, MaxOpenFiles: c.MaxOpenFiles,
-		Confined: c.Confined,
+		Confined: c.Confined, MayRead: c.MayRead,
 	}
 	if o.Args = byteSlices(c.Args); len(o.Args) == 0 {
 		o.Args = [][]byte{o.Path}
@@ -197,7 +197,7 @@ func (o *shimOrder) become(status int) error {
 		return err
 	}
 	if o.Confined {
-		if err := confine(path); err != nil {
+		if err := confine(path, o.MayRead); err != nil {
 			return fail("confining it", err)
 		}
 	}
