@@ -113,3 +113,44 @@ func TestCancelledDrainIsForgotten(t *testing.T) {
 	_ = emperor.Close()
 	done.Wait()
 }
+
+// A table carries the folders of its rows, also when a vassal closes its own while
+// the message is on its way, and leaves out rows whose folder is closed already.
+func TestTableCarriesFolders(t *testing.T) {
+	open := func() *OpenFolder {
+		var fds [2]int
+		for i := range fds {
+			fd, err := unix.Open(t.TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fds[i] = fd
+		}
+		return NewOpenFolder(fds[0], fds[1])
+	}
+	files := &StaticFiles{Path: "/srv/www"}
+	live, closed := open(), open()
+	closed.Close()
+	table := &Table{Vassals: []Vassal{
+		{Name: "app"}, {Name: "closed", Files: files, Opened: closed}, {Name: "live", Files: files, Opened: live}, {Name: "stopped", Files: files},
+	}}
+	descriptors, release := table.Borrow()
+	live.Close()
+	if len(descriptors) != 2 || table.Descriptors() != 2 || len(table.Vassals) != 3 || !table.Vassals[1].Files.Opened || table.Vassals[2].Files.Opened {
+		t.Errorf("%v for %+v", descriptors, table.Vassals)
+	}
+	if files.Opened {
+		t.Error("the vassal's own row was changed")
+	}
+	for _, fd := range descriptors {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			t.Errorf("closed while it was borrowed: %v", err)
+		}
+	}
+	release()
+	for _, fd := range descriptors {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			t.Error("still open after the release")
+		}
+	}
+}

@@ -36,7 +36,7 @@ type Address struct {
 	// Address is a unix path, "@abstract" or "host:port". It is exactly the text
 	// a rule would name.
 	Address string `json:"address"`
-	// Protocol is "uwsgi", "http", "fastcgi" or "scgi".
+	// Protocol is "uwsgi", "http", "fastcgi", "scgi", or Static.
 	Protocol string `json:"protocol"`
 	// Root is the folder of scripts that a FastCGI or SCGI program runs; it becomes
 	// DOCUMENT_ROOT and SCRIPT_FILENAME. Empty for a program that needs none.
@@ -59,6 +59,10 @@ type Vassal struct {
 	Retry int64 `json:"retry,omitempty"`
 	// Removed takes the row out of the table.
 	Removed bool `json:"removed,omitempty"`
+	// Files is set for a vassal of static files. It may have no address.
+	Files *StaticFiles `json:"files,omitempty"`
+	// Opened is their folder, while the vassal is ready. See Table.Borrow.
+	Opened *OpenFolder `json:"-"`
 }
 
 // Option is one directive of the main file, expanded, with where it was written.
@@ -135,6 +139,7 @@ type Resource struct {
 }
 
 // Table is the vassal table: whole once per connection, numbered changes after.
+// Two descriptors for each row whose files are opened go with it, in their order.
 type Table struct {
 	Number  uint64   `json:"number"`
 	Full    bool     `json:"full,omitempty"`
@@ -152,6 +157,8 @@ const (
 	Release   Kind = "release"   // Vassal: requests may go again
 	Drained   Kind = "drained"   // Vassal, Generation: acknowledged when no request to an older generation is under way
 	Forget    Kind = "forget"    // Sequence of a Drained that is no longer waited for
+	Try       Kind = "try"       // Table of one row + descriptors: could it be served? Acknowledged; nothing is changed
+	Leave     Kind = "leave"     // a successor has the listeners: stop accepting, serve who is connected to the end, exit
 	Quit      Kind = "quit"      // stop accepting, answer what is under way, exit
 
 	// From the router.
@@ -159,6 +166,7 @@ const (
 	Wake    Kind = "wake"    // Vassal: somebody waits for it
 	Counted Kind = "counted" // Counters
 	Leaving Kind = "leaving" // a signal reached the router: it drains, a successor may start now
+	Moved   Kind = "moved"   // Vassal, Generation: its folder's name means another folder, which only the emperor may open; no Vassal: one of the configuration's
 )
 
 // Counters are the router's totals since it started.
