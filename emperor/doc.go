@@ -16,6 +16,7 @@
 //
 //	options.go    the options of the main file that are ours
 //	mainfile.go   main file → Main: read, checked, immutable
+//	embedded.go   a main file that is itself about one app: whose line is whose
 //	listeners.go  the front's listening sockets: bound and held here
 //	router.go     the router child: started, configured, restarted
 //	front.go      what vassals ask of the router; the vassal table
@@ -24,6 +25,7 @@
 //	slots.go      how many start at once
 //	openfiles.go  whether we may open as many files as that takes
 //	emperor.go    the loop
+//	firststart.go the one app that does not come up is the emperor's end
 //	shutdown.go   the order in which everything ends
 //	status.go     what the control socket shows
 //	survey.go     the same reading for `emperor check`: starts nothing

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"emperor/emperor/control"
 	"emperor/emperor/monitor"
@@ -163,9 +164,14 @@ func (m *Main) appResult(pid int) vassal.Result {
 }
 
 // automaticSocket is where the front reaches an app that has no socket of its own:
-// beside the control socket, with the emperor's number so that no two share it.
+// where control sockets are, with the emperor's number so that no two share it.
 func automaticSocket(pid int) string {
-	return filepath.Join(filepath.Dir(control.Path("")), fmt.Sprintf("emperor-%s-%d.sock", AppName, pid))
+	dir := filepath.Dir(control.Path(""))
+	const write = 2 // W_OK
+	if syscall.Access(dir, write) != nil {
+		dir = os.TempDir() // a container whose root cannot be written to
+	}
+	return filepath.Join(dir, fmt.Sprintf("emperor-%s-%d.sock", AppName, pid))
 }
 
 // misspelt refuses a line that is no option of anybody's and nearly one that we

@@ -13,7 +13,8 @@
 //
 //   - Read turns a file into a Spec. It is a pure function: it reads files (each
 //     with the rights of whoever chose it), but never runs a program, resolves a
-//     name or opens a socket.
+//     name or opens a socket. ReadApp (spec_app.go) does the same with lines of an
+//     app that has no file.
 //   - Sockets holds listening sockets, so that a restart or crash never refuses
 //     a connection: the kernel queues it until the next generation accepts. A
 //     generation that starts beside another gets fresh ones: bound beside the
@@ -29,7 +30,8 @@
 //   - a generation (generation.go) is led by a goroutine of its own from its start
 //     to its end; handover.go is the moment in which requests change sides.
 //   - a body is what a generation consists of: uwsgi.go runs an unmodified
-//     uWSGI, command.go any other program. Bodies know nothing of states.
+//     uWSGI, command.go any other program (either.go: one of which nothing is
+//     known but its command line). Bodies know nothing of states.
 //   - Front is the router, as far as a vassal needs it.
 //
 // Ownership: a Vassal ends every process, closes every descriptor and waits for

@@ -168,6 +168,8 @@ func TestOneAppThatDoesNotStart(t *testing.T) {
 	}{
 		{name: "a program", args: []string{"run", "--http", "127.0.0.1:PORT", "--", "sh", "-c", "echo no database >&2; exit 3"},
 			want: []string{"the app did not start: ended before it was ready: exit status 3", "| no database"}},
+		{name: "its words are its own", args: []string{"run", "--http", "127.0.0.1:PORT", "--", "sh", "-c", "echo said $0 $(echo done); exit 3", "--help"},
+			want: []string{"| said --help done"}},
 		{name: "no such program", args: []string{"run", "--http", "127.0.0.1:PORT", "--", "/nowhere/program"}, want: []string{"/nowhere/program"}},
 		{name: "import error", file: strings.Replace(singleInstance, "webapp.py", "broken.py", 1), args: []string{"app.ini"},
 			want: []string{"could not be loaded", "| ModuleNotFoundError: No module named 'no_such_module'"}},

@@ -31,7 +31,7 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{name: "run", arguments: "FILE [--OPTION[=VALUE] ...]", help: "run in the foreground; the word run may be left out", run: runEmperor},
+		{name: "run", arguments: "FILE [--OPTION[=VALUE] ...]", help: "run in the foreground; the word run may be left out (one app: emperor run [--OPTION ...] -- PROGRAM ...)", run: runEmperor},
 		{name: "check", arguments: "FILE [--show] [--json]", help: "read the main file and every vassal's, report every mistake and what would fail, start nothing", run: runCheck},
 		{name: "plan", arguments: "FILE [--json]", help: "what an emperor that runs would start, reload, stop or leave alone if it were given FILE now", run: runPlan},
 		{name: "explain", arguments: "FILE URL", help: "which rule and which vassal a request would take, and why the others did not match", run: runExplain},
@@ -101,7 +101,11 @@ func choose(args []string, out io.Writer) error {
 	}
 	known := commands()
 	if i := slices.IndexFunc(known, func(c command) bool { return c.name == args[0] }); i >= 0 {
-		if slices.Contains(args[1:], "--help") {
+		own := args[1:]
+		if i := slices.Index(own, "--"); i >= 0 {
+			own = own[:i] // what follows is another program's
+		}
+		if slices.Contains(own, "--help") {
 			fmt.Fprintf(out, "usage: emperor %s %s\n\n%s\n", known[i].name, known[i].arguments, known[i].help)
 			return nil
 		}
@@ -121,6 +125,8 @@ func usage(out io.Writer) {
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "usage: emperor FILE.ini [--OPTION[=VALUE] ...]")
 	fmt.Fprintln(out, "       emperor --emperor 'DIRECTORY/*.ini' --http :8080")
+	fmt.Fprintln(out, "       emperor --http :8080 --module APP --processes 4")
+	fmt.Fprintln(out, "       emperor run --http :8080 -- PROGRAM [ARGUMENT ...]")
 	for _, c := range commands() {
 		fmt.Fprintf(out, "       emperor %-8s %-28s %s\n", c.name, c.arguments, c.help)
 	}
