@@ -29,6 +29,9 @@ type Reader struct {
 	OwnRule func(config.Value) bool
 	// ReadFront takes the router's part out of a main file and checks all of it.
 	ReadFront func(*config.Config) (link.Configuration, config.Problems)
+	// CheckFront checks it once more when the files that it names have been read. May
+	// be nil.
+	CheckFront func(*link.Configuration) config.Problems
 	// SocketFor tells which socket the rules would use for a vassal of that name,
 	// and which rule says so; ok is false when none does. May be nil.
 	SocketFor func(front link.Configuration, vassal string) (address, rule string, ok bool)
@@ -102,6 +105,9 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 		}
 	}
 	contents := m.loadResources(&problems)
+	if r.CheckFront != nil && len(contents) > 0 && problems.Err() == nil {
+		problems = append(problems, r.CheckFront(&m.Front).Errors()...)
+	}
 	m.readMonitors(&problems)
 	m.readVassals(&problems)
 	m.readRunning(&problems)

@@ -222,3 +222,14 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 	out.Resources = supply.wanted
 	return out, append(problems, more...)
 }
+
+// CheckConfiguration finds the mistakes in the files that options name, once
+// their content is in the configuration.
+func CheckConfiguration(c *link.Configuration) config.Problems {
+	set, err := config.NewSet(Options)
+	if err != nil {
+		return config.Problems{{Text: err.Error()}}
+	}
+	_, problems := compile(options(set, c.Options), &supply{checking: true, given: c.Resources})
+	return problems
+}

@@ -36,9 +36,11 @@ func (p *pages) compile(c *config.Config, supply *supply, mistake func(config.Va
 			mistake(v, err)
 			continue
 		}
-		content, err := supply.content(file, v)
+		content, known, err := supply.content(file, v)
 		if err != nil {
 			mistake(v, err)
+		}
+		if !known {
 			continue
 		}
 		all = append(all, errorpage.Page{Selector: selector, Content: content, Origin: file})
@@ -51,11 +53,14 @@ func (p *pages) compile(c *config.Config, supply *supply, mistake func(config.Va
 	var closures []errorpage.Closure
 	for _, v := range c.All("maintenance") {
 		closure, err := errorpage.ParseClosure(v.Value)
+		known := true
 		if err == nil && closure.File != "" {
-			closure.Content, err = supply.content(closure.File, v)
+			closure.Content, known, err = supply.content(closure.File, v)
 		}
 		if err != nil {
 			mistake(v, err)
+		}
+		if err != nil || !known {
 			continue
 		}
 		closures = append(closures, closure)

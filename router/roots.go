@@ -61,8 +61,8 @@ func closeRoots(all []root) {
 func openRoot(w *rule.Root, supply *supply, v config.Value) (root, error) {
 	opened := root{folder: -1}
 	if w.Use == rule.PasswordRoot {
-		content, err := supply.content(filepath.Join(w.Dir, w.Name), v)
-		if err != nil {
+		content, known, err := supply.content(filepath.Join(w.Dir, w.Name), v)
+		if !known {
 			return opened, err
 		}
 		users, problems := password.Parse(content)

@@ -16,7 +16,7 @@ import (
 // and to learn what is needed, and in the router, where what was opened is taken
 // in the same order.
 type supply struct {
-	checking    bool            // nothing is opened yet
+	checking    bool            // nothing is opened, and what is given is content at most
 	wanted      []link.Resource // in the order of asking
 	given       []link.Resource
 	descriptors []int // of given, those not taken yet
@@ -28,7 +28,10 @@ func (s *supply) take(kind link.ResourceKind, path string, v config.Value) (cont
 	i := len(s.wanted)
 	s.wanted = append(s.wanted, link.Resource{Kind: kind, Path: path, Option: v.Key, File: v.Pos.File, Line: v.Pos.Line})
 	if s.checking {
-		return nil, nil, nil
+		if i < len(s.given) {
+			content = s.given[i].Content
+		}
+		return content, nil, nil
 	}
 	n := kind.Descriptors()
 	if i >= len(s.given) || s.given[i].Kind != kind || len(s.descriptors) < n {
@@ -38,10 +41,11 @@ func (s *supply) take(kind link.ResourceKind, path string, v config.Value) (cont
 	return s.given[i].Content, descriptors, nil
 }
 
-// content returns a file's content; nil while checking.
-func (s *supply) content(path string, v config.Value) ([]byte, error) {
-	content, _, err := s.take(link.Content, path, v)
-	return content, err
+// content returns a file's content. known is false while nothing has been read.
+func (s *supply) content(path string, v config.Value) (content []byte, known bool, err error) {
+	known = !s.checking || len(s.wanted) < len(s.given)
+	content, _, err = s.take(link.Content, path, v)
+	return content, known && err == nil, err
 }
 
 // system returns the content of a file that every machine has, or none.

@@ -59,7 +59,7 @@ func (u *upstreamTLS) compile(c *config.Config, rules *rule.Table, supply *suppl
 		}
 	}
 	var err error
-	if u.roots, err = supply.content(path, v); err != nil {
+	if u.roots, _, err = supply.content(path, v); err != nil {
 		mistake(v, err)
 	}
 }

@@ -26,7 +26,7 @@ func newReader() (emperor.Reader, error) {
 	}
 	return emperor.Reader{
 		Set: set, Front: router.Options, OwnRule: ownRule,
-		ReadFront: router.ReadConfiguration, SocketFor: socketFor,
+		ReadFront: router.ReadConfiguration, CheckFront: router.CheckConfiguration, SocketFor: socketFor(),
 	}, nil
 }
 
@@ -45,17 +45,28 @@ func ownRule(v config.Value) bool {
 	return false
 }
 
-// socketFor tells which socket the rules would use for a vassal of that name.
-func socketFor(front link.Configuration, name string) (address, where string, ok bool) {
-	table := compileRules(front)
-	if table == nil {
-		return "", "", false
+// socketFor tells which socket the rules would use for a vassal of that name. It is
+// asked for each vassal: rules are compiled anew only when they are others.
+func socketFor() func(front link.Configuration, name string) (address, where string, ok bool) {
+	var mu sync.Mutex // guards what follows
+	var compiled []link.Option
+	var table *rule.Table
+	return func(front link.Configuration, name string) (address, where string, ok bool) {
+		mu.Lock()
+		if !slices.Equal(compiled, front.Options) {
+			compiled, table = front.Options, compileRules(front)
+		}
+		table := table
+		mu.Unlock()
+		if table == nil {
+			return "", "", false
+		}
+		address, by, ok := table.AddressOf(name)
+		if !ok {
+			return "", "", false
+		}
+		return address, by.Pos().String(), true
 	}
-	address, by, ok := table.AddressOf(name)
-	if !ok {
-		return "", "", false
-	}
-	return address, by.Pos().String(), true
 }
 
 // compileRules is nil when the rules have mistakes.
