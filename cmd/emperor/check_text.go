@@ -41,7 +41,14 @@ func (r *checkReport) write(out io.Writer) {
 
 func (r *checkReport) writeVassals(out io.Writer) {
 	vassals := r.survey.Vassals
-	fmt.Fprintf(out, "%d %s\n", len(vassals), plural(len(vassals), "vassal"))
+	switch {
+	case r.main.App != nil:
+		fmt.Fprintln(out, "one app: there is no emperor line, and a line that names an app")
+	case len(r.main.Monitor.Patterns) == 0:
+		fmt.Fprintln(out, "the front alone: there is no emperor line, and no line that names an app")
+	default:
+		fmt.Fprintf(out, "%d %s\n", len(vassals), plural(len(vassals), "vassal"))
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i := range vassals {
 		one := &vassals[i]

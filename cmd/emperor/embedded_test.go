@@ -297,7 +297,7 @@ func TestRulesInsideTheApp(t *testing.T) {
 		t.Errorf("/inside: %d, %v", status, err)
 	}
 	out, code := m.ask("check", "app.ini")
-	for _, want := range []string{"1 vassal", "app", "wsgi-file", "2 rules of app.ini are run inside the app"} {
+	for _, want := range []string{"one app", "wsgi-file (app.ini:6)", "2 rules of app.ini are run inside the app"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("check: exit %d, want %q in\n%s", code, want, out)
 		}

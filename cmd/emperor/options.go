@@ -67,6 +67,18 @@ func everyOption() []documented {
 			}
 		}
 	}
+	// An alias may have a meaning of its own in vassals, and stand-ins have none.
+	for _, o := range byName {
+		for _, alias := range o.Aliases {
+			switch other := byName[alias]; {
+			case other == nil || other == o:
+			case other.Ignored != "":
+				delete(byName, alias)
+			default:
+				other.where |= o.where
+			}
+		}
+	}
 	out := make([]documented, 0, len(byName))
 	for _, o := range byName {
 		out = append(out, *o)

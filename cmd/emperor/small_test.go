@@ -82,6 +82,14 @@ func TestOptionsAreListedOnce(t *testing.T) {
 			t.Errorf("%q is missing", name)
 		}
 	}
+	out.Reset()
+	if err := runOptions([]string{"http"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	listed := "\n" + out.String()
+	if strings.Contains(listed, "\nhttprouter\n") || !strings.Contains(listed, "\nhttp-socket\n    text, repeatable, main file and vassal: ") {
+		t.Errorf("aliases of http are listed as\n%s", listed)
+	}
 	if err := runOptions([]string{"no-such-word"}, &out); err == nil {
 		t.Error("a word that nothing has is no error")
 	}

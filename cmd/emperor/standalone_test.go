@@ -59,6 +59,9 @@ http-to = 127.0.0.1:%s
 `, second, port, dead))
 	m.node(m.path("node.sock"))
 	byPort := m.node("127.0.0.1:" + port)
+	if out, code := m.ask("check", "uwsgi.ini"); code != 0 || !strings.Contains(out, "the front alone") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
 	m.start()
 	visitors := m.visitors("any.test")
 	m.eventually("some thousand requests are answered", func() bool { return visitors.requests.Load() > 3000 })
