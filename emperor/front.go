@@ -48,6 +48,10 @@ type front struct {
 
 	sends sync.WaitGroup
 
+	// mayRead makes sure that the router which accepts may read files, as far as their
+	// permissions allow. Set before the first use.
+	mayRead func(context.Context) error
+
 	// published is called after each Publish that changed a row, and when routers
 	// have answered for rows; it must return at once. Set before the first use.
 	published func()
@@ -56,7 +60,7 @@ type front struct {
 var _ vassal.Front = (*front)(nil)
 
 func newFront() *front {
-	return &front{rows: map[string]link.Vassal{}, held: map[string]bool{}, told: map[string]bool{}, changed: map[string]bool{}}
+	return &front{mayRead: func(context.Context) error { return nil }, rows: map[string]link.Vassal{}, held: map[string]bool{}, told: map[string]bool{}, changed: map[string]bool{}}
 }
 
 // Publish implements vassal.Front.
@@ -124,7 +128,9 @@ func (f *front) sendOnce() (more bool) {
 	if len(rows) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 		defer cancel()
-		err = callAll(ctx, routers, link.Message{Kind: link.Tabulate, Table: table})
+		descriptors, release := table.Borrow()
+		err = callAll(ctx, routers, link.Message{Kind: link.Tabulate, Table: table}, descriptors...)
+		release()
 		f.answered(rows)
 	}
 	for _, answer := range waiting {
@@ -145,6 +151,26 @@ func (f *front) answered(rows []link.Vassal) {
 	if f.published != nil {
 		f.published()
 	}
+}
+
+// Try implements vassal.Front. Only the newest router is asked: earlier ones accept
+// no more, and may have been started before there were folders to be served.
+func (f *front) Try(ctx context.Context, row link.Vassal) error {
+	if err := f.mayRead(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	routers := slices.Clone(f.routers)
+	f.mu.Unlock()
+	if len(routers) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	table := &link.Table{Vassals: []link.Vassal{row}}
+	descriptors, release := table.Borrow()
+	defer release()
+	return callAll(ctx, routers[len(routers)-1:], link.Message{Kind: link.Try, Table: table}, descriptors...)
 }
 
 // Hold implements vassal.Front.
@@ -201,7 +227,9 @@ func (f *front) connect(ctx context.Context, router caller) error {
 
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	err := router.Call(ctx, link.Message{Kind: link.Tabulate, Table: table})
+	descriptors, release := table.Borrow()
+	err := router.Call(ctx, link.Message{Kind: link.Tabulate, Table: table}, descriptors...)
+	release()
 	for _, name := range held {
 		if err == nil {
 			err = router.Call(ctx, link.Message{Kind: link.Hold, Vassal: name})
@@ -237,12 +265,12 @@ func (f *front) wait() { f.sends.Wait() }
 
 // callAll asks all routers at the same time and returns when each has answered
 // or is gone: what a process that is gone was asked not to do, it does no more.
-func callAll(ctx context.Context, routers []caller, m link.Message) error {
+func callAll(ctx context.Context, routers []caller, m link.Message, descriptors ...int) error {
 	errs := make([]error, len(routers))
 	var calls sync.WaitGroup
 	for i, router := range routers {
 		ask := func() {
-			if err := router.Call(ctx, m); !errors.Is(err, link.ErrGone) {
+			if err := router.Call(ctx, m, descriptors...); !errors.Is(err, link.ErrGone) {
 				errs[i] = err
 			}
 		}

@@ -42,14 +42,20 @@ type routerChild struct {
 	user    *proc.Credential
 
 	requests chan routerRequest
+	readings chan routerReading
+	reopens  chan struct{} // holds one: a folder of the configuration was replaced
 	quits    chan routerQuit
 	status   atomic.Pointer[control.RouterStatus]
 	counted  atomic.Pointer[link.Counters]
+	// moved is called when the folder of a vassal's files was replaced by one that
+	// only the emperor may open. It must return at once. Set before Run.
+	moved func(vassal string, generation uint64)
 
 	// What follows belongs to Run.
 	current  *routerRequest   // what the router is to have; nil before the first
 	live     *routerProcess   // takes connections
 	draining []*routerProcess // finish what they have
+	mayRead  bool             // those that are started may read files, whatever their configuration
 	crashes  int              // in a row, each soon after its start
 	restarts int
 	// generation numbers the processes.
@@ -76,7 +82,7 @@ type routerQuit struct {
 
 // newRouterChild makes one; nothing happens before Run.
 func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, log *slog.Logger) *routerChild {
-	return &routerChild{
+	r := &routerChild{
 		log:     log,
 		starter: starter,
 		front:   front,
@@ -85,8 +91,13 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 		program:  "/proc/self/exe",
 		user:     user,
 		requests: make(chan routerRequest),
+		readings: make(chan routerReading),
+		reopens:  make(chan struct{}, 1),
 		quits:    make(chan routerQuit),
+		moved:    func(string, uint64) {},
 	}
+	front.mayRead = r.MayRead
+	return r
 }
 
 // Configure gives the router options and sockets and returns when they are in
@@ -140,6 +151,10 @@ func (r *routerChild) Run(ctx context.Context) {
 		select {
 		case q := <-r.requests:
 			q.reply <- r.apply(ctx, q)
+		case q := <-r.readings:
+			q.reply <- r.allowReading(ctx)
+		case <-r.reopens:
+			r.reopen(ctx)
 		case <-ended:
 			r.lost(ctx)
 		case <-leaving:
@@ -164,6 +179,9 @@ func (r *routerChild) Run(ctx context.Context) {
 // apply brings a new configuration into force, in the running router if there is
 // one.
 func (r *routerChild) apply(ctx context.Context, q routerRequest) error {
+	if r.live != nil && q.mayRead() && !r.live.mayRead {
+		return r.succeed(ctx, q)
+	}
 	if r.live != nil {
 		err := r.live.configure(ctx, q)
 		if !errors.Is(err, link.ErrGone) {
@@ -242,7 +260,7 @@ func (r *routerChild) start(ctx context.Context, q routerRequest) (*routerProces
 	r.retry.Stop()
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	p, err := r.spawn(ctx)
+	p, err := r.spawn(ctx, r.mayRead || q.mayRead())
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +279,7 @@ func (r *routerChild) start(ctx context.Context, q routerRequest) (*routerProces
 }
 
 // spawn starts the process.
-func (r *routerChild) spawn(ctx context.Context) (*routerProcess, error) {
+func (r *routerChild) spawn(ctx context.Context, mayRead bool) (*routerProcess, error) {
 	conn, theirs, err := link.Pair()
 	if err != nil {
 		return nil, err
@@ -288,6 +306,7 @@ func (r *routerChild) spawn(ctx context.Context) (*routerProcess, error) {
 		Umask:             -1,
 		ParentDeathSignal: true,
 		Confined:          true,
+		MayRead:           mayRead,
 	}
 	process, err := r.starter.Start(ctx, command)
 	if r.user != nil && errors.Is(err, syscall.EPERM) {
@@ -302,7 +321,7 @@ func (r *routerChild) spawn(ctx context.Context) (*routerProcess, error) {
 		return nil, fmt.Errorf("the router: %w", err)
 	}
 	p := &routerProcess{
-		process: process, peer: link.NewPeer(conn), started: time.Now(),
+		process: process, peer: link.NewPeer(conn), started: time.Now(), mayRead: mayRead,
 		leaving: make(chan struct{}), ended: make(chan struct{}),
 	}
 	r.children.Go(func() { relay(output, r.log) })
@@ -337,6 +356,15 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		p.once.Do(func() { close(p.leaving) })
 	case link.Counted:
 		r.counted.Store(m.Counters)
+	case link.Moved:
+		if m.Vassal != "" {
+			r.moved(m.Vassal, m.Generation)
+			return
+		}
+		select {
+		case r.reopens <- struct{}{}:
+		default: // it has not been done since the last one
+		}
 	}
 }
 
@@ -409,6 +437,7 @@ type routerProcess struct {
 	process *proc.Process
 	peer    *link.Peer
 	started time.Time
+	mayRead bool // files, as their permissions allow
 	once    sync.Once
 	leaving chan struct{} // closed when it says that it is going
 	ended   chan struct{} // closed when it is gone

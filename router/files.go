@@ -20,7 +20,9 @@ func (x *exchange) answerFile(d *rule.Decision) {
 	x.filePath = append(append(x.filePath[:0], '/'), d.Path...)
 	x.files.Path, x.files.Shown = x.filePath, x.path
 	x.files.Peek = false
-	x.answerStatic(x.settings.roots.all[d.Root].site, d)
+	site := x.settings.roots.all[d.Root].site
+	x.answerStatic(site, d)
+	x.askToReopen(site, "", 0)
 }
 
 // answerStatic answers x.files with a file of the site. by is the rule's word on

@@ -101,8 +101,10 @@ func (x *exchange) pick(d *destination) (*target, error) {
 	case d.nodes != nil:
 		return x.pickNode(d)
 	case d.site != nil:
-		if err := x.takeTurn(d.site); err != nil {
-			return nil, err
+		if d.site.current.Load().folder == nil { // files have no workers that could be busy
+			if err := x.takeTurn(d.site); err != nil {
+				return nil, err
+			}
 		}
 		g, err := x.admit(d.site)
 		if err != nil {
@@ -179,6 +181,8 @@ func (x *exchange) attempt(d *destination, to *target, repeated bool) (o outcome
 		o = x.attemptFastCGI(d, to)
 	case protocolSCGI:
 		o = x.attemptSCGI(d, to)
+	case protocolStatic:
+		o = x.attemptFiles(d)
 	}
 	x.entry.Exchange = time.Since(before)
 	return o

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -33,8 +34,9 @@ func Main(ctx context.Context, fd int, log *slog.Logger) error {
 		return err
 	}
 	defer r.Close()
-	child := &child{router: r, peer: link.NewPeer(conn), quit: make(chan struct{}), drains: map[uint64]chan struct{}{}}
+	child := &child{router: r, peer: link.NewPeer(conn), quit: make(chan struct{}), leave: make(chan struct{}), drains: map[uint64]chan struct{}{}}
 	r.table.wake = child.wake
+	r.moved = child.moved
 	return child.run(ctx)
 }
 
@@ -45,6 +47,9 @@ type child struct {
 
 	once sync.Once
 	quit chan struct{} // closed by the emperor's Quit
+
+	onceLeave sync.Once
+	leave     chan struct{} // closed by the emperor's Leave
 
 	mu     sync.Mutex
 	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained → its cancel
@@ -68,6 +73,8 @@ func (c *child) run(ctx context.Context) error {
 		limit = 5 * time.Second
 		c.router.Hurry()
 	case <-c.quit:
+	case <-c.leave:
+		limit = math.MaxInt64 // everything goes on as it was, websockets too
 	case <-ctx.Done():
 		// A signal that reached us alone. The emperor learns it and can start our
 		// successor on the same sockets while we finish.
@@ -122,7 +129,11 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		for i := range m.Table.Vassals {
 			c.waking.Delete(m.Table.Vassals[i].Name)
 		}
-		c.acknowledge(m, c.router.Table(m.Table))
+		c.acknowledge(m, c.router.Table(m.Table, descriptors...))
+		return
+	case link.Try:
+		c.acknowledge(m, c.router.Try(m.Table, descriptors...))
+		return
 	case link.Hold:
 		settle := c.router.Hold(m.Vassal) // here, so that a Release that follows finds it done
 		c.working.Go(func() {
@@ -152,6 +163,9 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		c.mu.Unlock()
 	case link.Quit:
 		c.once.Do(func() { close(c.quit) })
+	case link.Leave:
+		c.router.Succeeded() // here: rows that follow may be the successor's only
+		c.onceLeave.Do(func() { close(c.leave) })
 	default:
 		c.router.log.Error("unknown message from the emperor", slog.String("kind", string(m.Kind)))
 	}
@@ -169,6 +183,11 @@ func (c *child) wake(vassal string) {
 	if _, said := c.waking.LoadOrStore(vassal, true); !said {
 		_ = c.peer.Send(link.Message{Kind: link.Wake, Vassal: vassal})
 	}
+}
+
+// moved reports that a folder is to be opened anew.
+func (c *child) moved(vassal string, generation uint64) {
+	_ = c.peer.Send(link.Message{Kind: link.Moved, Vassal: vassal, Generation: generation})
 }
 
 // count reports the counters when they changed, once a second.

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 
+	"emperor/internal/link"
 	"emperor/router/rule"
 )
 
@@ -15,6 +16,7 @@ const (
 	protocolFastCGI
 	protocolSCGI
 	protocolHTTPS
+	protocolStatic // no socket at all: files that the router serves by itself
 )
 
 func parseProtocol(name string) (protocol, error) {
@@ -27,12 +29,14 @@ func parseProtocol(name string) (protocol, error) {
 		return protocolFastCGI, nil
 	case "scgi":
 		return protocolSCGI, nil
+	case link.Static:
+		return protocolStatic, nil
 	}
-	return 0, fmt.Errorf("protocol %q, want uwsgi, http, fastcgi or scgi", name)
+	return 0, fmt.Errorf("protocol %q, want uwsgi, http, fastcgi, scgi or static", name)
 }
 
 func (p protocol) String() string {
-	return [...]string{"uwsgi", "http", "fastcgi", "scgi", "https"}[p]
+	return [...]string{"uwsgi", "http", "fastcgi", "scgi", "https", "static"}[p]
 }
 
 // protocolOf is the protocol of a rule's action; ok is false when it names no

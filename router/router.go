@@ -48,7 +48,10 @@ type Router struct {
 	hurried    atomic.Bool   // and idle connections get little time
 	stopped    chan struct{} // closed when waiting requests are to give up
 	counters   counters
-	spooled    atomic.Int64 // bytes of request bodies in temporary files
+	// moved tells that a folder was replaced by one that we may not follow to: of a
+	// vassal, or (without a name) of the configuration. Set before the first request.
+	moved   func(vassal string, generation uint64)
+	spooled atomic.Int64 // bytes of request bodies in temporary files
 
 	mu        sync.Mutex
 	listeners map[string]*listener // guarded by mu; by option and address
@@ -81,6 +84,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		sweeper: deadline.NewSweeper(),
 		table:   newTable(),
 		stopped: make(chan struct{}),
+		moved:   func(string, uint64) {},
 
 		compressors: compress.NewPool(compressStreams),
 		peers:       limit.NewPeers(0),
@@ -248,8 +252,26 @@ func (r *Router) idleTime() time.Duration {
 	return r.current().clientIdle
 }
 
-// Table takes over a message of the emperor's about vassals.
-func (r *Router) Table(m *link.Table) error { return r.table.apply(m) }
+// Table takes over a message of the emperor's about vassals. It owns the
+// descriptors, those of their folders.
+func (r *Router) Table(m *link.Table, descriptors ...int) error {
+	return r.table.apply(m, descriptors)
+}
+
+// Try tells why a vassal of static files, the table's only row, could not be served.
+// Nothing is changed. It owns the descriptors.
+func (r *Router) Try(m *link.Table, descriptors ...int) error {
+	if len(m.Vassals) != 1 || m.Vassals[0].Files == nil || len(descriptors) != m.Descriptors() {
+		closeAll(descriptors)
+		return errors.New("router: nothing to try")
+	}
+	f, err := openFolder(m.Vassals[0].Files, descriptors)
+	f.close()
+	return err
+}
+
+// Succeeded is told that another router has the listeners too; Drain follows.
+func (r *Router) Succeeded() { r.table.leaving.Store(true) }
 
 // holdPatience bounds how long a hold waits for requests that are being sent.
 const holdPatience = 200 * time.Millisecond

@@ -27,6 +27,13 @@ func Standalone(ctx context.Context, load Load, again <-chan os.Signal, log *slo
 		return err
 	}
 	defer r.Close()
+	moved := make(chan struct{}, 1)
+	r.moved = func(string, uint64) {
+		select {
+		case moved <- struct{}{}:
+		default: // it is about to be loaded
+		}
+	}
 	if err := r.load(load); err != nil {
 		return err
 	}
@@ -41,6 +48,10 @@ func Standalone(ctx context.Context, load Load, again <-chan os.Signal, log *slo
 				continue
 			}
 			log.Info("the file was applied")
+		case <-moved:
+			if err := r.load(load); err != nil {
+				log.Error("a folder that rules serve was replaced, and the new one cannot be used: what was there before is served", slog.Any("err", err))
+			}
 		case <-ctx.Done():
 			log.Info("stopping: finishing requests first")
 			draining, cancel := context.WithTimeout(context.Background(), standaloneDrain)

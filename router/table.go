@@ -24,6 +24,8 @@ type table struct {
 	// answer is then that there is no such site, not that it is broken.
 	removed map[string]struct{} // guarded by mu
 
+	leaving atomic.Bool // a successor has the listeners
+
 	held atomic.Int64        // requests that wait for some site, now
 	wake func(vassal string) // tells the emperor that somebody waits
 }
@@ -75,6 +77,7 @@ type generation struct {
 	retryAt time.Time // Failed: when the emperor tries again; zero = unknown
 	targets []target
 	removed bool
+	folder  *folder // of a vassal of static files; closed with the last request to it
 
 	inFlight atomic.Int64
 }
@@ -120,8 +123,12 @@ func (t *table) at(address []byte) *site {
 
 // apply takes a message of the emperor's into the table. When it returns, every
 // request that starts sees the new state. A row that is wrong harms that vassal
-// only.
-func (t *table) apply(m *link.Table) error {
+// only. It owns the descriptors, those of the rows' folders.
+func (t *table) apply(m *link.Table, descriptors []int) error {
+	if len(descriptors) != m.Descriptors() {
+		closeAll(descriptors)
+		return errors.New("router: a table without its descriptors")
+	}
 	t.forget()
 	if m.Full {
 		listed := make(map[string]bool, len(m.Vassals))
@@ -130,13 +137,17 @@ func (t *table) apply(m *link.Table) error {
 		}
 		for _, s := range t.all() {
 			if !listed[s.name] && !s.current.Load().removed {
-				_ = t.set(&link.Vassal{Name: s.name, Removed: true})
+				_ = t.set(&link.Vassal{Name: s.name, Removed: true}, nil)
 			}
 		}
 	}
 	var errs []error
 	for i := range m.Vassals {
-		errs = append(errs, t.set(&m.Vassals[i]))
+		var own []int
+		if f := m.Vassals[i].Files; f != nil && f.Opened {
+			own, descriptors = descriptors[:2:2], descriptors[2:]
+		}
+		errs = append(errs, t.set(&m.Vassals[i], own))
 	}
 	return errors.Join(errs...)
 }
@@ -152,7 +163,6 @@ func (t *table) forget() {
 	}
 }
 
-// all returns the sites, removed ones too.
 // rememberedRemovals bounds what is kept of vassals that are gone.
 const rememberedRemovals = 10000
 
@@ -172,6 +182,7 @@ func (t *table) wasRemoved(address []byte) bool {
 	return ok
 }
 
+// all returns the sites, removed ones too.
 func (t *table) all() []*site {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -182,7 +193,7 @@ func (t *table) all() []*site {
 	return sites
 }
 
-func (t *table) set(v *link.Vassal) error {
+func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
 	g := &generation{number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed}
 	if v.Retry > 0 {
 		g.retryAt = time.Now().Add(time.Duration(v.Retry) * time.Millisecond)
@@ -190,11 +201,27 @@ func (t *table) set(v *link.Vassal) error {
 	for _, a := range v.Addresses {
 		p, err := parseProtocol(a.Protocol)
 		if err != nil {
+			closeAll(descriptors)
 			return fmt.Errorf("vassal %s: %w", v.Name, err)
 		}
 		to := target{text: a.Address, protocol: p, root: a.Root, single: a.Single}
 		to.invalid = to.address.Parse([]byte(a.Address))
 		g.targets = append(g.targets, to)
+	}
+	if v.Files != nil {
+		g.folder, err = openFolder(v.Files, descriptors)
+		if err != nil && t.leaving.Load() {
+			// Who is still connected here is sent to our successor.
+			g.folder.elsewhere, err = true, nil
+		}
+		if err != nil {
+			err = fmt.Errorf("vassal %s: %w", v.Name, err)
+		}
+		if len(g.targets) == 0 {
+			g.targets = []target{{protocol: protocolStatic}} // rules know it by its name only
+		}
+	} else {
+		closeAll(descriptors)
 	}
 
 	t.mu.Lock()
@@ -202,7 +229,8 @@ func (t *table) set(v *link.Vassal) error {
 	if s == nil {
 		if v.Removed {
 			t.mu.Unlock()
-			return nil
+			g.folder.close()
+			return err
 		}
 		s = &site{name: v.Name, changed: make(chan struct{}), idle: make(chan struct{})}
 		s.current.Store(&generation{state: link.Starting})
@@ -217,7 +245,7 @@ func (t *table) set(v *link.Vassal) error {
 		}
 	}
 	for _, to := range g.targets {
-		if !v.Removed {
+		if !v.Removed && !t.isListening(to.text, s, to.protocol) {
 			t.byAddress[to.text] = s
 			delete(t.removed, to.text)
 		}
@@ -225,7 +253,17 @@ func (t *table) set(v *link.Vassal) error {
 	t.mu.Unlock()
 
 	s.replace(g)
-	return nil
+	return err
+}
+
+// isListening tells whether an address is not to be s's, because it is nobody's or
+// because s has only its name, and another site listens there. t.mu is held.
+func (t *table) isListening(address string, s *site, p protocol) bool {
+	if address == "" {
+		return true
+	}
+	other := t.byAddress[address]
+	return p == protocolStatic && other != nil && other != s && other.current.Load().folder == nil
 }
 
 // replace makes g what new requests see and wakes those that wait.
@@ -247,7 +285,13 @@ func (s *site) announce() {
 // prune forgets retired generations without requests; s.mu is held. (A request
 // that counts itself in just now finds out that its generation is not current.)
 func (s *site) prune() {
-	s.retired = slices.DeleteFunc(s.retired, func(g *generation) bool { return g.inFlight.Load() == 0 })
+	s.retired = slices.DeleteFunc(s.retired, func(g *generation) bool {
+		if g.inFlight.Load() > 0 {
+			return false
+		}
+		g.folder.close()
+		return true
+	})
 }
 
 // addresses returns every address of the site's that requests may be using.
@@ -313,6 +357,7 @@ func (s *site) end(g *generation) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.prune()
 	close(s.idle)
 	s.idle = make(chan struct{})
 }

@@ -1,0 +1,73 @@
+package emperor
+
+import (
+	"context"
+
+	"emperor/internal/link"
+)
+
+// A router is confined: it opens no file. To serve a folder it has to, each file
+// when it is asked for. So a router for a configuration with folders, or for
+// vassals of static files, is started with reading allowed; the rest of its
+// confinement stays, and the files' permissions say what it may read. As long as
+// nobody serves a folder, nothing of this is needed, and it may not.
+
+// routerReading asks for a router that may read files.
+type routerReading struct {
+	reply chan error
+}
+
+// mayRead tells whether a router for it has to be able to read files.
+func (q *routerRequest) mayRead() bool { return q.configuration.HasFolders() }
+
+// MayRead returns when the router, if there is one, may read files, or the error for
+// which it may not. Once it may, each later one may.
+func (r *routerChild) MayRead(ctx context.Context) error {
+	q := routerReading{reply: make(chan error, 1)}
+	select {
+	case r.readings <- q:
+		return <-q.reply
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// allowReading sees to it that the router may read files.
+func (r *routerChild) allowReading(ctx context.Context) error {
+	r.mayRead = true
+	if r.live == nil || r.live.mayRead {
+		return nil // the next one may
+	}
+	return r.succeed(ctx, *r.current)
+}
+
+// succeed puts in the router's place one that may read files. A confinement cannot
+// be loosened, so it takes another process: both accept on the same sockets until
+// the earlier one is told to leave, and that one finishes what it has.
+func (r *routerChild) succeed(ctx context.Context, q routerRequest) error {
+	p, err := r.start(ctx, q)
+	if err != nil {
+		return err
+	}
+	old := r.live
+	r.current, r.live = &q, p
+	r.log.Info("files are to be served: a router that may read them takes over", "pid", p.process.PID(), "from", old.process.PID())
+	if old.peer.Send(link.Message{Kind: link.Leave}) == nil {
+		r.drain(old)
+	} else {
+		r.children.Go(old.kill) // it may be half gone
+	}
+	r.publish("running", "")
+	return nil
+}
+
+// reopen gives the router its configuration again, with files and folders as they
+// are now.
+func (r *routerChild) reopen(ctx context.Context) {
+	if r.live == nil {
+		return
+	}
+	if err := r.live.configure(ctx, *r.current); err != nil {
+		r.log.Error("a folder that rules serve was replaced, and the new one cannot be used: what was there before is served", "err", err)
+	}
+}
