@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"emperor/router/accesslog"
+	"emperor/router/fastcgi"
 	"emperor/router/http1"
 	"emperor/router/rule"
 	"emperor/router/upstream"
@@ -186,6 +187,8 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 		err = fmt.Errorf("%w: the request head has %d bytes; a uWSGI takes %d unless its buffer-size says more", err, x.headSize(), uwsgiBuffer)
 	case errors.Is(err, errGarbage):
 		text = "this site gave an answer that is not HTTP"
+	case errors.Is(err, fastcgi.ErrOverloaded):
+		status, text = 503, "this site is busy; try again in a moment"
 	}
 	switch {
 	case status == 504:
@@ -196,6 +199,10 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 		x.entry.Ended = accesslog.Unreachable
 	}
 	x.logFailure("request failed", d, to, err, slog.Int("status", status))
+	if status == 503 {
+		x.answerLater(status, 1, text)
+		return
+	}
 	x.answer(status, text, nil)
 }
 

@@ -1,17 +1,19 @@
 package router
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
-	"strconv"
 
 	"emperor/router/fastcgi"
+	"emperor/router/http1"
 	"emperor/router/rule"
 	"emperor/router/uwsgi"
 )
 
 // Vassals that speak FastCGI (PHP-FPM) and SCGI get the variables that a uwsgi
-// vassal gets, and those that say which script is meant.
+// vassal gets, those that CGI has beside them, and those that say which script is
+// meant.
 
 // attemptFastCGI: one connection, one request.
 func (x *exchange) attemptFastCGI(d *destination, to *target) outcome {
@@ -34,7 +36,17 @@ func (x *exchange) attemptFastCGI(d *destination, to *target) outcome {
 	if x.body.rest() == nil {
 		x.framed = fastcgi.AppendStdinEnd(x.framed)
 	}
-	return x.attemptOnce(to, x.framed, cgiInFrames, framedBody)
+	o := x.attemptOnce(to, x.framed, cgiInFrames, framedBody)
+	if notBegun(o.err) && !o.answered && !x.body.streamed && x.body.rewind() == nil {
+		// It says that it has done nothing, which is as good as not having been asked.
+		o.unreachable, o.sent = true, false
+	}
+	return o
+}
+
+// notBegun: the program says that it has not begun with the request.
+func notBegun(err error) bool {
+	return errors.Is(err, fastcgi.ErrOverloaded) || errors.Is(err, fastcgi.ErrRefused)
 }
 
 // attemptSCGI: one connection, one request.
@@ -64,55 +76,126 @@ func (x *exchange) attemptSCGI(d *destination, to *target) outcome {
 	return x.attemptOnce(to, x.framed, cgiHead, plainBody)
 }
 
-// variables makes the request's variables, as for a uwsgi vassal, and x.script.
+// variables makes the request's variables, as for a uwsgi vassal, and in x.script
+// those that replace some of them or come beside them.
 func (x *exchange) variables(d *destination, to *target) (uwsgi.Reader, error) {
 	packet, err := x.uwsgiPacket(d, false)
 	if err != nil {
 		return uwsgi.Reader{}, err
 	}
+	x.script = x.script[:0]
+	x.describe(d)
 	x.locate(d, to)
 	return uwsgi.NewReader(packet[uwsgi.HeaderSize:]), nil
 }
 
-// locate makes the variables that name the script, where the document root is
-// known: from a rule (setdocroot:) or from the vassal. Without one the program is
-// taken for an application that looks at PATH_INFO. A rule's own SCRIPT_FILENAME
-// stands.
-func (x *exchange) locate(d *destination, to *target) {
-	x.script = x.script[:0]
-	root := to.root
-	if r := x.decision.Request.DocumentRoot; r != nil {
-		root = string(r)
+var (
+	gatewayInterface = []byte("CGI/1.1")
+	serverSoftware   = []byte("emperor")
+	redirectStatus   = []byte("200")
+	onValue          = []byte("on")
+	noLength         = []byte("")
+	schemeHTTP       = []byte("http")
+	schemeHTTPS      = []byte("https")
+)
+
+// describe makes the variables of CGI that uwsgi does without, or has another
+// value for. What the configuration sets itself (http-var, addvar:) stands.
+func (x *exchange) describe(d *destination) {
+	x.tell(d, "GATEWAY_INTERFACE", gatewayInterface)
+	x.tell(d, "SERVER_SOFTWARE", serverSoftware)
+	x.tell(d, "REDIRECT_STATUS", redirectStatus) // a PHP made to insist on it runs nothing without
+	scheme := x.visitorScheme()
+	x.tell(d, "REQUEST_SCHEME", scheme)
+	if bytes.Equal(scheme, schemeHTTPS) {
+		x.tell(d, "HTTPS", onValue)
 	}
-	switch {
-	case named(d.vars, "SCRIPT_FILENAME"):
-		return
-	case root == "":
-		x.script = append(x.script, rule.Var{Name: "SCRIPT_NAME"}, rule.Var{Name: "GATEWAY_INTERFACE", Value: gatewayInterface})
+	if host := x.request.Host.Name; len(host) > 0 {
+		x.tell(d, "SERVER_NAME", host)
+	}
+	if x.request.ContentLength < 0 && !x.request.Chunked {
+		// Empty, as nginx has it: 0 would be the length of a body.
+		x.tell(d, "CONTENT_LENGTH", noLength)
+	}
+}
+
+// tell makes a variable, unless the configuration sets it itself.
+func (x *exchange) tell(d *destination, name string, value []byte) {
+	if _, given := x.given(d, name); !given {
+		x.script = append(x.script, rule.Var{Name: name, Value: value})
+	}
+}
+
+// given returns the value that the configuration gives a variable, by rules or by
+// http-var.
+func (x *exchange) given(d *destination, name string) (value []byte, ok bool) {
+	for i := len(d.vars) - 1; i >= 0; i-- {
+		if d.vars[i].Name == name {
+			return d.vars[i].Value, true
+		}
+	}
+	for i := range x.settings.vars {
+		if v := &x.settings.vars[i]; v.name == name {
+			return []byte(v.value), true
+		}
+	}
+	return nil, false
+}
+
+// visitorScheme is what the visitor speaks: with us, or with the proxy before us,
+// if that is one we trust; a rule knows better (setscheme:).
+func (x *exchange) visitorScheme() []byte {
+	if s := x.decision.Request.Scheme; s != nil {
+		return s
+	}
+	if x.settings.trusted.includes(x.peer.remote) {
+		if f := x.lastOf(http1.XForwardedProto); f != nil {
+			switch {
+			case bytes.EqualFold(f.Value, schemeHTTPS):
+				return schemeHTTPS
+			case bytes.EqualFold(f.Value, schemeHTTP):
+				return schemeHTTP
+			}
+		}
+	}
+	if x.scheme() == "https" {
+		return schemeHTTPS
+	}
+	return schemeHTTP
+}
+
+// locate makes the variables that name the script, where the document root is
+// known: from a rule or http-var (setdocroot:, DOCUMENT_ROOT), or from the vassal.
+// Without one the program is taken for an application that looks at PATH_INFO. A
+// configuration's own SCRIPT_FILENAME stands.
+func (x *exchange) locate(d *destination, to *target) {
+	root, _ := x.given(d, "DOCUMENT_ROOT")
+	if len(root) == 0 {
+		root = []byte(to.root)
+	}
+	if _, own := x.given(d, "SCRIPT_FILENAME"); own || len(root) == 0 {
 		return
 	}
 	const index, suffix = "index.php", ".php"
 	var s fastcgi.Script
 	var err error
-	x.scratch, err = s.Locate(x.scratch[:0], root, x.path, index, suffix)
-	if errors.Is(err, fastcgi.ErrNoScript) {
-		// What is no script is for the site's front controller.
-		x.scratch, err = s.Locate(x.scratch[:0], root, []byte("/"+index), index, suffix)
-		s.PathInfo = x.path
-	}
+	x.scratch, err = s.Locate(x.scratch[:0], string(root), x.path, index, suffix)
 	if err != nil {
-		return // the program will say that it finds nothing
+		// What is no script is for the site's front controller, which looks at
+		// REQUEST_URI. It gets no PATH_INFO, as behind nginx's try_files: some
+		// applications take that for the way from them to themselves.
+		if x.scratch, err = s.Locate(x.scratch[:0], string(root), indexPath, index, suffix); err != nil {
+			return
+		}
 	}
 	x.script = append(x.script,
-		rule.Var{Name: "SCRIPT_FILENAME", Value: s.Filename}, rule.Var{Name: "SCRIPT_NAME", Value: s.Name},
-		rule.Var{Name: "PATH_INFO", Value: s.PathInfo}, rule.Var{Name: "DOCUMENT_ROOT", Value: []byte(root)},
-		rule.Var{Name: "GATEWAY_INTERFACE", Value: gatewayInterface})
-	if len(x.request.Query) == 0 {
-		x.script = append(x.script, rule.Var{Name: "QUERY_STRING"})
-	}
+		rule.Var{Name: "SCRIPT_FILENAME", Value: s.Filename},
+		rule.Var{Name: "PATH_INFO", Value: s.PathInfo})
+	x.tell(d, "SCRIPT_NAME", s.Name)
+	x.tell(d, "DOCUMENT_ROOT", root)
 }
 
-var gatewayInterface = []byte("CGI/1.1")
+var indexPath = []byte("/index.php")
 
 func (x *exchange) isScriptVariable(name []byte) bool {
 	for i := range x.script {
@@ -126,6 +209,13 @@ func (x *exchange) isScriptVariable(name []byte) bool {
 // noteErrorOutput logs what a FastCGI program writes to its error output.
 func (x *exchange) noteErrorOutput() {
 	for line, ok := x.records.Line(); ok; line, ok = x.records.Line() {
-		x.complain(slog.LevelWarn, "the program says: "+strconv.QuoteToGraphic(string(line)), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
+		attributes := make([]slog.Attr, 0, 6)
+		if x.pinned != nil {
+			attributes = append(attributes, slog.String("vassal", x.site.name))
+		} else {
+			attributes = append(attributes, slog.String("rule", ruleText(x.decision.Rule)))
+		}
+		x.complain(slog.LevelWarn, "the program's error output", append(attributes, slog.String("text", string(line)),
+			slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))...)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"emperor/router/accesslog"
+	"emperor/router/balance"
 	"emperor/router/fastcgi"
 	"emperor/router/upstream"
 )
@@ -65,25 +66,17 @@ func (x *exchange) forward(d *destination) {
 			x.entry.Ended = accesslog.ShutDown
 			x.down.closeAfter()
 			return
-		case o.unreachable && d.nodes != nil:
-			if other, failure := x.pick(d); other != nil || failure != nil {
+		case o.unreachable:
+			if other, failure := x.elsewhere(d, g, patience); other != nil || failure != nil {
 				to, err = other, failure
-				x.entry.Retries++
 				continue
 			}
-		case o.unreachable && d.site != nil && time.Now().Before(patience):
-			x.awaitChange(d.site, g)
-			to, err = x.pick(d)
-			continue
 		case o.sent && !repeated && x.mayRepeat(o.err):
 			repeated = true
 			x.entry.Retries++
-			switch {
-			case d.nodes != nil:
-				if other, failure := x.pick(d); other != nil || failure != nil {
-					to, err = other, failure
-				}
-			case d.site != nil:
+			if to, err = x.pick(d); to == nil && err == nil {
+				// The others could not be reached, or it is the only one.
+				d.tried = balance.Tried{}
 				to, err = x.pick(d)
 			}
 			continue
@@ -91,6 +84,24 @@ func (x *exchange) forward(d *destination) {
 		x.answerFailure(d, to, o)
 		return
 	}
+}
+
+// elsewhere picks where a request goes of which nothing was sent: the next of
+// several addresses; or, once more, the vassal, when the emperor has had a moment
+// to say what became of it. Both nil: nowhere.
+func (x *exchange) elsewhere(d *destination, g *generation, until time.Time) (*target, error) {
+	if d.nodes != nil {
+		if to, err := x.pick(d); to != nil || err != nil {
+			x.entry.Retries++
+			return to, err
+		}
+	}
+	if d.site == nil || g == nil || !time.Now().Before(until) {
+		return nil, nil
+	}
+	x.awaitChange(d.site, g)
+	d.tried = balance.Tried{}
+	return x.pick(d)
 }
 
 // pick chooses the socket; for a site it waits until one may be used, and pins
@@ -101,23 +112,29 @@ func (x *exchange) pick(d *destination) (*target, error) {
 	case d.nodes != nil:
 		return x.pickNode(d)
 	case d.site != nil:
-		if d.site.current.Load().folder == nil { // files have no workers that could be busy
-			if err := x.takeTurn(d.site); err != nil {
-				return nil, err
-			}
-		}
-		g, err := x.admit(d.site)
-		if err != nil {
-			return nil, err
-		}
-		for i := range g.targets {
-			if d.address != nil && g.targets[i].text == string(d.address) {
-				return &g.targets[i], nil
-			}
-		}
-		return &g.targets[0], nil
+		return x.enter(d.site, d.address)
 	}
 	return &d.fixed[0], nil
+}
+
+// enter waits until a request may be sent to the site, and returns the socket at
+// that address, or its first.
+func (x *exchange) enter(s *site, address []byte) (*target, error) {
+	if s.current.Load().folder == nil { // files have no workers that could be busy
+		if err := x.takeTurn(s); err != nil {
+			return nil, err
+		}
+	}
+	g, err := x.admit(s)
+	if err != nil {
+		return nil, err
+	}
+	for i := range g.targets {
+		if g.targets[i].text == string(address) {
+			return &g.targets[i], nil
+		}
+	}
+	return &g.targets[0], nil
 }
 
 // awaitChange gives the emperor a moment to say what has become of s.
@@ -140,7 +157,7 @@ func (x *exchange) awaitChange(s *site, g *generation) {
 // outcome is how an attempt ended.
 type outcome struct {
 	err         error
-	unreachable bool // no connection was made
+	unreachable bool // no connection was made, or it was as good as none: nothing came of the request
 	sent        bool // bytes may have reached the vassal
 	answered    bool // the client got bytes of a response: nothing can be repeated or said any more
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"emperor/internal/config"
+	"emperor/internal/link"
 	"emperor/router/balance"
 	"emperor/router/limit"
 	"emperor/router/rule"
@@ -133,35 +134,50 @@ func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) 
 	}
 }
 
-// pickNode chooses an address of d's group that was not tried yet, and waits for
-// the vassal that is there, if it is one. nil when all were tried.
+// pickNode chooses an address of d's group that was not tried yet. Where a vassal
+// of ours is at it, it waits for that as it would without a group, but not as long
+// as there are others: a vassal that starts or is out of order is left for last.
+// Both nil: all were tried.
 func (x *exchange) pickNode(d *destination) (*target, error) {
+	var last *target
+	var refusal error
 	for {
 		choice, ok := d.nodes.group.Pick(x.visitorIf(x.settings.balancing.options.Algorithm == balance.IPHash), &d.tried)
 		if !ok {
-			return nil, nil
+			break
 		}
 		d.tried.Add(choice.Node)
 		x.node, x.hasNode = choice, true
 		to := &d.nodes.targets[choice.Index]
-		d.site = x.router.table.at([]byte(to.text))
-		if d.site == nil {
+		if d.site = x.router.table.at([]byte(to.text)); d.site == nil {
 			return to, nil
 		}
-		err := x.takeTurn(d.site)
+		if state := d.site.current.Load().state; state != link.Ready && state != link.Asleep {
+			last = to
+			x.learned(balance.Unknown, nil)
+			continue
+		}
+		at, err := x.enter(d.site, []byte(to.text))
 		if err == nil {
-			_, err = x.admit(d.site)
+			return at, nil
 		}
-		if err != nil {
-			if errors.Is(err, errClientGone) || errors.Is(err, limit.ErrGone) {
-				return nil, err
-			}
-			x.letGo()
-			x.learned(balance.Fails, err)
-			continue // another address may do
+		x.letGo() // also of the choice: a vassal that is busy has not failed
+		if errors.Is(err, errClientGone) || errors.Is(err, limit.ErrGone) || errors.Is(err, limit.ErrStopped) {
+			return nil, err
 		}
-		return to, nil
+		refusal = err
 	}
+	switch {
+	case last != nil:
+		d.site = x.router.table.at([]byte(last.text))
+		if d.site == nil {
+			return last, nil
+		}
+		return x.enter(d.site, []byte(last.text))
+	case refusal != nil:
+		return nil, refusal
+	}
+	return nil, nil
 }
 
 // learned notes what a request found out about the address it went to.
@@ -184,7 +200,7 @@ func resultOf(o *outcome) balance.Result {
 	switch {
 	case o.err == nil || o.answered:
 		return balance.Works
-	case errors.Is(o.err, upstream.ErrBusy):
+	case errors.Is(o.err, upstream.ErrBusy), notBegun(o.err):
 		return balance.Unknown // a full queue is a busy vassal
 	case o.unreachable:
 		return balance.Fails

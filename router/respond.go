@@ -220,10 +220,14 @@ func (x *exchange) read(conn *upstream.Conn, p []byte) (int, error) {
 		return conn.Read(p)
 	}
 	for {
+		if x.records.Done() {
+			return 0, io.EOF
+		}
 		n, err := conn.Read(p)
 		if n == 0 {
 			return 0, err
 		}
+		conn.Deadline.Set(x.settings.responseTimeout) // error output is a sign of life, too
 		n, err = x.records.Decode(p[:n])
 		x.noteErrorOutput()
 		if n > 0 || err != nil {
@@ -242,6 +246,10 @@ func (x *exchange) fill(conn *upstream.Conn) error {
 	x.first, x.last = bodyRoom, bodyRoom+n
 	if n > 0 {
 		return nil
+	}
+	if x.answerKind == cgiInFrames && !x.records.Done() && (err == io.EOF || errors.Is(err, syscall.ECONNRESET)) {
+		// The end of a FastCGI response is a record. Without it the program has died.
+		return errTruncated
 	}
 	return err
 }
