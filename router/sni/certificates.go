@@ -1,0 +1,400 @@
+package sni
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultCacheSize is how many pairs stay loaded (sni-cache).
+const DefaultCacheSize = 10_000
+
+// Bounds that nobody has to set.
+const (
+	mostFailures = 1024 // failures remembered
+	mostWaiting  = 1024 // loads that run or wait for their turn
+)
+
+// Options say how Certificates work. The zero value of each field but Loader and
+// Tickets is a good default.
+type Options struct {
+	Loader  Loader
+	Tickets *Ring
+	// CacheSize is how many pairs stay loaded: DefaultCacheSize.
+	CacheSize int
+	// Loads is how many loads run at a time: 16.
+	Loads int
+	// LoadTimeout bounds one load: 5 s.
+	LoadTimeout time.Duration
+	// FailureTTL is how long a failed load is not tried again: 1 s.
+	FailureTTL time.Duration
+	Log        *slog.Logger     // discards, if nil
+	Now        func() time.Time // time.Now
+}
+
+// Certificates owns the pairs that are loaded and the table that says whose they
+// are. All methods may be called from any goroutine.
+type Certificates struct {
+	options Options
+	table   atomic.Pointer[Table]
+	turns   chan struct{} // one for each load that runs
+
+	context context.Context // ends with Close, and loads with it
+	cancel  context.CancelFunc
+	loads   sync.WaitGroup
+
+	mu       sync.Mutex // guards all below
+	closed   bool
+	pairs    *lru[key, *entry]
+	failures *lru[key, failure]
+	flights  map[key]*flight
+	pools    map[[sha256.Size]byte]*pool
+	stats    Stats
+}
+
+// entry is a loaded pair and what is to become of it.
+type entry struct {
+	loaded *loaded
+	pinned bool // a listener's own: in no table
+	stale  bool // its files have changed
+	// A load that was to replace it failed: with this, and is not tried before then.
+	reason  string
+	retryAt time.Time
+}
+
+// failure is a load that is not tried again for a moment.
+type failure struct {
+	err   error
+	until time.Time
+}
+
+// flight is a load that is under way, for all who wait for it.
+type flight struct {
+	done chan struct{}
+	// Written before done is closed.
+	loaded *loaded
+	err    error
+	// changed is set when the files change while they are read. Guarded by
+	// Certificates.mu.
+	changed bool
+}
+
+var (
+	errClosed = errors.New("the router stops")
+	errBusy   = errors.New("too many certificates are being loaded")
+)
+
+// NewCertificates returns Certificates with an empty table. Close ends it.
+func NewCertificates(o Options) *Certificates {
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.Loads <= 0 {
+		o.Loads = 16
+	}
+	if o.LoadTimeout <= 0 {
+		o.LoadTimeout = 5 * time.Second
+	}
+	if o.FailureTTL <= 0 {
+		o.FailureTTL = time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	c := &Certificates{
+		options:  o,
+		turns:    make(chan struct{}, o.Loads),
+		pairs:    newLRU[key, *entry](o.CacheSize),
+		failures: newLRU[key, failure](mostFailures),
+		flights:  map[key]*flight{},
+		pools:    map[[sha256.Size]byte]*pool{},
+	}
+	c.context, c.cancel = context.WithCancel(context.Background())
+	empty, _ := Compile(Config{})
+	c.table.Store(empty)
+	return c
+}
+
+// Table returns the current table.
+func (c *Certificates) Table() *Table { return c.table.Load() }
+
+// SetTable makes t the table of all handshakes from now on, and unloads what it does
+// not lead to any more.
+func (c *Certificates) SetTable(t *Table) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.table.Store(t)
+	c.pairs.all(func(k key, e *entry) bool {
+		if choice, ok := t.Find(e.loaded.name); !e.pinned && (!ok || keyOf(&choice) != k) {
+			c.pairs.remove(k)
+			c.forgetLocked(e)
+		}
+		return true
+	})
+	c.failures = newLRU[key, failure](mostFailures) // the new table may be the cure
+}
+
+// Changed says that a file has been replaced or removed: the next handshake that
+// needs it loads it again. Until the load is done, and if what it brings is not
+// good, the pair that is there goes on.
+func (c *Certificates) Changed(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pairs.all(func(k key, e *entry) bool {
+		if k.has(path) {
+			e.stale, e.retryAt = true, time.Time{}
+		}
+		return true
+	})
+	c.failures.all(func(k key, _ failure) bool {
+		if k.has(path) {
+			c.failures.remove(k)
+		}
+		return true
+	})
+	for k, f := range c.flights {
+		if k.has(path) {
+			f.changed = true
+		}
+	}
+}
+
+// Put gives the pair of a choice without its being asked for: that of a listener, or
+// one that has to be good at start. On an error what was loaded before stays.
+func (c *Certificates) Put(choice Choice, m Material) error {
+	l, err := c.parse(Request{Name: choice.Rule, Source: choice.Source, ClientCA: choice.ClientCA}, m)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errClosed
+	}
+	c.storeLocked(l)
+	return nil
+}
+
+// Expiries returns when what is loaded expires, by source.
+func (c *Certificates) Expiries() []Expiry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []Expiry
+	c.pairs.all(func(_ key, e *entry) bool {
+		all = append(all, e.loaded.expiry())
+		return true
+	})
+	return all
+}
+
+// Stats counts what happened since the start.
+type Stats struct {
+	Loaded                   int    // pairs in memory
+	Loads, Failures, Evicted uint64 // loads that went well, that did not, pairs put out by others
+}
+
+// Stats returns the counts.
+func (c *Certificates) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Loaded = c.pairs.len()
+	return s
+}
+
+// Close ends loads and waits for them. Handshakes that need one fail from now on.
+func (c *Certificates) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.loads.Wait()
+}
+
+// get returns the pair of a choice, loading it if need be. A pair whose files have
+// changed is loaded again by the first who comes; all others go on with the old one.
+func (c *Certificates) get(ctx context.Context, name string, choice *Choice) (*loaded, error) {
+	k := keyOf(choice)
+	c.mu.Lock()
+	old, ok := c.pairs.get(k)
+	switch {
+	case !ok:
+		if f, failed := c.failures.get(k); failed && c.options.Now().Before(f.until) {
+			c.mu.Unlock()
+			return nil, f.err
+		}
+	case !old.stale, c.flights[k] != nil, c.options.Now().Before(old.retryAt):
+		l := old.loaded
+		c.mu.Unlock()
+		return l, nil
+	}
+	f := c.flights[k]
+	if f == nil {
+		if c.closed || len(c.flights) >= mostWaiting {
+			err := errBusy
+			if c.closed {
+				err = errClosed
+			}
+			c.mu.Unlock()
+			if ok {
+				return old.loaded, nil
+			}
+			return nil, err
+		}
+		f = &flight{done: make(chan struct{})}
+		c.flights[k] = f
+		c.loads.Add(1)
+		go c.fly(Request{Name: name, Source: choice.Source, ClientCA: choice.ClientCA}, f)
+	}
+	c.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.loaded, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the certificate was still being loaded: %w", ctx.Err())
+	}
+}
+
+// fly does one load. It goes on when those who wait have gone: the next will come.
+func (c *Certificates) fly(r Request, f *flight) {
+	defer c.loads.Done()
+	defer close(f.done)
+	l, err := c.load(r)
+	k := key{r.Source, r.ClientCA}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.flights, k)
+	if err != nil {
+		f.loaded, f.err = c.failedLocked(r, k, err)
+		return
+	}
+	c.stats.Loads++
+	c.failures.remove(k)
+	e := c.storeLocked(l)
+	e.stale = f.changed
+	f.loaded = l
+}
+
+func (c *Certificates) load(r Request) (*loaded, error) {
+	ctx, cancel := context.WithTimeout(c.context, c.options.LoadTimeout)
+	defer cancel()
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done():
+		return nil, errBusy
+	}
+	m, err := c.options.Loader.Load(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return c.parse(r, m)
+}
+
+// parse makes a pair of what files hold.
+func (c *Certificates) parse(r Request, m Material) (*loaded, error) {
+	pair, err := ParsePair(m.Certificate, m.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Source, err)
+	}
+	pair.OCSPStaple = m.OCSP
+	l := &loaded{key: key{r.Source, r.ClientCA}, name: r.Name, pair: pair}
+	if !r.ClientCA.IsZero() {
+		certs, err := parseCAs(m.ClientCA)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.ClientCA.Path(), err)
+		}
+		l.cas = &pool{digest: sha256.Sum256(m.ClientCA), certs: certs}
+	}
+	return l, nil
+}
+
+// storeLocked puts a pair in the place of the one that was there.
+func (c *Certificates) storeLocked(l *loaded) *entry {
+	pinned := l.name == ""
+	if l.cas != nil {
+		if same := c.pools[l.cas.digest]; same != nil {
+			l.cas = same
+		} else {
+			c.pools[l.cas.digest] = l.cas
+		}
+		l.cas.users++
+	}
+	if old, ok := c.pairs.get(l.key); ok {
+		pinned = pinned || old.pinned
+		if !old.loaded.pair.Leaf.Equal(l.pair.Leaf) {
+			c.options.Log.Info("a certificate is replaced", "certificate", l.key.source.Certificate.Path(), "name", l.name, "expires", l.pair.Leaf.NotAfter)
+		}
+	}
+	for _, note := range l.pair.Notes {
+		c.options.Log.Warn(note, "certificate", l.key.source.Certificate.Path())
+	}
+	e := &entry{loaded: l, pinned: pinned}
+	if gone, evicted, replaced := c.pairs.put(l.key, e); evicted || replaced {
+		c.forgetLocked(gone)
+		if evicted {
+			c.stats.Evicted++
+		}
+	}
+	return e
+}
+
+// forgetLocked is for an entry that is in pairs no more. Connections go on with it.
+func (c *Certificates) forgetLocked(e *entry) {
+	if p := e.loaded.cas; p != nil {
+		if p.users--; p.users == 0 {
+			delete(c.pools, p.digest)
+		}
+	}
+}
+
+// failedLocked says what a handshake gets after a load that failed: the pair that
+// was there, unless its files are gone.
+func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error) {
+	if errors.Is(err, errBusy) || c.closed {
+		if old, ok := c.pairs.get(k); ok {
+			return old.loaded, nil
+		}
+		return nil, err // the next handshake may try at once
+	}
+	c.stats.Failures++
+	until := c.options.Now().Add(c.options.FailureTTL)
+	attributes := []any{"certificate", r.Source.Certificate.Path(), "name", r.Name, "error", err}
+	old, ok := c.pairs.get(k)
+	if ok && !errors.Is(err, fs.ErrNotExist) {
+		if old.reason != err.Error() {
+			old.reason = err.Error()
+			c.options.Log.Error("a new certificate cannot be used, the one before it stays", attributes...)
+		}
+		old.retryAt = until
+		return old.loaded, nil
+	}
+	if ok {
+		c.pairs.remove(k)
+		c.forgetLocked(old)
+		c.options.Log.Warn("a certificate is gone and unloaded", attributes...)
+	} else if before, failed := c.failures.get(k); !failed || before.err.Error() != err.Error() {
+		c.options.Log.Error("a certificate cannot be loaded", attributes...)
+	}
+	c.failures.put(k, failure{err: err, until: until})
+	return nil, err
+}
+
+// expiry returns when the pair ends.
+func (l *loaded) expiry() Expiry {
+	e := Expiry{Source: l.key.source.Certificate.Path(), Name: l.name, NotAfter: l.pair.Leaf.NotAfter}
+	if names := l.pair.DNSNames(); len(names) > 0 {
+		e.Name = names[0]
+	}
+	return e
+}

@@ -1,0 +1,93 @@
+package sni
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+)
+
+// A Handshake notes what was chosen for one connection. Give it to
+// [crypto/tls.Conn.HandshakeContext] as the context:
+//
+//	h := sni.Handshake{Context: ctx}
+//	err := conn.HandshakeContext(&h)
+//
+// and read it afterwards, whether the handshake went well or not.
+type Handshake struct {
+	context.Context
+
+	// Name is what the client asked for, canonical; empty if it asked for none or
+	// for what is no host name.
+	Name string
+	// Asked is the same as it was sent; quote it for a log.
+	Asked string
+	// Choice is what it got; its Kind is Unknown if there was none, and Default for
+	// the listener's own.
+	Choice Choice
+	// Err says why the client did not get a certificate of its name's own: it is
+	// ErrNoName, ErrUnknownName or why the pair could not be loaded. It is nil if it
+	// did.
+	Err error
+}
+
+// Errors of a Handshake.
+var (
+	// ErrUnknownName: there is no certificate for this name.
+	ErrUnknownName = errors.New("no certificate for this name")
+	// ErrNoName: the client asked for no name.
+	ErrNoName = errors.New("the client asked for no name")
+)
+
+type handshakeKey struct{}
+
+// Value makes the Handshake reachable from a ClientHelloInfo's context.
+func (h *Handshake) Value(key any) any {
+	if _, ok := key.(handshakeKey); ok {
+		return h
+	}
+	return h.Context.Value(key)
+}
+
+// String says which certificate was chosen or why none, for a log line about a
+// handshake that failed and for "explain".
+func (h *Handshake) String() string {
+	asked := "no name"
+	if h.Asked != "" {
+		asked = fmt.Sprintf("name %q", h.Asked)
+	}
+	got := "no certificate"
+	if c := &h.Choice; c.Kind != Unknown {
+		got = fmt.Sprintf("certificate %s (%s", c.Source.Certificate.Path(), c.Kind)
+		if c.Rule != "" && c.Rule != h.Name {
+			got += " " + c.Rule
+		}
+		if c.At != "" {
+			got += ", " + c.At
+		}
+		got += ")"
+		if !c.ClientCA.IsZero() {
+			got += ", client CA " + c.ClientCA.Path()
+		}
+	}
+	if h.Err != nil && h.Err != ErrNoName {
+		return asked + ": " + got + ": " + h.Err.Error()
+	}
+	return asked + ": " + got
+}
+
+// PlainHTTP reports whether a handshake failed because the client speaks HTTP
+// without TLS. It may be told so, in plain text, on [tls.RecordHeaderError]'s Conn.
+func PlainHTTP(err error) bool {
+	var not tls.RecordHeaderError
+	if !errors.As(err, &not) || not.Conn == nil {
+		return false
+	}
+	for _, start := range [...]string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH", "TRACE", "CONNE", "PRI *"} {
+		if bytes.HasPrefix(not.RecordHeader[:], []byte(start)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,152 @@
+package sni
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"strings"
+)
+
+// ListenerOptions say what a listener has of its own.
+type ListenerOptions struct {
+	// Own says what names get that the table does not know, and clients that ask
+	// for none; nil: the alert unrecognized_name.
+	Own *Entry
+	// Protocols are what ALPN offers, "h2" and "http/1.1" if nil; empty and not nil:
+	// no ALPN at all.
+	Protocols []string
+	// SessionContext keeps this listener's sessions apart from others'
+	// (https-session-context).
+	SessionContext string
+}
+
+// A Listener makes the TLS configuration of connections that one listening socket
+// accepts.
+type Listener struct {
+	certificates *Certificates
+	own          *Choice
+	flavour      flavour
+	config       *tls.Config
+	refuse       *tls.Config
+}
+
+// Listener returns a new listener. The error is that of its own entry.
+func (c *Certificates) Listener(o ListenerOptions) (*Listener, error) {
+	if o.Protocols == nil {
+		o.Protocols = []string{"h2", "http/1.1"}
+	}
+	l := &Listener{
+		certificates: c,
+		flavour:      flavour{protocols: strings.Join(o.Protocols, ","), context: o.SessionContext},
+	}
+	if o.Own != nil {
+		own, err := OwnChoice(*o.Own)
+		if err != nil {
+			return nil, err
+		}
+		l.own = &own
+	}
+	l.config = &tls.Config{GetConfigForClient: l.configFor, MinVersion: tls.VersionTLS12, NextProtos: o.Protocols}
+	// No certificate and no error is what crypto/tls answers with unrecognized_name.
+	// An error from GetConfigForClient would be internal_error, and our fault.
+	l.refuse = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     o.Protocols,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil },
+	}
+	return l, nil
+}
+
+// OwnChoice returns what a listener's own entry gives, as for [Certificates.Put].
+func OwnChoice(e Entry) (Choice, error) {
+	if err := e.Policy.check(); err != nil {
+		return Choice{}, Problem{At: e.At, Err: err}
+	}
+	c := Choice{Kind: Default, Source: e.Source, Policy: &e.Policy, At: e.At, id: e.Policy.ID()}
+	if e.Policy.Client != NoClientCert {
+		c.ClientCA = e.Policy.ClientCA
+	}
+	return c, nil
+}
+
+// TLSConfig returns the configuration to give to [crypto/tls.Server]. It is always
+// the same; tables and pairs change behind it.
+func (l *Listener) TLSConfig() *tls.Config { return l.config }
+
+// configFor answers a ClientHello.
+func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	ctx := hello.Context()
+	h, ok := ctx.Value(handshakeKey{}).(*Handshake)
+	if !ok {
+		h = &Handshake{}
+	}
+	pair := l.choose(ctx, h, hello.ServerName)
+	if pair == nil {
+		return l.refuse, nil
+	}
+	c := l.certificates
+	return pair.configFor(&h.Choice, l.flavour, c.options.Tickets, c.options.Now), nil
+}
+
+// choose finds the pair for what the client asked for and notes it in h; nil if
+// there is none.
+func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *loaded {
+	h.Asked, h.Name, h.Choice, h.Err = asked, "", Choice{}, ErrNoName
+	if asked != "" {
+		name, err := CanonicalName(asked)
+		if err != nil {
+			h.Err = fmt.Errorf("no host name: %w", err)
+		} else {
+			h.Name, h.Err = name, ErrUnknownName
+			if choice, ok := l.certificates.Table().Find(name); ok {
+				pair, err := l.certificates.get(ctx, name, &choice)
+				if err == nil {
+					h.Choice, h.Err = choice, nil
+					return pair
+				}
+				h.Err = err
+			}
+		}
+	}
+	if l.own == nil {
+		return nil
+	}
+	pair, err := l.certificates.get(ctx, "", l.own)
+	if err != nil {
+		h.Err = err
+		return nil
+	}
+	h.Choice = *l.own
+	return pair
+}
+
+// Find returns what a name gets on this listener, its own certificate included. The
+// name has to be canonical.
+func (l *Listener) Find(name string) (Choice, bool) {
+	if c, ok := l.certificates.Table().Find(name); ok {
+		return c, true
+	}
+	if l.own != nil {
+		return *l.own, true
+	}
+	return Choice{}, false
+}
+
+// Misdirected reports whether a request for host must be answered 421 on a
+// connection that began with h, because the host demands something that was not
+// asked of this connection. Host is canonical and without port. A host without a
+// certificate demands nothing.
+//
+// For the very name that the connection was made for, only another demand for a
+// client certificate counts: a change of cipher suites is no reason to fail the
+// requests of connections that are there.
+func (l *Listener) Misdirected(h *Handshake, host string) bool {
+	c, ok := l.Find(host)
+	if !ok || c.id == h.Choice.id {
+		return false
+	}
+	if host == h.Name {
+		return c.id.client != clientTerms{} && c.id.client != h.Choice.id.client
+	}
+	return true
+}
