@@ -42,8 +42,8 @@ type Config struct {
 	// UsedPlaceholders has each name that some %(name) refers to, in any line that
 	// was read (also in a block that logic left out).
 	UsedPlaceholders map[string]bool
-	// Foreign is "yaml", "xml" or "json" when the vassal file is in a format that
-	// only a real uWSGI reads; then nothing else was looked at.
+	// Foreign is "yaml" when the vassal's file says something in that format that
+	// only a real uWSGI reads; then nothing of what it says is known.
 	Foreign string
 	// Unread lists the file-loading lines of a vassal that were not followed
 	// (include = exec://…): uWSGI may find any option at all behind them.

@@ -50,7 +50,8 @@ func format(name string) string {
 	return ""
 }
 
-// foreignFormat is the format of a file that only a real uWSGI reads.
+// foreignFormat is the format of a file that is not ini. In a vassal's place it is
+// read as uWSGI will; the emperor's own files are ini.
 func foreignFormat(name string) string {
 	if f := format(name); f != "ini" {
 		return f
@@ -61,8 +62,8 @@ func foreignFormat(name string) string {
 // loadTyped is ini = FILE and its brothers for other formats.
 func (l *loader) loadTyped(e *entry, kind string) {
 	switch {
-	case kind == "ini":
-		l.readINI(e.value, e, true)
+	case kind == "ini", l.req.Vassal && kind != "config":
+		l.readFile(e.value, kind, e, true)
 	case l.req.Vassal:
 		l.notRead(e)
 	case kind == "config":
@@ -95,8 +96,8 @@ func (l *loader) loadByExtension(file string, pos Pos, bare bool) {
 func (l *loader) byExtension(e *entry) {
 	kind := format(e.value)
 	switch {
-	case kind == "ini":
-		l.readINI(e.value, e, false)
+	case kind == "ini", l.req.Vassal && kind != "":
+		l.readFile(e.value, kind, e, false)
 	case l.req.Vassal:
 		l.notRead(e)
 	case kind == "":
@@ -115,9 +116,9 @@ func (l *loader) notRead(e *entry) {
 	l.unread = append(l.unread, Value{Key: e.key, Value: e.value, HasValue: e.has, Pos: e.pos, Unknown: true})
 }
 
-// readINI reads one file into the list. typed is true for ini =, which sets the
-// upper-case magic variables if it is the first.
-func (l *loader) readINI(given string, e *entry, typed bool) {
+// readFile reads one file into the list. typed is true for ini = and its brothers,
+// which set the upper-case magic variables if they are the first.
+func (l *loader) readFile(given, kind string, e *entry, typed bool) {
 	source, section := splitSection(given)
 	described := source // what the magic variables are about
 	if source == "" {
@@ -145,12 +146,20 @@ func (l *loader) readINI(given string, e *entry, typed bool) {
 		return
 	}
 	f.by = l.both(e.by, by)
-	l.lastINI = source
+	if kind == "ini" {
+		l.lastINI = source
+	}
 	l.magic.fill(described, section, e.by)
 	if typed {
 		l.magic.fillUpper()
 	}
-	l.readText(f, e, data)
+	parts := []uini.Part{{Name: f.file, Data: data}}
+	if kind != "ini" {
+		if parts, ok = l.translate(f, kind, e, data); !ok {
+			return
+		}
+	}
+	l.readText(f, e, parts)
 }
 
 // sameFile is what ":section" refers to. uWSGI takes whichever ini file was
@@ -197,8 +206,12 @@ func (l *loader) mayRead(f *frame, e *entry) bool {
 }
 
 // readText parses a file's text and adds the lines of the section.
-func (l *loader) readText(f *frame, e *entry, data []byte) {
-	if bytes.Count(data, []byte("\n")) > maxEntries {
+func (l *loader) readText(f *frame, e *entry, own []uini.Part) {
+	lines := len(own)
+	for _, part := range own {
+		lines += bytes.Count(part.Data, []byte("\n"))
+	}
+	if lines > maxEntries {
 		l.fail(Pos{File: f.file}, "", "more than %d lines", maxEntries)
 		return
 	}
@@ -207,7 +220,7 @@ func (l *loader) readText(f *frame, e *entry, data []byte) {
 		wanted = "uwsgi"
 	}
 	parts := l.injected(l.injectBefore, f, e)
-	parts = append(parts, uini.Part{Name: f.file, Data: data})
+	parts = append(parts, own...)
 	parts = append(parts, l.injected(l.injectAfter, f, e)...)
 	text, err := uini.Parse(wanted, uini.Magic{Values: l.magic.values, Volatile: l.magic.volatile}, parts...)
 	if err != nil {

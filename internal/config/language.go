@@ -8,11 +8,11 @@ var Language = languageOptions()
 func languageOptions() []Option {
 	options := []Option{
 		{Name: "ini", Help: "Read an ini file (FILE or FILE:SECTION) here."},
-		{Name: "xml", Short: 'x', Help: "Read an XML file (only a real uWSGI can)."},
+		{Name: "xml", Short: 'x', Help: "Read an XML file, for a vassal; the main file is ini."},
 		{Name: "xmlconfig", Help: "The same as xml."},
-		{Name: "yaml", Short: 'y', Help: "Read a YAML file (only a real uWSGI can)."},
+		{Name: "yaml", Short: 'y', Help: "Read a YAML file, for a vassal; the main file is ini."},
 		{Name: "yml", Help: "The same as yaml."},
-		{Name: "json", Short: 'j', Help: "Read a JSON file (only a real uWSGI can)."},
+		{Name: "json", Short: 'j', Help: "Read a JSON file, for a vassal; the main file is ini."},
 		{Name: "js", Help: "The same as json."},
 		{Name: "config", Help: "Read a file in a format of one of uWSGI's plugins (only a real uWSGI can)."},
 		{Name: "include", Help: "Read another file here; its type comes from its extension."},

@@ -50,10 +50,6 @@ func Load(r Request) (*Config, Problems) {
 
 func (l *loader) load() (*Config, Problems) {
 	r := l.req
-	if kind := foreignFormat(r.File); kind != "" && r.Vassal {
-		l.noteFile(l.resolve(r.File))
-		return &Config{File: r.File, Foreign: kind, Files: l.files, UsedPlaceholders: l.used, set: l.set}, nil
-	}
 	l.readEnvironment()
 	if r.Vassal {
 		l.readVassal()
@@ -67,7 +63,7 @@ func (l *loader) load() (*Config, Problems) {
 	file, _ := splitSection(r.File)
 	return &Config{
 		File: file, Values: values, Files: l.files,
-		UsedPlaceholders: l.used, Unread: l.unread, set: l.set,
+		Foreign: l.foreign, UsedPlaceholders: l.used, Unread: l.unread, set: l.set,
 	}, l.problems
 }
 
@@ -96,7 +92,11 @@ func (l *loader) readVassal() {
 			unknown: v.Unknown, extended: v.Extended})
 	}
 	if l.req.File != "" {
-		l.add(&entry{key: "ini", value: l.req.File, has: true, pos: Pos{File: l.req.File}})
+		kind := foreignFormat(l.req.File)
+		if kind == "" {
+			kind = "ini"
+		}
+		l.add(&entry{key: kind, value: l.req.File, has: true, pos: Pos{File: l.req.File}})
 	}
 	for _, file := range l.readCommandLine(l.req.Args) {
 		l.loadByExtension(file, Pos{}, true)

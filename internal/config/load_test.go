@@ -103,7 +103,7 @@ func TestProblems(t *testing.T) {
 		{"a folder", "include = d.ini\n", "f.ini:2: include: cannot read d.ini: not a regular file", "f.ini:2"},
 		{"placeholder in include", "x = g\ninclude = %(x).ini\n", "f.ini:3: include: cannot read %(x).ini: no such file or directory (%(… is not replaced here: this line acts while the file is read, when only magic variables such as %d have a value)", "f.ini:3"},
 		{"no extension", "include = x\n", `f.ini:2: include: cannot tell what "x" is: want a file whose name ends in .ini`, ""},
-		{"yaml", "include = x.yaml\n", "f.ini:2: include: x.yaml is YAML; only ini files are read here: write its options as \"option = value\" lines under [uwsgi] in a .ini file", ""},
+		{"yaml", "include = x.yaml\n", "f.ini:2: include: x.yaml is YAML; only ini files are read here: write its options as \"option = value\" lines under [uwsgi] in a .ini file", "f.ini:2: include: cannot read x.yaml: no such file"},
 		{"plugin format", "config = x.lua\n", "f.ini:2: config: configuration formats of uWSGI's plugins are not read here; want an ini file (ini = x.lua)", ""},
 		{"section missing in an include", "include = g.ini:nope\n", "w g.ini: there is no section [nope]; it has [uwsgi]", "w g.ini"},
 		{"unset variable", "http = :$(PORT)\n", "f.ini:2: http: the environment has no PORT, so $(PORT) stays as it is; write $(PORT:-VALUE) to give a default", "t f.ini:2"},
@@ -197,7 +197,7 @@ chdir = @(content)
 ini = exec://touch ran
 include = ` + server.URL + `/x.ini
 inherit = ` + server.URL + `/y.ini
-include = x.yaml
+include = x.lua
 inject-before = exec://touch ran
 include = g.ini
 early-envdir = vars
@@ -322,18 +322,6 @@ func TestLate(t *testing.T) {
 		})
 		if v, _ := c.Last("command"); v.Value != test.want || !c.UsedPlaceholders["port"] {
 			t.Errorf("%q: got %q", test.text, v.Value)
-		}
-	}
-}
-
-func TestForeignFormat(t *testing.T) {
-	for name, want := range map[string]string{"x.yaml": "yaml", "x.yml": "yaml", "x.xml": "xml", "x.json": "json", "x.js": "json", "x.yaml:s": "yaml"} {
-		c, problems, _ := load(t, true, nil, func(r *Request) { r.File = name })
-		if c.Foreign != want || len(problems) != 0 || len(c.Files) != 1 {
-			t.Errorf("%s: %q %v %v", name, c.Foreign, problems, c.Files)
-		}
-		if _, problems, _ := load(t, false, nil, func(r *Request) { r.File = name }); problems.Err() == nil {
-			t.Errorf("%s is accepted as main file", name)
 		}
 	}
 }

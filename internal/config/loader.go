@@ -79,6 +79,7 @@ type loader struct {
 	custom               map[string]customOption
 	used                 map[string]bool
 	unread               []Value
+	foreign              string   // see Config.Foreign
 	defined              []string // see definedNames
 	expanded             int      // against maxExpanded
 	late                 bool     // the passes are over: what is added now gets none

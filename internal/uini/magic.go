@@ -26,6 +26,7 @@ type line struct {
 type Part struct {
 	Name string // for messages
 	Data []byte
+	Line int // of its first line in the file; 0 is 1
 }
 
 const byteOrderMark = "\xef\xbb\xbf"
@@ -49,7 +50,7 @@ func substitute(magic Magic, parts []Part) []line {
 	}
 	for index, part := range parts {
 		data := strings.TrimPrefix(string(part.Data), byteOrderMark)
-		number := 1
+		number := max(part.Line, 1)
 		for i := 0; i < len(data); i++ {
 			if fresh {
 				current.file, current.number, fresh = part.Name, number, false
