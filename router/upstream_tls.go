@@ -3,7 +3,9 @@ package router
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,7 +22,7 @@ var upstreamTLSOptions = []config.Option{
 // upstreamTLS makes what connections to vassals behind TLS need, by the name they
 // have to prove.
 type upstreamTLS struct {
-	roots []byte
+	any *upstream.TLS // for no name yet; nil where nobody is behind TLS
 
 	mu    sync.Mutex
 	named map[string]*upstream.TLS // guarded by mu
@@ -50,25 +52,36 @@ func (u *upstreamTLS) compile(c *config.Config, rules *rule.Table, supply *suppl
 	if !given {
 		at := first.Pos()
 		v = config.Value{Key: "http-ca", Pos: config.Pos{File: at.File, Line: at.Line}}
-		path = systemRoots[0]
-		for _, candidate := range systemRoots {
-			if _, err := os.Stat(candidate); err == nil {
-				path = candidate
-				break
-			}
+		found := slices.IndexFunc(systemRoots, func(candidate string) bool {
+			_, err := os.Stat(candidate)
+			return err == nil
+		})
+		if found < 0 && supply.checking {
+			mistake(v, errNoRoots)
+			return
 		}
+		path = systemRoots[max(found, 0)] // only a name in the router, which gets the content
 	}
-	var err error
-	if u.roots, _, err = supply.content(path, v); err != nil {
-		mistake(v, err)
+	content, known, err := supply.content(path, v)
+	if err == nil && known {
+		// The empty name is nobody's: each connection asks for one (to).
+		u.any, err = upstream.NewTLS(upstream.TLSOptions{VerifyName: noName, Roots: append([]byte{}, content...)})
+	}
+	if err != nil {
+		mistake(v, fmt.Errorf("%s: %w", path, err))
 	}
 }
 
+// noName is verified by no certificate.
+const noName = "."
+
+var errNoRoots = fmt.Errorf("this system has no CA certificates (%s): install ca-certificates, or name a file", systemRoots[0])
+
 var errNoServerName = errors.New("a vassal behind https: needs a name to prove, want https:ADDRESS,NAME")
 
-// to returns what a connection to that name needs.
+// to returns what a connection to a vassal that has to prove that name needs.
 func (u *upstreamTLS) to(name string) (*upstream.TLS, error) {
-	if name == "" {
+	if name == "" || u.any == nil {
 		return nil, errNoServerName
 	}
 	u.mu.Lock()
@@ -76,7 +89,7 @@ func (u *upstreamTLS) to(name string) (*upstream.TLS, error) {
 	if t := u.named[name]; t != nil {
 		return t, nil
 	}
-	t, err := upstream.NewTLS(upstream.TLSOptions{ServerName: name, Roots: u.roots})
+	t, err := u.any.For(name)
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,9 @@ type TLSOptions struct {
 // made of the same options share pooled connections, two that differ in anything
 // do not.
 type TLS struct {
-	config *tls.Config
-	key    string
+	config  *tls.Config
+	options TLSOptions
+	key     string
 }
 
 // NewTLS checks the options. It reads the system's CA certificates if they are to
@@ -57,7 +58,7 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 	}
 	if !o.Insecure {
 		if o.VerifyName == "" {
-			return nil, errors.New("a certificate can't be verified without the name it should be for")
+			return nil, errNoName
 		}
 		roots, err := roots(o.Roots)
 		if err != nil {
@@ -68,8 +69,24 @@ func NewTLS(o TLSOptions) (*TLS, error) {
 			config.VerifyConnection = verifier(roots, o.VerifyName)
 		}
 	}
-	return &TLS{config: config, key: o.fingerprint()}, nil
+	return &TLS{config: config, options: o, key: o.fingerprint()}, nil
 }
+
+// For is t for another name, to be sent and to be proved. What is the same for all
+// names, the CA certificates above all, exists once.
+func (t *TLS) For(name string) (*TLS, error) {
+	if name == "" && !t.options.Insecure {
+		return nil, errNoName
+	}
+	named := &TLS{config: t.config.Clone(), options: t.options}
+	named.options.ServerName, named.options.VerifyName = name, name
+	named.config.ServerName, named.config.InsecureSkipVerify, named.config.VerifyConnection = name, t.options.Insecure, nil
+	named.config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	named.key = named.options.fingerprint()
+	return named, nil
+}
+
+var errNoName = errors.New("a certificate can't be verified without the name it should be for")
 
 func roots(pem []byte) (*x509.CertPool, error) {
 	if pem != nil {

@@ -411,3 +411,44 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestForAnotherName: as one made for that name, with the same CA certificates.
+func TestForAnotherName(t *testing.T) {
+	p, ca := newPoller(t), newAuthority(t)
+	a := secure(t, &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, "a.test"), *ca.issue(t, "b.test")}}, func(conn *tls.Conn) {
+		_, _ = io.WriteString(conn, conn.ConnectionState().ServerName)
+		_ = conn.Close()
+	})
+	base := newTLS(t, TLSOptions{VerifyName: ".", Roots: ca.pem})
+	for _, name := range []string{"a.test", "b.test"} {
+		with := named(t, base, name)
+		c, err := startTLS(t, p, a, with)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var b [100]byte
+		if n, _ := c.Read(b[:]); string(b[:n]) != name {
+			t.Errorf("asked for %q, want %q", b[:n], name)
+		}
+		if with.key != newTLS(t, TLSOptions{ServerName: name, Roots: ca.pem}).key {
+			t.Errorf("%s does not share connections with one made for it", name)
+		}
+	}
+	for _, with := range []*TLS{base, named(t, base, "c.test")} {
+		if _, err := startTLS(t, p, a, with); err == nil {
+			t.Error("a certificate of another name was taken")
+		}
+	}
+	if _, err := base.For(""); err == nil {
+		t.Error("no name is no error")
+	}
+}
+
+func named(t *testing.T, base *TLS, name string) *TLS {
+	t.Helper()
+	with, err := base.For(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with
+}
