@@ -219,7 +219,11 @@ func (l *cipherList) word(word string) (set uint32, named, known bool) {
 		return 0, false, true
 	}
 	candidates := append(suiteNames(), helpfulWords...)
-	if guess, ok := near.Word(word, candidates); ok {
+	guess, ok := near.Word(word, candidates)
+	if upper := strings.ToUpper(word); !ok && slices.Contains(candidates, upper) {
+		guess, ok = upper, true
+	}
+	if ok {
 		l.note("%q means nothing in a cipher string, did you mean %s?", word, guess)
 	} else {
 		l.note("%q means nothing in a cipher string", word)

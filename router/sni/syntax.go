@@ -244,7 +244,7 @@ func parseFiles(tail string) (Files, error) {
 	case len(fields) < 2 || fields[1] == "":
 		return Files{}, errors.New("the key is missing")
 	case len(fields) > 4:
-		return Files{}, fmt.Errorf("there are %d parts between commas", len(fields))
+		return Files{}, fmt.Errorf("there is %q behind the client CA", strings.Join(fields[4:], ","))
 	}
 	f.Key = fields[1]
 	if len(fields) > 2 {
