@@ -152,7 +152,7 @@ func (m *Main) readApp(r Reader, problems *config.Problems) {
 // name files, which may have changed.
 func (m *Main) appResult(pid int) vassal.Result {
 	reading := vassal.AppReading{
-		Name: AppName, Files: m.Config.Files, Dir: m.Source.Dir, Lines: m.App.Lines, Apart: m.RouterUser != nil,
+		Name: AppName, Files: m.Config.Files, Dir: m.Source.Dir, Lines: m.App.Lines, Apart: m.RouterUser != nil, CheckFiles: m.checkFiles,
 	}
 	if len(m.Config.Files) > 0 {
 		reading.File = m.Config.Files[0]

@@ -113,6 +113,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.front, e.slots = newFront(), newSlots()
 	e.front.published = e.wake
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
+	e.router.moved = e.folderMoved
 
 	// Deferred calls run in reverse: what was begun last ends first.
 	var background sync.WaitGroup
@@ -261,6 +262,15 @@ func (e *Emperor) wake() {
 	select {
 	case e.changed <- struct{}{}:
 	default: // the loop has not looked since the last one
+	}
+}
+
+// folderMoved passes on that the folder of a vassal's files was replaced.
+func (e *Emperor) folderMoved(name string, generation uint64) {
+	if v := e.view.Load(); v != nil {
+		if one, ok := v.vassals[name]; ok {
+			one.site.Moved(generation)
+		}
 	}
 }
 

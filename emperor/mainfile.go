@@ -35,6 +35,9 @@ type Reader struct {
 	// SocketFor tells which socket the rules would use for a vassal of that name,
 	// and which rule says so; ok is false when none does. May be nil.
 	SocketFor func(front link.Configuration, vassal string) (address, rule string, ok bool)
+	// CheckFiles finds the mistakes in the lines of a vassal that say how its static
+	// files are served. May be nil.
+	CheckFiles func([]link.Option) config.Problems
 }
 
 // Source is where a main file's text comes from; it is read again at each reload.
@@ -80,6 +83,7 @@ type Main struct {
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
 	socketFor                                                func(link.Configuration, string) (string, string, bool)
+	checkFiles                                               func([]link.Option) config.Problems
 }
 
 // Read reads a main file. The Main is nil when there are errors among the
@@ -91,7 +95,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 		Late: map[string]string{"fd": "", "port": "auto"}, // of a command, known when it starts
 	})
 	c = givenCommand(s, c)
-	m = &Main{Source: s, Config: c, App: r.divide(c), socketFor: r.SocketFor}
+	m = &Main{Source: s, Config: c, App: r.divide(c), socketFor: r.SocketFor, checkFiles: r.CheckFiles}
 	forFront := c
 	if m.App != nil {
 		forFront = config.FromValues(r.Set, c.File, m.App.front)

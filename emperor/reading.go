@@ -66,6 +66,8 @@ func (m *Main) reading(item monitor.Item) vassal.Reading {
 		InheritBefore: m.inheritBefore, InheritAfter: m.inheritAfter,
 		UWSGI: m.Defaults.UWSGI,
 		User:  m.vassalUser,
+
+		CheckFiles: m.checkFiles,
 	}
 	if path, err := exec.LookPath(r.UWSGI); err == nil {
 		r.UWSGI = path

@@ -23,6 +23,7 @@ type site interface {
 	Want(s *vassal.Spec, seen time.Time)
 	Refuse(p config.Problems)
 	Remove()
+	Moved(generation uint64)
 	Halt()
 	Order(ctx context.Context, o vassal.Order) error
 	Status() vassal.Status
@@ -141,7 +142,8 @@ func (r *registry) adopt(main *Main, renew bool) (again bool) {
 	renew = renew && main.App != nil
 	for e := range r.all() {
 		// What was refused may be in order by the new rules, or get a better message.
-		if e.leaving || same && !e.refused && !renew {
+		// And an address that the rules give may be another one.
+		if e.leaving || same && !e.refused && !renew && (e.spec == nil || !e.spec.FollowsRules()) {
 			continue
 		}
 		e.edited = time.Time{}

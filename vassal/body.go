@@ -41,6 +41,9 @@ type body interface {
 	end(ctx context.Context)
 
 	addresses() []link.Address // known once boot has returned
+	// files are what the router serves in its place, and their open folder, once boot
+	// has returned; nil for a body of processes.
+	files() (*link.StaticFiles, *link.OpenFolder)
 	// alone says, once boot has returned, that it turned out that no second
 	// generation can run beside it, and why.
 	alone() string
@@ -76,9 +79,11 @@ type surroundings struct {
 	// contested are the keys of those held sockets at which another generation
 	// takes connections, so that this one must be tried on sockets of its own.
 	contested map[string]bool
+	// try asks the router whether it could serve a row.
+	try func(ctx context.Context, row link.Vassal) error
 	// underHold calls a function while the router sends the vassal nothing new.
 	underHold func(ctx context.Context, f func())
-	// replacesApp: the generation that serves has an app or is a program. One that
+	// replacesApp: the generation that serves has an app, is a program or a folder. One that
 	// names neither, because a line was lost in an edit, would answer with errors
 	// only; so it has to have an app too, wherever it may find one.
 	replacesApp bool

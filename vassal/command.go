@@ -431,6 +431,8 @@ func (b *commandBody) end(ctx context.Context) {
 	b.returnSockets()
 }
 
+func (b *commandBody) files() (*link.StaticFiles, *link.OpenFolder) { return nil, nil }
+
 func (b *commandBody) addresses() []link.Address {
 	if b.spec.Port || b.byPort {
 		return []link.Address{{Address: b.at, Protocol: b.spec.command.protocol}}

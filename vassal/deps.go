@@ -17,6 +17,10 @@ type Front interface {
 	// Publish tells the router a changed row of the vassal table and returns when
 	// the router has acknowledged it.
 	Publish(ctx context.Context, row link.Vassal) error
+	// Try asks the router whether it could serve a row of static files, and makes it
+	// able to read files at all, which takes another router when there are such rows for the first
+	// time. The error is why it could not.
+	Try(ctx context.Context, row link.Vassal) error
 	// Hold makes the router keep new requests for the vassal back; it returns
 	// when the router has acknowledged.
 	Hold(ctx context.Context, vassal string) error

@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	"emperor/internal/config"
+	"emperor/internal/link"
 )
 
 // Fingerprint stands for everything in the Spec that decides how the vassal runs:
@@ -27,6 +28,10 @@ var explanations = map[string]bool{"KindReason": true, "OverlapReason": true, "W
 func fingerprint(h hash.Hash, v reflect.Value) {
 	switch v.Type() {
 	case reflect.TypeFor[config.Pos](), reflect.TypeFor[netip.AddrPort](): // the latter is in the text beside it
+		return
+	case reflect.TypeFor[link.Option]():
+		fingerprint(h, v.FieldByName("Key"))
+		fingerprint(h, v.FieldByName("Value"))
 		return
 	}
 	switch v.Kind() {

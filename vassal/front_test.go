@@ -41,6 +41,8 @@ func (f *fakeFront) Publish(_ context.Context, row link.Vassal) error {
 	return nil
 }
 
+func (f *fakeFront) Try(context.Context, link.Vassal) error { return nil }
+
 func (f *fakeFront) Hold(context.Context, string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

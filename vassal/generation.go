@@ -62,8 +62,8 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 	g.body = v.newBody(surroundings{
 		name: v.name, generation: g.number, spec: spec, log: v.log.With("gen", g.number),
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
-		replacesApp: v.current != nil && (v.current.spec.Kind == Command || v.current.spec.uwsgi.needApp),
-		contested:   contested, underHold: v.underHold, selfBound: v.selfBound,
+		replacesApp: v.current != nil && (v.current.spec.Kind != UWSGI || v.current.spec.uwsgi.needApp),
+		contested:   contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
 		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
 		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
 	})
@@ -167,6 +167,12 @@ func (g *generation) depart() {
 	ctx, cancel := within(g.hurrying, g.v.clock, g.drain, errors.New("its mercy is over"))
 	defer cancel()
 	started := g.v.clock.Now()
+	if g.spec.Kind == Static {
+		// The router has what requests under way need of it.
+		g.v.publisher.wait(ctx, g.row)
+		g.retire()
+		return
+	}
 	if !g.retired.Load() {
 		g.v.publisher.wait(ctx, g.row)
 		g.awaitDrained(ctx)

@@ -41,6 +41,14 @@ func (v *Vassal) underHold(ctx context.Context, f func()) {
 	f()
 }
 
+// try asks the router whether it could serve a row.
+func (v *Vassal) try(ctx context.Context, row link.Vassal) error {
+	if v.deps.Front == nil {
+		return nil
+	}
+	return v.deps.Front.Try(ctx, row)
+}
+
 // handOver gives new requests to the successor. It runs in a goroutine of its
 // own and tells the loop how it went.
 func (v *Vassal) handOver(old, successor *generation, row link.Vassal) {

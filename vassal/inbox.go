@@ -26,6 +26,7 @@ const (
 	backOffOver                        // generation: the number of the back-off
 	drainsLong                         // a generation has been draining for longDraining
 	socketFreed                        // address
+	folderMoved                        // generation
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -106,6 +107,10 @@ func (v *Vassal) handle(m message) {
 		v.limitDraining()
 	case socketFreed:
 		v.handleFreed(m)
+	case folderMoved:
+		if v.state == Ready && v.current.number == m.generation && !v.halted {
+			v.step(FolderMoved, m)
+		}
 	case machineEvent:
 		v.handleEvent(m)
 	}

@@ -58,6 +58,7 @@ const (
 	ExitedLast      // as Exited, after Halted
 	BackOffElapsed  //
 	SocketFreed     // the one that another vassal had
+	FolderMoved     // another folder has taken the place of the one that is served
 	EverythingEnded // no process of any generation is left
 
 	eventCount
@@ -67,7 +68,7 @@ var eventNames = [eventCount]string{
 	"wanted", "wanted alone", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
 	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
 	"start failed for good", "exited for good",
-	"back-off elapsed", "socket freed", "everything ended",
+	"back-off elapsed", "socket freed", "folder moved", "everything ended",
 }
 
 func (e Event) String() string {
@@ -84,6 +85,7 @@ var because = map[Event]string{
 	StartOrdered: "a start was ordered", StopOrdered: "a stop was ordered",
 	ReloadOrdered: "a reload was ordered", RestartOrdered: "a restart was ordered",
 	SocketFreed: "the socket that another vassal had is free",
+	FolderMoved: "another folder has taken the place of the one that was served",
 }
 
 // action is what a move does.
@@ -154,6 +156,7 @@ var moves = map[State]map[Event]move{
 		StopOrdered:    {Stopping, stop},
 		ReloadOrdered:  {Reloading, start},
 		RestartOrdered: {Starting, exchange},
+		FolderMoved:    {Reloading, start},
 		Exited:         {Starting, again},
 		ExitedEarly:    {Failed, hold},
 		ExitedLast:     {Stopped, rest},

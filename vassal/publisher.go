@@ -40,7 +40,7 @@ func newPublisher(front Front, log *slog.Logger) *publisher {
 func (p *publisher) publish(row link.Vassal) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.front == nil || p.put > 0 && reflect.DeepEqual(row, p.last) {
+	if p.front == nil || p.put > 0 && sameRow(row, p.last) {
 		return p.put
 	}
 	p.last = row
@@ -51,6 +51,16 @@ func (p *publisher) publish(row link.Vassal) uint64 {
 		p.senders.Go(p.send)
 	}
 	return p.put
+}
+
+// sameRow compares everything that the router is sent. The state of an open folder
+// belongs to others.
+func sameRow(a, b link.Vassal) bool {
+	if a.Opened != b.Opened {
+		return false
+	}
+	a.Opened, b.Opened = nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 func (p *publisher) send() {

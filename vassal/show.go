@@ -40,13 +40,14 @@ func (v *Vassal) row(g *generation, state link.State) link.Vassal {
 	case g != nil:
 		r.Generation = g.number
 		r.Addresses = g.body.addresses()
+		r.Files, r.Opened = g.body.files()
 	case v.candidate != nil:
 		r.Generation = v.candidate.number
 	default:
 		r.Generation = v.number
 	}
 	if g == nil && v.spec != nil {
-		r.Addresses = v.spec.Addresses()
+		r.Addresses, r.Files = v.spec.Addresses(), v.spec.StaticFiles()
 	}
 	if state != link.Ready {
 		r.Reason = v.reason

@@ -124,14 +124,15 @@ func (b *fakeBody) finish() {
 	}
 }
 
-func (b *fakeBody) accepting() bool           { return b.s.spec.Kind == UWSGI && b.bootError == nil }
-func (b *fakeBody) died() <-chan struct{}     { return b.over }
-func (b *fakeBody) cause() death              { return death{"fate", b.killer} }
-func (b *fakeBody) promote() error            { return nil }
-func (b *fakeBody) quiet() bool               { return true }
-func (b *fakeBody) addresses() []link.Address { return nil }
-func (b *fakeBody) alone() string             { return b.aloneWhy }
-func (b *fakeBody) halt()                     {}
+func (b *fakeBody) accepting() bool                              { return b.s.spec.Kind == UWSGI && b.bootError == nil }
+func (b *fakeBody) died() <-chan struct{}                        { return b.over }
+func (b *fakeBody) cause() death                                 { return death{"fate", b.killer} }
+func (b *fakeBody) promote() error                               { return nil }
+func (b *fakeBody) quiet() bool                                  { return true }
+func (b *fakeBody) addresses() []link.Address                    { return nil }
+func (b *fakeBody) files() (*link.StaticFiles, *link.OpenFolder) { return nil, nil }
+func (b *fakeBody) alone() string                                { return b.aloneWhy }
+func (b *fakeBody) halt()                                        {}
 
 func (b *fakeBody) retire() {
 	b.mu.Lock()
@@ -170,6 +171,8 @@ func (w *world) Publish(_ context.Context, row link.Vassal) error {
 	}
 	return nil
 }
+
+func (w *world) Try(ctx context.Context, _ link.Vassal) error { return ctx.Err() }
 
 func (w *world) Hold(ctx context.Context, _ string) error { return ctx.Err() }
 func (w *world) Release(string)                           {}

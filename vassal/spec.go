@@ -24,7 +24,7 @@ const (
 	UWSGI
 	// Command: any program.
 	Command
-	// Static: a folder; no process. Recognised, not served yet.
+	// Static: a folder of files, which the router serves; no process.
 	Static
 )
 
@@ -45,7 +45,7 @@ type Socket struct {
 	// Address is the text of the option: a path, "host:port", "@abstract". uWSGI
 	// finds an inherited socket by exactly this text.
 	Address string
-	// Protocol is "uwsgi", "http", "fastcgi", "scgi"; other protocols of uWSGI are
+	// Protocol is "uwsgi", "http", "fastcgi", "scgi", or link.Static; other protocols of uWSGI are
 	// named as it does ("raw", "https", "suwsgi", "puwsgi").
 	Protocol string
 	// Held: the emperor binds it and hands it over. Otherwise the program binds
@@ -85,6 +85,7 @@ type Spec struct {
 	sockets socketRules
 	uwsgi   uwsgiLaunch
 	command commandLaunch
+	static  staticLaunch
 }
 
 // uwsgiLaunch is what starting a uWSGI needs.
@@ -134,7 +135,7 @@ func (s *Spec) Addresses() []link.Address {
 	var out []link.Address
 	for _, socket := range s.Sockets {
 		switch socket.Protocol {
-		case "uwsgi", "http", "fastcgi", "scgi":
+		case "uwsgi", "http", "fastcgi", "scgi", link.Static:
 			out = append(out, link.Address{Address: socket.address.in(s.sockets.dir), Protocol: socket.Protocol, Single: s.Kind == UWSGI && socket.Protocol == "http"})
 		}
 	}
@@ -193,8 +194,11 @@ type Reading struct {
 	// UWSGI is the path of the uwsgi binary, for magic variables.
 	UWSGI string
 	// SocketHint is the path the rules would use for this vassal, for the message
-	// when it has no socket; may be empty.
+	// when it has no socket, and the name of one that needs none; may be empty.
 	SocketHint string
+	// CheckFiles finds the mistakes in the lines that say how static files are
+	// served; nil: nobody looks.
+	CheckFiles func([]link.Option) config.Problems
 }
 
 // Result is what a vassal's file came to.
@@ -258,7 +262,7 @@ func Read(r Reading) Result {
 type reader struct {
 	Reading
 	c        *config.Config
-	opener   config.Opener
+	opener   *rights.Reader
 	partly   bool // something could not be read, so nothing can be said to be missing
 	spec     *Spec
 	app      *AppReading // set when there is no file
@@ -282,7 +286,7 @@ func (r *reader) read() {
 	}
 	s.Boot, s.Stop = c.Seconds("boot-timeout"), c.Seconds("stop-timeout")
 	dir := r.Dir
-	if s.Kind == Command && r.app == nil {
+	if s.Kind != UWSGI && r.app == nil {
 		dir = filepath.Dir(s.File)
 	}
 	chdir, hasChdir := c.Last("chdir")
@@ -300,8 +304,10 @@ func (r *reader) read() {
 	case Command:
 		r.readCommand(dir)
 	case Static:
-		v, _ := c.Last("static")
-		r.wrong(v, "a folder of static files is not served yet: use a command, or uWSGI's static-map")
+		r.readStatic(dir)
+	}
+	if v, ok := c.Last("static"); ok && s.Kind != Static && !c.UsedPlaceholders["static"] {
+		r.warn(v, "no effect: %s makes this vassal something else; a folder is a vassal of its own", s.KindReason)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/internal/config"
+	"emperor/internal/link"
 	"emperor/internal/rights"
 )
 
@@ -29,6 +30,8 @@ type AppReading struct {
 	// Socket is a path for a socket of ours by which the front reaches the app when
 	// its lines name none that the front can use; empty: there is no front.
 	Socket string
+	// CheckFiles is as in Reading.
+	CheckFiles func([]link.Option) config.Problems
 	// Apart: the front runs as another user, to whom a socket can be closed whose
 	// mode or owner the lines say.
 	Apart bool
@@ -74,7 +77,7 @@ func ReadApp(a AppReading) Result {
 	opener := rights.NewReader(nil)
 	defer opener.Close()
 	r := &reader{
-		Reading: Reading{Name: a.Name, File: a.File, Dir: a.Dir},
+		Reading: Reading{Name: a.Name, File: a.File, Dir: a.Dir, CheckFiles: a.CheckFiles},
 		c:       config.FromValues(set, a.File, a.Lines),
 		opener:  opener,
 		spec:    &Spec{Name: a.Name, File: a.File, Files: slices.Clone(a.Files)},

@@ -41,6 +41,8 @@ func TestKind(t *testing.T) {
 		{"app beats command", "socket = /tmp/x\ncommand = x\nwsgi-file = a.py\n", UWSGI, "wsgi-file (site.ini:4)"},
 		{"neither", "http = :8080\n", UWSGI, "it names no command"},
 		{"port as a placeholder", "port = 9000\nhttp-socket = :%(port)\nmodule = app\n", UWSGI, "module (site.ini:4)"},
+		{"folder", "static = /srv/www\n", Static, "static (site.ini:2)"},
+		{"command beats folder", "static = /srv/www\nport = auto\ncommand = x\n", Command, "command (site.ini:4)"},
 		{"unknown include", "include = exec://generate\ncommand = x\n", UWSGI, "only uWSGI can read include (site.ini:2)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -115,7 +117,6 @@ func TestMistakes(t *testing.T) {
 		{"user", "socket = /tmp/x\nuid = nobody-of-that-name\ncommand = x\n", "site.ini:3: uid: there is no user"},
 		{"address", "socket = 127.0.0.1:http\ncommand = x\n", "site.ini:2: socket: want a port from 1 to 65535"},
 		{"long path", "socket = /" + strings.Repeat("x", 120) + "\ncommand = x\n", "site.ini:2: socket: a socket's path has at most 107 bytes"},
-		{"static", "static = /srv\n", "site.ini:2: static: a folder of static files is not served yet"},
 		{"umask", "socket = /tmp/x\numask = 9\ncommand = x\n", "site.ini:3: umask: want an octal mask"},
 		{"unknown command", "socket = /tmp/x\ncommand = @(exec://x)\n", "site.ini:3: command: the value depends on something"},
 		{"path", "socket = /tmp/x\nready-path = health\ncommand = x\n", "site.ini:3: ready-path: want a path that begins with /"},

@@ -104,7 +104,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.problem = fmt.Sprintf("generation %d did not come up: %v; generation %d goes on", m.generation, m.err, v.current.number)
 		v.complain("the new generation did not come up, the old one goes on", m)
 		v.reason = "" // the old one is ready as it was; what went wrong is the problem
-		if v.current.spec.Kind == Command {
+		if v.current.spec.Kind != UWSGI {
 			// If the old one dies now it comes back as it was. (A uWSGI reads the file
 			// by itself: there is no way back.)
 			v.spec = v.current.spec

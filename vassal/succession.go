@@ -38,6 +38,9 @@ func (v *Vassal) tryout() error {
 
 // mayOverlap: the generation that serves and one of the spec can run side by side.
 func (v *Vassal) mayOverlap() bool {
+	if v.spec.Kind == Static || v.current.spec.Kind == Static {
+		return true
+	}
 	return v.selfBound == "" && v.current.body.alone() == "" && sideBySide(v.current.spec, v.spec)
 }
 
@@ -45,6 +48,9 @@ func (v *Vassal) mayOverlap() bool {
 // different kinds can when no socket has to pass from one to the other: what one
 // program leaves behind on it (non-blocking, half accepted) the other does not expect.
 func sideBySide(a, b *Spec) bool {
+	if a.Kind == Static || b.Kind == Static {
+		return true // files collide with nothing
+	}
 	return a.Overlap && b.Overlap && (a.Kind == b.Kind || a.exchangeable() && b.exchangeable())
 }
 
@@ -67,6 +73,7 @@ func (v *Vassal) launch(alone bool) {
 	alone = alone || !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
 	for _, d := range v.draining {
 		switch {
+		case v.spec.Kind == Static || d.spec.Kind == Static:
 		case alone, d.readyAt.IsZero() && (v.spec.Kind == Command || d.spec.Kind == Command):
 			others = append(others, d)
 		case d.answers():

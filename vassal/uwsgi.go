@@ -354,6 +354,8 @@ func (b *uwsgiBody) end(ctx context.Context) {
 
 func (b *uwsgiBody) addresses() []link.Address { return b.spec.Addresses() }
 
+func (b *uwsgiBody) files() (*link.StaticFiles, *link.OpenFolder) { return nil, nil }
+
 // writePIDFiles does what uWSGI leaves out when it inherits its sockets.
 func (b *uwsgiBody) writePIDFiles() {
 	if !b.adopted() {

@@ -86,8 +86,11 @@ func New(name string, deps Deps) *Vassal {
 }
 
 func newBody(s surroundings) body {
-	if s.spec.Kind == UWSGI {
+	switch s.spec.Kind {
+	case UWSGI:
 		return newUWSGIBody(s)
+	case Static:
+		return newStaticBody(s)
 	}
 	return newCommandBody(s)
 }
@@ -134,6 +137,13 @@ func (v *Vassal) Refuse(p config.Problems) { v.send(message{kind: refused, probl
 
 // Remove says that the file is gone: drain by its mercy, stop, Run returns.
 func (v *Vassal) Remove() { v.send(message{kind: machineEvent, event: Removed}) }
+
+// Moved says that the folder's name has become another folder, which the router may
+// not take by itself: it is opened anew, in a new generation, if the given one still
+// serves.
+func (v *Vassal) Moved(generation uint64) {
+	v.send(message{kind: folderMoved, generation: generation})
+}
 
 // Halt says that the emperor is about to end: from now on nothing is started, be
 // it after a change, an order or a death. What runs goes on until the context of

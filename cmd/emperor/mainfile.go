@@ -27,6 +27,7 @@ func newReader() (emperor.Reader, error) {
 	return emperor.Reader{
 		Set: set, Front: router.Options, OwnRule: ownRule,
 		ReadFront: router.ReadConfiguration, CheckFront: router.CheckConfiguration, SocketFor: socketFor(),
+		CheckFiles: router.CheckFiles,
 	}, nil
 }
 

@@ -1,0 +1,64 @@
+package vassal
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"emperor/internal/link"
+	"emperor/internal/rights"
+)
+
+// staticBody is a folder that the router serves: an open folder in place of
+// processes. It never dies. Each generation opens the folder anew, with the rights of
+// whoever named it, and the router serves what is asked for from the one it is handed.
+type staticBody struct {
+	surroundings
+	folder *link.OpenFolder // nil before it is open
+
+	once  sync.Once
+	ended chan struct{}
+}
+
+func newStaticBody(s surroundings) *staticBody {
+	return &staticBody{surroundings: s, ended: make(chan struct{})}
+}
+
+// boot opens the folder and asks the router whether it can serve it.
+func (b *staticBody) boot(ctx context.Context) error {
+	s := &b.spec.static
+	reader := rights.NewReader(s.as)
+	defer reader.Close()
+	directory, parent, err := reader.OpenFolder(s.files.Path, 0)
+	if err != nil {
+		return fmt.Errorf("%s: static: %s: %w", s.pos, s.files.Path, errorOf(err))
+	}
+	b.folder = link.NewOpenFolder(directory, parent)
+	row := link.Vassal{Name: b.name, Addresses: b.addresses(), State: link.Ready, Generation: b.generation}
+	row.Files, row.Opened = b.files()
+	if err := b.try(ctx, row); err != nil {
+		return fmt.Errorf("%s: static: %w", s.pos, err)
+	}
+	return nil
+}
+
+func (b *staticBody) files() (*link.StaticFiles, *link.OpenFolder) {
+	return b.spec.StaticFiles(), b.folder
+}
+
+func (b *staticBody) end(context.Context) {
+	b.retire()
+	if b.folder != nil {
+		b.folder.Close()
+	}
+}
+
+func (b *staticBody) retire()                   { b.once.Do(func() { close(b.ended) }) }
+func (b *staticBody) died() <-chan struct{}     { return b.ended }
+func (b *staticBody) cause() death              { return death{text: "retired"} }
+func (b *staticBody) addresses() []link.Address { return b.spec.Addresses() }
+func (b *staticBody) accepting() bool           { return false }
+func (b *staticBody) promote() error            { return nil }
+func (b *staticBody) quiet() bool               { return true }
+func (b *staticBody) halt()                     {}
+func (b *staticBody) alone() string             { return "" }
