@@ -85,7 +85,6 @@ func (v *Vassal) handleOrder(m message) {
 		v.step(event, m) // it comes back here when the hand-over is over
 		return
 	}
-	v.log.Info("order", "order", string(m.order))
 	if event != StopOrdered {
 		v.spec = v.wanted
 	}
