@@ -64,7 +64,7 @@ func wrongPath(path, who string, err error) string {
 	case errors.Is(err, syscall.ELOOP):
 		return path + ": its symbolic links lead in a circle"
 	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Sprintf("there is no %s: %s is no directory", path, filepath.Dir(at))
+		return fmt.Sprintf("there is no %s: %s is no directory", path, at)
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Sprintf("%s: %v", path, errorOf(err))
 	}

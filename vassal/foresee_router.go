@@ -47,7 +47,7 @@ func closedDirectory(dir string) string {
 	closed := ""
 	for ; ; dir = filepath.Dir(dir) {
 		if err := may(dir, unix.X_OK); err == unix.EACCES {
-			if _, err := os.Stat(dir); err == nil {
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
 				closed = dir
 			}
 		}

@@ -129,6 +129,8 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:3: command: gunicron: not found on PATH (/usr/bin:/bin); install it, write its whole path, or say env = PATH=…"},
 		{name: "shell, assignment", file: command + "A=1 gunicron app:app",
 			want: "v/site.ini:3: warning: command: gunicron: not found on PATH (/usr/bin:/bin); install it, write its whole path, or say env = PATH=…"},
+		{name: "shell, from a variable", file: command + "$PROGRAM x"},
+		{name: "shell, PATH", file: command + "PATH=DIR serve $X"},
 		{name: "shell, own words", file: command + "cd / && ./nothing"},
 
 		{name: "env", file: command + "/usr/bin/env A=1 nosuch x", want: "v/site.ini:3: command: nosuch: not found on PATH (/usr/bin:/bin); install it, write its whole path, or say env = PATH=…"},
@@ -139,6 +141,8 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:2: warning: command: the program is told to listen on 8000, but is asked on the port that it gets in $PORT: write %(port) for the number, or say socket = 127.0.0.1:8000\n" + strings.Replace(unreached(2), "socket:", "command:", 1)},
 		{name: "a placeholder of nobody", file: command + "DIR/serve %(base) %(fd)",
 			want: "v/site.ini:3: warning: command: nothing defines %(base), so it stays as it is (a line base = … does)"},
+		{name: "a descriptor that it does not get", file: "[uwsgi]\ncommand = DIR/serve %(fd)",
+			want: "v/site.ini:2: warning: command: %(fd) has a value only with a socket: it stays as it is\n" + strings.Replace(unreached(2), "socket:", "command:", 1)},
 		{name: "a port that it does not get", file: command + "DIR/serve %(port)",
 			want: "v/site.ini:3: warning: command: %(port) has a value only with port = auto, and without socket: it stays as it is"},
 
@@ -148,6 +152,9 @@ func TestForeseen(t *testing.T) {
 		{name: "chdir as in a shell", file: "[uwsgi]\nsocket = site.sock\ncommand = DIR/serve\nchdir = ~/shop",
 			want: "v/site.ini:4: chdir: there is no DIR/v/~/shop (not even DIR/v/~) (~ is a shell's: write the directory's name)\n" + unreached(2)},
 		{name: "chdir a file", file: command + "DIR/serve\nchdir = DIR/app.py", want: "v/site.ini:4: chdir: DIR/app.py is a file, want a directory"},
+		{name: "chdir below a file", file: command + "DIR/serve\nchdir = DIR/app.py/x", want: "v/site.ini:4: chdir: there is no DIR/app.py/x: DIR/app.py is no directory"},
+		{name: "chdir in a circle", file: command + "DIR/serve\nchdir = DIR/a/x", prepare: func(d *desk) { _ = os.Symlink("a", d.path("a")) },
+			want: "v/site.ini:4: chdir: DIR/a/x: its symbolic links lead in a circle"},
 		{name: "chdir a dangling link", file: command + "DIR/serve\nchdir = DIR/current", prepare: func(d *desk) { _ = os.Symlink("releases/7", d.path("current")) },
 			want: "v/site.ini:4: chdir: DIR/current is a symbolic link to releases/7, which does not exist"},
 		{name: "chdir closed", file: command + "DIR/serve\nchdir = DIR/secret/x\nuid = nobody\nsocket = DIR/open/x", prepare: func(d *desk) {
@@ -188,8 +195,16 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:3: warning: module: there is no appp.py or appp/ in DIR; did you mean module = app?"},
 		{name: "part of a module missing", file: "[uwsgi]\nsocket = DIR/run/%n.sock\nmodule = shop.wsgi\npythonpath = DIR/src", prepare: func(d *desk) { _ = os.MkdirAll(d.path("src/shop"), 0o755) },
 			want: "v/site.ini:3: warning: module: there is no wsgi.py in DIR/src/shop"},
+		{name: "module in a virtualenv", file: "[uwsgi]\nsocket = DIR/run/%n.sock\nmodule = shop.wsgi\nvirtualenv = DIR/venv", prepare: func(d *desk) { _ = os.MkdirAll(d.path("venv/lib/python3.11/site-packages/shop"), 0o755) }},
+		{name: "module of PYTHONPATH", file: "[uwsgi]\nsocket = DIR/run/%n.sock\nmodule = shop.wsgi\nenv = PYTHONPATH=DIR/src", prepare: func(d *desk) { _ = os.MkdirAll(d.path("src/shop"), 0o755) }},
 		{name: "virtualenv", file: app + "DIR/app.py\nvirtualenv = DIR/venv", want: "v/site.ini:4: virtualenv: there is no DIR/venv (make it with: python3 -m venv DIR/venv)"},
 		{name: "log", file: app + "DIR/app.py\nlogto = DIR/log/site.log", want: "v/site.ini:4: logto: there is no DIR/log: uWSGI ends when it cannot open its log"},
+		{name: "log, a directory", file: app + "DIR/app.py\nlogto = DIR/open", want: "v/site.ini:4: logto: DIR/open is a directory, want a file: uWSGI ends when it cannot open its log"},
+		{name: "log of its user", file: app + "DIR/app.py\nuid = nobody\nlogto2 = DIR/v/site.log", prepare: func(d *desk) { d.mode("run", 0o777) },
+			want: "v/site.ini:5: logto2: user nobody may not make a file in DIR/v (mode 0755, owner root, group root): uWSGI ends when it cannot open its log"},
+		{name: "log of another user", file: app + "DIR/app.py\nuid = nobody\nlogto2 = DIR/open/site.log", prepare: func(d *desk) { d.mode("run", 0o777); d.write("open/site.log", "") },
+			want: "v/site.ini:5: logto2: user nobody may not write DIR/open/site.log (mode 0644, owner root, group root): uWSGI ends when it cannot open its log"},
+		{name: "log elsewhere", file: app + "DIR/app.py\nlogto = udp:127.0.0.1:514"},
 		{name: "binary", file: app + "DIR/app.py\nbinary-path = DIR/uwsgi", want: "v/site.ini:4: binary-path: DIR/uwsgi: no such file"},
 		{name: "byte order mark, uWSGI", file: "\ufeff" + app + "DIR/app.py",
 			want: "v/site.ini:1: warning: begins with a byte order mark (BOM), behind which uWSGI does not find the section: save the file as UTF-8 without BOM, or put an empty line first"},
@@ -202,6 +217,7 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:4: warning: plugins: there is no pyhton3_plugin.so in /usr/lib/uwsgi/plugins; did you mean python3?"},
 		{name: "plugin not installed", file: app + "DIR/app.py\nplugin = 0:python3\nplugin = sqlite9",
 			want: "v/site.ini:5: warning: plugin: there is no sqlite9_plugin.so in /usr/lib/uwsgi/plugins: install it (apt install uwsgi-plugin-sqlite9), or say plugins-dir"},
+		{name: "plugin elsewhere", file: app + "DIR/app.py\nplugins-dir = DIR/open\nplugin = python3,mine", prepare: func(d *desk) { d.write("open/mine_plugin.so", "") }},
 		{name: "an emperor of itself", file: "[uwsgi]\nemperor = DIR/v/*.ini",
 			want: "v/site.ini:2: emperor: DIR/v/*.ini finds this file, too: it would start itself without end"},
 
@@ -219,6 +235,12 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:2: socket: DIR/run/site.sock exists and is a directory, not a socket: remove it, or choose another path"},
 		{name: "file in the socket's place", file: app + "DIR/app.py", prepare: func(d *desk) { d.write("run/site.sock", "") },
 			want: "v/site.ini:2: socket: DIR/run/site.sock exists and is a file, not a socket: remove it, or choose another path"},
+		{name: "file in the place of the socket's directory", file: "[uwsgi]\nsocket = DIR/app.py/s.sock\ncommand = DIR/serve",
+			want: "v/site.ini:2: socket: DIR/app.py is no directory\n" + unreached(2)},
+		{name: "somebody else's socket left over", file: command + "DIR/serve\nuid = nobody", prepare: func(d *desk) { d.leftOver("run/site.sock"); d.mode("run", 0o777|os.ModeSticky) },
+			want: "v/site.ini:2: socket: DIR/run/site.sock is somebody else's socket (mode 0755, owner root, group root), which user nobody may not remove from DIR/run: remove it, or choose another path"},
+		{name: "another program has the abstract socket", file: "[uwsgi]\nsocket = @emperor-test-PORT\ncommand = DIR/serve", prepare: func(d *desk) { d.socat("ABSTRACT-LISTEN:emperor-test-PORT") },
+			want: "v/site.ini:2: socket: another program listens at @emperor-test-PORT (socat, OTHER): end it, or choose another address\n" + unreached(2)},
 		{name: "socket left over", file: command + "DIR/serve", prepare: func(d *desk) { d.leftOver("run/site.sock") }},
 		{name: "another program has the socket", file: command + "DIR/serve", prepare: func(d *desk) { d.socat("UNIX-LISTEN:DIR/run/site.sock") },
 			want: "v/site.ini:2: socket: another program listens at DIR/run/site.sock (socat, OTHER): end it, or choose another address"},
@@ -252,9 +274,14 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:2: socket: the router (user nobody) could not connect: the socket would have mode 0600, owner 0, group 0 (chmod-socket (site.ini:4)): say chmod-socket = 666, or 660 with the router's group"},
 		{name: "owner closed to the router", file: command + "DIR/serve\nchown-socket = daemon\numask = 022",
 			want: "v/site.ini:2: socket: the router (user nobody) could not connect: the socket would have mode 0755, owner 1, group 0 (chown-socket (site.ini:4)): say chmod-socket = 666, or 660 with the router's group"},
+		{name: "owner closed to the router, by our umask", file: command + "DIR/serve\nchown-socket = daemon:daemon",
+			want: "v/site.ini:2: socket: the router (user nobody) could not connect: the socket would have mode 0755, owner 1, group 1 (chown-socket (site.ini:4)): say chmod-socket = 666, or 660 with the router's group"},
+		{name: "the router's own", file: command + "DIR/serve\nchown-socket = nobody"},
+		{name: "the router's group", file: command + "DIR/serve\nchown-socket = daemon:nogroup\nchmod-socket = 660"},
 		{name: "open to the router", file: command + "DIR/serve\nchown-socket = daemon\nchmod-socket = 666"},
 		{name: "made by the command itself", file: command + "DIR/serve DIR/run/%n.sock",
 			want: "v/site.ini:2: warning: socket: the command makes this socket itself: the router (user nobody) can connect only if the program gives it a mode such as 0666, or with http-uid = root in the main file"},
+		{name: "made by the command itself, as the router", file: command + "DIR/serve DIR/run/%n.sock\nuid = nobody", prepare: func(d *desk) { d.mode("run", 0o777) }},
 		{name: "no rule", file: "[uwsgi]\nsocket = DIR/run/site.socket\ncommand = DIR/serve",
 			want: unreached(2)},
 		{name: "no rule for a port", file: "[uwsgi]\ncommand = DIR/serve",
@@ -313,7 +340,12 @@ func (d *desk) socat(address string) {
 	d.other = command.Process.Pid
 	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		// It is there when it can be seen; connecting would end it.
-		if _, err := os.Stat(d.path("run/site.sock")); err == nil {
+		for _, name := range []string{"run/site.sock", "run/front.sock"} {
+			if _, err := os.Stat(d.path(name)); err == nil {
+				return
+			}
+		}
+		if text, err := os.ReadFile("/proc/net/unix"); err == nil && bytes.Contains(text, []byte("@emperor-test-"+d.port)) {
 			return
 		}
 		port, _ := strconv.Atoi(d.port)
@@ -370,6 +402,22 @@ func TestForeseenBesideVassals(t *testing.T) {
 			want: "main.ini:4: http: another program listens on 127.0.0.9:PORT (socat, OTHER): end it, or choose another address"},
 		{name: "the front's port twice", main: deskMain + "http = :PORT\n", want: "main.ini:6: http: :PORT cannot be opened beside http = 127.0.0.1:PORT (main.ini:4)"},
 		{name: "the front on IPv4 and IPv6", main: strings.Replace(deskMain, "127.0.0.1:", "0.0.0.0:", 1) + "http = [::]:PORT\n"},
+		{name: "the front's path is taken", main: strings.Replace(deskMain, "127.0.0.1:PORT", "DIR/run/front.sock", 1), prepare: func(d *desk) { d.socat("UNIX-LISTEN:DIR/run/front.sock") },
+			want: "main.ini:4: http: another program listens at DIR/run/front.sock (socat, OTHER): end it, or choose another address"},
+		{name: "the front's path is left over", main: strings.Replace(deskMain, "127.0.0.1:PORT", "DIR/run/front.sock", 1), prepare: func(d *desk) { d.leftOver("run/front.sock") }},
+		{name: "the front's path is a vassal's", main: strings.Replace(deskMain, "127.0.0.1:PORT", "DIR/run/site.sock", 1),
+			want: "v/site.ini:2: socket: DIR/run/site.sock is the front's: http = DIR/run/site.sock (main.ini:4): choose another path (%n in it stands for the file's name)"},
+		{name: "localhost", main: strings.Replace(deskMain, "127.0.0.1:PORT", "localhost:PORT", 1), prepare: func(d *desk) {
+			d.write("v/site.ini", "[uwsgi]\nsocket = 127.0.0.1:PORT\nhttp-socket = DIR/run/%n.sock\ncommand = DIR/serve\n")
+		},
+			want: "v/site.ini:2: socket: 127.0.0.1:PORT is the front's: http = localhost:PORT (main.ini:4): choose another port, or a path such as /run/sites/%n.sock"},
+		{name: "one user for all", main: deskMain + "uid = nobody\n", prepare: func(d *desk) {
+			d.write("v/blog.ini", "[uwsgi]\nsocket = DIR/open/%n.sock\nwsgi-file = DIR/closed.py\nplugin = python3\n")
+			d.write("closed.py", "")
+			d.mode("closed.py", 0o600)
+		}, want: "v/blog.ini:3: wsgi-file: user nobody may not read DIR/closed.py (mode 0600, owner root, group root)\n" +
+			strings.NewReplacer("v/site.ini", "v/blog.ini", "site", "blog").Replace(unreached(2)) +
+			"\nv/site.ini:2: socket: user nobody may not make a socket in DIR/run (mode 0755, owner root, group root)"},
 		{name: "a file in the front's place", main: strings.Replace(deskMain, "127.0.0.1:PORT", "DIR/app.py", 1),
 			want: "main.ini:4: http: there is a file of that name which is not a socket; it will not be touched: remove it, or choose another path"},
 		{name: "no address of this machine", main: strings.Replace(deskMain, "127.0.0.1:", "192.0.2.1:", 1), want: "main.ini:4: http: 192.0.2.1 is no address of this machine (:PORT listens on all of them)"},
