@@ -92,7 +92,13 @@ func (x *exchange) decide(d *destination) (ok bool) {
 			x.answerNoVassal(decision.Name)
 			return false
 		}
-	case rule.Redirect, rule.Status, rule.Challenge, rule.Close, rule.Static, rule.File:
+	case rule.Challenge, rule.Static, rule.File:
+		// Neither a site's files nor its passwords go about in the clear.
+		if !x.goesToHTTPS() {
+			x.answerByRule(decision)
+			return false
+		}
+	case rule.Redirect, rule.Status, rule.Close:
 		x.answerByRule(decision)
 		return false
 	case rule.Unsafe:
@@ -103,7 +109,7 @@ func (x *exchange) decide(d *destination) (ok bool) {
 			x.answerNoRule()
 			return false
 		}
-		if x.peer.option == optionToHTTPS {
+		if x.goesToHTTPS() {
 			break
 		}
 		x.modifiers(d, decision)
@@ -119,11 +125,12 @@ func (x *exchange) decide(d *destination) (ok bool) {
 			break
 		}
 		if d.nodes = s.defaults.nodes; d.nodes == nil {
+			s.defaults.hits.Add(1)
 			d.address = s.defaults.only
 			x.fix(d)
 		}
 	}
-	if x.peer.option == optionToHTTPS {
+	if x.goesToHTTPS() {
 		x.redirectToHTTPS()
 		return false
 	}

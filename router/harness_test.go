@@ -33,8 +33,15 @@ type front struct {
 	t     testing.TB
 	tcp   net.Listener // the emperor's copies, which stay open
 	unix  net.Listener
+	also  []extra // listeners beside them
 	log   *lines
 	later atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
+}
+
+// extra is a listener that another option asked for.
+type extra struct {
+	net.Listener
+	option string
 }
 
 // newFront starts a router with options written as "key = value".
@@ -57,6 +64,9 @@ func newFront(t testing.TB, options ...string) *front {
 		r.Close()
 		_ = f.tcp.Close()
 		_ = f.unix.Close()
+		for _, l := range f.also {
+			_ = l.Close()
+		}
 		if t.Failed() {
 			text := f.log.String()
 			t.Logf("the end of the router's log:\n%s", text[max(0, len(text)-3000):])
@@ -68,6 +78,17 @@ func newFront(t testing.TB, options ...string) *front {
 	return f
 }
 
+// listen adds a listener of that option, from the next configure on.
+func (f *front) listen(option, address string) net.Addr {
+	f.t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.also = append(f.also, extra{l, option})
+	return l.Addr()
+}
+
 // configure sends a configuration as the emperor would, with both listeners.
 func (f *front) configure(options ...string) error {
 	f.t.Helper()
@@ -75,6 +96,9 @@ func (f *front) configure(options ...string) error {
 		{Option: "http", Address: f.tcp.Addr().String(), File: "uwsgi.ini", Line: 1},
 		{Option: "http", Address: f.unix.Addr().String(), File: "uwsgi.ini", Line: 2},
 	}}
+	for _, l := range f.also {
+		c.Listeners = append(c.Listeners, link.Listener{Option: l.option, Address: l.Addr().String(), File: "uwsgi.ini", Line: 1})
+	}
 	// Responses are compared byte by byte.
 	options = append([]string{"http-date = false"}, options...)
 	for i, option := range options {
@@ -93,7 +117,11 @@ func (f *front) configure(options ...string) error {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return f.Configure(c, append([]int{descriptor(f.t, f.tcp), descriptor(f.t, f.unix)}, opened...))
+	descriptors := []int{descriptor(f.t, f.tcp), descriptor(f.t, f.unix)}
+	for _, l := range f.also {
+		descriptors = append(descriptors, descriptor(f.t, l.Listener))
+	}
+	return f.Configure(c, append(descriptors, opened...))
 }
 
 func mustOptions(t testing.TB, sent []link.Option) *config.Config {

@@ -1,10 +1,12 @@
 package router
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +71,14 @@ func redirectPorts(c *config.Config) map[string]string {
 	return ports
 }
 
+// goesToHTTPS: it came in by http-to-https. What a certificate authority looks for
+// when a site is to get its first certificate is there in the clear.
+func (x *exchange) goesToHTTPS() bool {
+	return x.peer.option == optionToHTTPS && !bytes.HasPrefix(x.path, acmePath)
+}
+
+var acmePath = []byte("/.well-known/acme-challenge/")
+
 // redirectToHTTPS answers a request that came in by http-to-https. Only for
 // hosts that are served: anything else would be an open redirect.
 func (x *exchange) redirectToHTTPS() {
@@ -129,23 +139,18 @@ func (r *Router) figures() map[string]any {
 	r.mu.Lock()
 	addresses := []string{}
 	for _, l := range r.listeners {
-		addresses = append(addresses, l.described.Address)
-	}
-	r.mu.Unlock()
-	out["http"] = addresses
-	nodes := []any{}
-	if n := r.current().defaults.nodes; n != nil {
-		for _, s := range n.group.Status() {
-			grace := int64(0)
-			if !s.Until.IsZero() {
-				grace = s.Until.Unix()
-			}
-			nodes = append(nodes, map[string]any{"name": s.Node.Address, "in_flight": s.InFlight, "failures": s.Failures, "grace": grace, "weight": s.Node.Weight})
+		if l.described.Option != optionStats {
+			addresses = append(addresses, l.described.Address)
 		}
 	}
-	out["static_nodes"] = nodes
+	r.mu.Unlock()
+	slices.Sort(addresses)
+	out["http"] = addresses
+	out["static_nodes"] = r.current().defaults.figures()
 	sites := []any{}
-	for _, s := range r.table.all() {
+	all := r.table.all()
+	slices.SortFunc(all, func(a, b *site) int { return strings.Compare(a.name, b.name) })
+	for _, s := range all {
 		g := s.current.Load()
 		row := map[string]any{"name": s.name, "state": g.state, "generation": g.number, "requests": s.served.Load(), "in_flight": g.inFlight.Load(), "held": s.held.Load()}
 		if turns := s.turns.Load(); turns != nil {

@@ -3,9 +3,11 @@ package router
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 
 	"emperor/internal/config"
+	"emperor/router/upstream"
 )
 
 var mappingOptions = []config.Option{
@@ -28,8 +30,12 @@ type mapping struct {
 }
 
 func (m *mapping) compile(c *config.Config, mistake func(config.Value, error)) {
-	if v, ok := c.Last("http-use-base"); ok && v.Value != "" {
-		m.before, m.active = v.Value, true
+	base, ok := c.Last("http-use-base")
+	if ok && base.Value != "" {
+		m.before, m.active = base.Value, true
+		if err := m.check(); err != nil {
+			mistake(base, err)
+		}
 	}
 	// The pattern comes first where both are given, as in uWSGI.
 	v, ok := c.Last("http-use-pattern")
@@ -54,14 +60,33 @@ func (m *mapping) compile(c *config.Config, mistake func(config.Value, error)) {
 	}
 	if places != 1 {
 		mistake(v, errors.New("want one %s, which becomes the host"))
+	} else if err := m.check(); err != nil {
+		mistake(v, err)
 	}
+}
+
+// check sees to it that a visitor, who chooses the host, does not choose with it
+// which machine or port is connected to.
+func (m *mapping) check() error {
+	var example upstream.Address
+	if err := example.Parse([]byte(m.before + "host" + m.after)); err != nil && strings.HasSuffix(m.before, ":") {
+		return fmt.Errorf("%shost%s: the visitor would choose the port by the Host he sends", m.before, m.after)
+	} else if err != nil {
+		return err
+	}
+	if !example.Unix() && !strings.HasPrefix(m.after, ".") {
+		return fmt.Errorf("%shost%s: the visitor would choose the machine by the Host he sends; want a domain behind it, or a path before it", m.before, m.after)
+	}
+	return nil
 }
 
 // appendAddress appends the address for a host; ok is false where the host may
 // not stand in one.
 func (m *mapping) appendAddress(dst, host []byte) (address []byte, ok bool) {
-	if len(host) == 0 || host[0] == '.' || bytes.ContainsAny(host, "/\x00[]:") || strings.Contains(string(host), "..") {
+	if len(host) == 0 || host[0] == '.' || bytes.ContainsAny(host, "/\x00[]:") || bytes.Contains(host, dots) {
 		return dst, false
 	}
 	return append(append(append(dst, m.before...), host...), m.after...), true
 }
+
+var dots = []byte("..")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"emperor/internal/config"
 	"emperor/internal/link"
@@ -89,8 +90,9 @@ func (n *nodes) add(text string, p protocol) {
 type defaults struct {
 	specs   []balance.Spec
 	targets []target
-	nodes   *nodes // of more than one address; made in the router
-	only    []byte // the one address
+	nodes   *nodes         // of more than one address; made in the router
+	only    []byte         // the one address
+	hits    *atomic.Uint64 // requests that went there; outlives reloads that do not change it
 
 	protocol protocol // uwsgi, or HTTP by http-backend-http
 }
@@ -132,6 +134,36 @@ func (d *defaults) compile(c *config.Config, mistake func(config.Value, error)) 
 		}
 		d.specs, d.targets, d.only = append(d.specs, spec), append(d.targets, to), []byte(to.text)
 	}
+}
+
+// prepare makes what is needed for requests; before is what was in force until now.
+func (d *defaults) prepare(book *balance.Book, options balance.Options, before *defaults) {
+	switch {
+	case len(d.targets) > 1:
+		d.nodes = &nodes{group: book.Group(d.specs, options), targets: d.targets}
+	case before.hits != nil && string(before.only) == string(d.only):
+		d.hits = before.hits
+	default:
+		d.hits = &atomic.Uint64{}
+	}
+}
+
+// figures are what http-stats shows of them, with uWSGI's keys and some of ours.
+func (d *defaults) figures() []any {
+	all := []any{}
+	switch {
+	case d.nodes != nil:
+		for _, s := range d.nodes.group.Status() {
+			failed := int64(0)
+			if !s.Since.IsZero() {
+				failed = s.Since.Unix()
+			}
+			all = append(all, map[string]any{"name": d.targets[s.Node.Index].text, "hits": s.Hits, "grace": failed, "in_flight": s.InFlight, "failures": s.Failures, "weight": s.Node.Weight})
+		}
+	case d.hits != nil && len(d.targets) == 1:
+		all = append(all, map[string]any{"name": string(d.only), "hits": d.hits.Load(), "grace": 0})
+	}
+	return all
 }
 
 // pickNode chooses an address of d's group that was not tried yet. Where a vassal

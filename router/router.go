@@ -188,9 +188,7 @@ func (r *Router) use(settings *Settings) {
 	settings.protection.inherit(&before.protection)
 	r.accessWriter.use(&settings.accessLog, r.log)
 	settings.balancing.prepare(r.book, settings.rules.Rules())
-	if d := &settings.defaults; len(d.targets) > 1 {
-		d.nodes = &nodes{group: r.book.Group(d.specs, settings.balancing.options), targets: d.targets}
-	}
+	settings.defaults.prepare(r.book, settings.balancing.options, &before.defaults)
 	r.resolver.Configure(settings.resolver)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))

@@ -179,6 +179,7 @@ func (g *Group) Pick(client netip.Addr, tried *Tried) (c Choice, ok bool) {
 
 func (g *Group) chosen(n *Node, probe bool) Choice {
 	g.next = n.Index + 1
+	n.state.hits.Add(1)
 	return Choice{Node: n, group: g, probe: probe, epoch: n.state.epoch.Load()}
 }
 

@@ -25,6 +25,7 @@ func NewBook(now func() time.Time) *Book {
 // state is what is known of an address.
 type state struct {
 	inFlight atomic.Int64
+	hits     atomic.Uint64
 	bad      atomic.Bool   // it failed last; written under mu
 	epoch    atomic.Uint64 // counts failures; written under mu
 
@@ -161,7 +162,9 @@ func (s *state) fail(probe bool, g *Group) Change {
 type Status struct {
 	Node     *Node
 	InFlight int
+	Hits     uint64    // requests that were sent there, or tried to
 	Failures int       // in a row
+	Since    time.Time // the last failure; zero: it works
 	Until    time.Time // passed over until then; zero: it works
 }
 
@@ -171,7 +174,10 @@ func (g *Group) Status() []Status {
 	for i := range g.nodes {
 		s := g.nodes[i].state
 		s.mu.Lock()
-		all[i] = Status{Node: &g.nodes[i], InFlight: int(s.inFlight.Load()), Failures: s.failures, Until: s.until}
+		all[i] = Status{Node: &g.nodes[i], InFlight: int(s.inFlight.Load()), Hits: s.hits.Load(), Failures: s.failures, Until: s.until}
+		if s.bad.Load() {
+			all[i].Since = s.since
+		}
 		s.mu.Unlock()
 	}
 	return all
