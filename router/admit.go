@@ -16,9 +16,9 @@ var (
 	errClientGone  = errors.New("the client went away while it waited")
 )
 
-// admit returns when the request may be sent to s: the generation is pinned and
-// the gate is entered. leave follows when the request has been sent, letGo in any
-// case.
+// admit returns when the request may be sent to s: it is its turn, the generation
+// is pinned and the gate is entered. leave follows when the request has been sent,
+// letGo in any case.
 //
 // Until then nothing is sent, not even a connection made: bytes in a backlog are
 // executed later, also after the client was told 503; and a connection made now
@@ -26,25 +26,31 @@ var (
 func (x *exchange) admit(s *site) (*generation, error) {
 	for {
 		g := s.current.Load()
-		if g.state == link.Ready && len(g.targets) > 0 {
-			if s.gate.enter() {
-				if s.begin(g) {
-					x.site, x.pinned, x.inside = s, g, true
-					return g, nil
-				}
-				s.gate.leave()
-				continue
-			}
-			if err := x.waitForGate(s); err != nil {
+		if !g.ready() {
+			x.endTurn() // those who wait for a start are counted by other limits
+			if err := x.waitForReady(s); err != nil {
 				return nil, err
-			}
-			if x.down.gone() {
-				return nil, errClientGone
 			}
 			continue
 		}
-		if err := x.waitForReady(s); err != nil {
+		if g.folder == nil { // files have no workers that could be busy
+			if err := x.takeTurn(s); err != nil {
+				return nil, err
+			}
+		}
+		if s.gate.enter() {
+			if s.begin(g) {
+				x.site, x.pinned, x.inside = s, g, true
+				return g, nil
+			}
+			s.gate.leave()
+			continue
+		}
+		if err := x.waitForGate(s); err != nil {
 			return nil, err
+		}
+		if x.down.gone() {
+			return nil, errClientGone
 		}
 	}
 }
@@ -98,7 +104,7 @@ func (x *exchange) waitForReady(s *site) error {
 		switch {
 		case g.removed:
 			return errRemoved
-		case g.state == link.Ready && len(g.targets) > 0:
+		case g.ready():
 			return nil
 		case g.state == link.Stopped:
 			return errNotRunning

@@ -21,24 +21,24 @@ import (
 // reply sends x.mine with a text as body.
 func (x *exchange) reply(text, extra []byte) {
 	r := &x.mine
-	if !x.body.whole {
+	if x.unread() {
 		x.down.closeAfter()
 	}
 	if x.laterRules(r.Status) {
 		x.answerByRule(&x.decision)
 		return
 	}
-	x.head = answerHead{response: r, length: int64(len(text))}
-	if r.Status == 204 || r.Status == 304 {
+	r.ContentLength = int64(len(text))
+	x.head = answerHead{response: r, length: r.ContentLength, noBody: x.headOnly()}
+	if bodiless(r.Status) {
 		x.head.length, x.head.noBody = -1, true // RFC 9110 §8.6: there is no body to have a length
 	}
 	x.begin(extra)
-	n := 0
-	if !x.headOnly() && !x.head.noBody {
-		n = len(text)
+	if x.head.noBody || x.head.length == 0 {
+		text = nil
 	}
-	if x.finish(text, 0, n) != nil {
-		x.down.closeAfter()
+	if x.finish(text, 0, len(text)) != nil {
+		x.down.cut()
 	}
 }
 

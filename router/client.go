@@ -101,9 +101,6 @@ func (c *client) serve() {
 		if v != nil {
 			c.router.logPanic(v, &c.peer)
 		}
-		if c.x != nil {
-			c.x.letGo()
-		}
 		c.router.sweeper.Remove(&c.reading)
 		c.router.sweeper.Remove(&c.writing)
 		switch {

@@ -49,7 +49,7 @@ func (p *compression) compile(c *config.Config, mistake func(config.Value, error
 func (x *exchange) compress(r *http1.Response) {
 	c := &x.settings.compression
 	wanted := x.decision.Response.Gzip
-	if !c.on && !wanted {
+	if !c.on && !wanted || hasLine(x.lines, "Content-Encoding") { // a rule says that it is
 		return
 	}
 	policy := &c.policy

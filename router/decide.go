@@ -282,4 +282,4 @@ func (x *exchange) headOnly() bool { return x.askedHead }
 
 func isHead(method []byte) bool { return bytes.Equal(method, headMethod) }
 
-var headMethod = []byte("HEAD")
+var getMethod, headMethod = []byte("GET"), []byte("HEAD")

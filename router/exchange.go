@@ -54,6 +54,7 @@ type exchange struct {
 	query    rule.Query
 	writer   uwsgi.Writer
 	body     body
+	upload   *sender // what sends the rest of the body while the response is relayed; nil: nothing does
 	own      *upstream.Conn // for vassals that take one request per connection
 
 	started      time.Time
@@ -126,7 +127,7 @@ func (x *exchange) begun(down downstream, from *peer) {
 	}
 	x.identify(trusted)
 	x.body.expect(x)
-	if x.settings.rawBody && !x.request.HasBody() {
+	if x.settings.rawBody && !x.request.HasBody() && x.upgrade() == nil {
 		x.body.raw, x.body.whole = true, false
 		down.closeAfter()
 	}
@@ -134,6 +135,7 @@ func (x *exchange) begun(down downstream, from *peer) {
 
 // ended does what follows every request.
 func (x *exchange) ended() {
+	x.letGo()
 	x.body.discard()
 	x.endStream()
 	x.router.counters.inFlight.Add(-1)
@@ -195,10 +197,7 @@ func (x *exchange) letGo() {
 		x.pooled = nil
 	}
 	x.learned(balance.Unknown, nil)
-	if x.turn != nil {
-		x.turn.Release()
-		x.turn = nil
-	}
+	x.endTurn()
 }
 
 // dial connects to a vassal, so that closing the client's connection reaches it.

@@ -17,6 +17,14 @@ func (x *exchange) answerFile(d *rule.Decision) {
 		return
 	}
 	x.files.Method, x.files.Fields, x.files.Target = x.request.Method, x.request.Fields, x.request.Target
+	if d.Kind == rule.File || x.erred || x.responded {
+		// The file is not what was asked for: conditions and ranges were not meant for
+		// it, and it answers any method.
+		x.files.Method, x.files.Fields = getMethod, nil
+		if x.headOnly() {
+			x.files.Method = headMethod
+		}
+	}
 	x.filePath = append(append(x.filePath[:0], '/'), d.Path...)
 	x.files.Path, x.files.Shown = x.filePath, x.path
 	x.files.Peek = false
@@ -35,10 +43,15 @@ func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) {
 		x.complain(slog.LevelWarn, "file not served", slog.Any("err", a.Err), slog.Int("status", a.Status), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
 	}
 	if a.Length < 0 && a.Status >= 400 {
-		x.answer(a.Status, fileFault(a.Status), nil)
+		lines := x.filePath[:0] // which the answer has been found by
+		for i := range a.Fields {
+			lines = append(append(append(append(lines, a.Fields[i].Name...), ": "...), a.Fields[i].Value...), "\r\n"...)
+		}
+		x.filePath = lines
+		x.answer(a.Status, fileFault(a.Status), lines)
 		return
 	}
-	x.mine = http1.Response{Minor: 1, Status: a.Status, Fields: append(x.mine.Fields[:0], a.Fields...)}
+	x.mine = http1.Response{Minor: 1, Status: a.Status, ContentLength: a.Length, Fields: append(x.mine.Fields[:0], a.Fields...)}
 	if by != nil && by.Kind == rule.File {
 		x.typed(by)
 	}
@@ -47,13 +60,18 @@ func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) {
 		x.answerByRule(&x.decision)
 		return
 	}
-	if !x.body.whole {
+	if x.unread() {
 		x.down.closeAfter()
 	}
 	x.head = answerHead{response: &x.mine, length: a.Length, noBody: x.headOnly() || a.Length < 0}
+	if bodiless(x.mine.Status) {
+		x.head.length, x.head.noBody = -1, true
+	}
 	x.begin(nil)
-	if x.head.noBody {
-		_ = x.finish(nil, 0, 0)
+	if x.head.noBody || x.head.length == 0 {
+		if x.finish(nil, 0, 0) != nil {
+			x.down.cut()
+		}
 		return
 	}
 	x.prepareBack()
@@ -75,9 +93,6 @@ func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) {
 			}
 			return
 		}
-	}
-	if a.Length == 0 && x.finish(nil, 0, 0) != nil {
-		x.down.cut()
 	}
 }
 
@@ -104,6 +119,8 @@ func fileFault(status int) string {
 		return "there is no such file"
 	case 405:
 		return "a file can only be read"
+	case 416:
+		return "the file has no such part"
 	}
 	return ""
 }

@@ -120,11 +120,6 @@ func (x *exchange) pick(d *destination) (*target, error) {
 // enter waits until a request may be sent to the site, and returns the socket at
 // that address, or its first.
 func (x *exchange) enter(s *site, address []byte) (*target, error) {
-	if s.current.Load().folder == nil { // files have no workers that could be busy
-		if err := x.takeTurn(s); err != nil {
-			return nil, err
-		}
-	}
 	g, err := x.admit(s)
 	if err != nil {
 		return nil, err
@@ -185,7 +180,7 @@ func (x *exchange) mayRepeat(err error) bool {
 // holds, letGo gives back.
 func (x *exchange) attempt(d *destination, to *target, repeated bool) (o outcome) {
 	if to.invalid != nil {
-		return outcome{err: to.invalid}
+		return outcome{err: to.invalid, unreachable: d.nodes != nil}
 	}
 	x.noteAttempt(d, to)
 	before := time.Now()
@@ -308,7 +303,7 @@ func (x *exchange) converse(conn *upstream.Conn, ready []byte, answer answerKind
 	}
 	// After an error too: it may have answered without reading everything. If it
 	// has not, the error stands.
-	o := x.relay(conn, nil)
+	o := x.relay(conn)
 	if err != nil && o.err != nil && !o.answered {
 		o.err = err
 	}
@@ -322,9 +317,10 @@ func (x *exchange) relayBoth(conn *upstream.Conn, rest io.Reader, framing bodyFr
 		return outcome{err: err, sent: true}
 	}
 	s := &sender{x: x, conn: conn, from: rest, framing: framing}
+	x.upload = s
 	s.running.Go(s.run)
 	defer s.stop() // also when relaying panics: the sender must not outlive the request
-	o := x.relay(conn, s)
+	o := x.relay(conn)
 	// The response is complete, or there will be none: whatever the client still
 	// sends, the vassal does not want it.
 	s.stop()
@@ -335,6 +331,14 @@ func (x *exchange) relayBoth(conn *upstream.Conn, rest io.Reader, framing bodyFr
 		x.response.Close = true // the connection still waits for the rest
 	}
 	return o
+}
+
+// unread tells whether the client has something of its body left to send.
+func (x *exchange) unread() bool {
+	if x.upload != nil {
+		return !x.upload.read.Load() // body is the sender's now
+	}
+	return !x.body.whole
 }
 
 // sender copies the rest of a request body to a vassal.
@@ -403,6 +407,7 @@ func (s *sender) stop() {
 		s.x.down.stopReading()
 	}
 	s.running.Wait()
+	s.x.upload = nil
 	if running {
 		s.x.down.revive()
 		if s.complete {

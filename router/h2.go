@@ -169,12 +169,9 @@ func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
 		v := recover()
 		if v != nil {
 			m.router.logPanic(v, &c.peer)
-			x.letGo()
-			x.body.discard()
 			x.own.Release()
 			panic(http.ErrAbortHandler)
 		}
-		x.letGo()
 		x.own.Close()
 		m.router.exchanges.giveBack(x)
 		if s.broken {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -111,7 +112,7 @@ func (x *exchange) editHead(r *http1.Response, extra []byte) {
 		}
 	}
 	x.lines = append(x.lines, h.added...)
-	if h.date && !has(r, http1.Date) {
+	if h.date && !has(r, http1.Date) && !hasLine(x.lines, "Date") {
 		x.lines = append(x.lines, x.router.date.line()...)
 	}
 	if h.requestID && len(x.requestID) > 0 {
@@ -141,19 +142,29 @@ func has(r *http1.Response, kind http1.Kind) bool {
 func removeLine(lines []byte, name string) []byte {
 	kept := lines[:0]
 	for rest := lines; len(rest) > 0; {
-		end := len(rest)
-		for i := 1; i < len(rest); i++ {
-			if rest[i-1] == '\r' && rest[i] == '\n' {
-				end = i + 1
-				break
-			}
-		}
-		if line := rest[:end]; len(line) <= len(name) || line[len(name)] != ':' || !sameName(line[:len(name)], name) {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if line := rest[:end]; !isLine(line, name) {
 			kept = append(kept, line...)
 		}
 		rest = rest[end:]
 	}
 	return kept
+}
+
+// hasLine tells whether there is one of that name among lines.
+func hasLine(lines []byte, name string) bool {
+	for len(lines) > 0 {
+		if isLine(lines, name) {
+			return true
+		}
+		lines = lines[bytes.IndexByte(lines, '\n')+1:]
+	}
+	return false
+}
+
+// isLine tells whether text begins with "name:".
+func isLine(text []byte, name string) bool {
+	return len(text) > len(name) && text[len(name)] == ':' && sameName(text[:len(name)], name)
 }
 
 // sameName compares names of header fields.

@@ -110,7 +110,7 @@ func (x *exchange) quickOnly() time.Duration {
 func (x *exchange) reusable() bool {
 	r := &x.response
 	return (x.pinned == nil || x.site.current.Load().number == x.pinned.number) && !r.Close && r.Framing != http1.UntilClose && r.Framing != http1.Tunnel &&
-		x.first == x.last && x.body.whole
+		x.first == x.last && x.body.whole && !x.body.raw // such bytes may be another request to the vassal
 }
 
 // idleFor is how long the vassal lets the connection wait, a little less than

@@ -181,7 +181,7 @@ func (x *exchange) pickNode(d *destination) (*target, error) {
 		d.tried.Add(choice.Node)
 		x.node, x.hasNode = choice, true
 		to := &d.nodes.targets[choice.Index]
-		if d.site = x.router.table.at([]byte(to.text)); d.site == nil {
+		if d.site = x.router.table.named(to.text); d.site == nil {
 			return to, nil
 		}
 		if state := d.site.current.Load().state; state != link.Ready && state != link.Asleep {
@@ -201,7 +201,7 @@ func (x *exchange) pickNode(d *destination) (*target, error) {
 	}
 	switch {
 	case last != nil:
-		d.site = x.router.table.at([]byte(last.text))
+		d.site = x.router.table.named(last.text)
 		if d.site == nil {
 			return last, nil
 		}

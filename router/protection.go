@@ -171,7 +171,7 @@ func (x *exchange) takeTurn(s *site) error {
 	if x.settings.protection.caps.Running == 0 || x.turn != nil {
 		return nil
 	}
-	turns := s.turnsOf(x.router.room, x.settings.protection.caps)
+	turns := s.turnsOf(x.router)
 	before := time.Now()
 	err := turns.Acquire(x.router.stopped, x)
 	x.entry.Held += time.Since(before)
@@ -179,6 +179,14 @@ func (x *exchange) takeTurn(s *site) error {
 		x.turn = turns
 	}
 	return err
+}
+
+// endTurn gives the turn back, if the request has one.
+func (x *exchange) endTurn() {
+	if x.turn != nil {
+		x.turn.Release()
+		x.turn = nil
+	}
 }
 
 // Gone implements limit.Client.

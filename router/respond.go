@@ -20,12 +20,12 @@ var errEmpty = fmt.Errorf("the connection was closed without a response: %w", io
 // errTruncated: the response ended before its announced end.
 var errTruncated = errors.New("the response ended before its announced end")
 
-// relay reads the response and gives it to the client with exact framing. body
-// is the sender of a request body that is still under way, nil when none is.
-func (x *exchange) relay(conn *upstream.Conn, body *sender) outcome {
+// relay reads the response and gives it to the client with exact framing.
+func (x *exchange) relay(conn *upstream.Conn) outcome {
 	x.prepareBack()
+	x.records.Reset()
 	for range mostInterim {
-		if o, final := x.relayHead(conn, body); final {
+		if o, final := x.relayHead(conn); final {
 			return o
 		}
 	}
@@ -38,9 +38,10 @@ const mostInterim = 100
 
 // relayHead reads one head, interim or final; with a final one the whole
 // response is relayed and final is true.
-func (x *exchange) relayHead(conn *upstream.Conn, body *sender) (o outcome, final bool) {
+func (x *exchange) relayHead(conn *upstream.Conn) (o outcome, final bool) {
 	head, err := x.readResponseHead(conn)
 	if err != nil {
+		x.response.Reset() // it may have read a part of a head
 		return outcome{err: err, sent: true}, true
 	}
 	r := &x.response
@@ -55,7 +56,7 @@ func (x *exchange) relayHead(conn *upstream.Conn, body *sender) (o outcome, fina
 		}
 		return outcome{}, false
 	}
-	if body == nil && !x.body.whole || body != nil && !body.read.Load() {
+	if x.unread() {
 		// A response before the end of the request body: it is delivered, but the
 		// client has an unknown number of bytes to go and its connection ends with it.
 		x.down.closeAfter()
@@ -70,7 +71,6 @@ func (x *exchange) relayHead(conn *upstream.Conn, body *sender) (o outcome, fina
 // and returns its length.
 func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 	head := isHead(x.request.Method) // as the vassal got it
-	x.records.Reset()
 	for {
 		if x.first < x.last {
 			parse := x.response.Parse
@@ -135,8 +135,8 @@ func (x *exchange) relayResponse(conn *upstream.Conn) outcome {
 	if x.headOnly() != isHead(x.request.Method) {
 		// A rule made one of the other: what follows the head is not what the client
 		// waits for.
-		r.Framing, r.Close, x.head.noBody = http1.NoBody, true, x.headOnly()
-		if !x.headOnly() {
+		r.Framing, r.Close, x.head.noBody = http1.NoBody, true, x.headOnly() || bodiless(r.Status)
+		if !x.head.noBody {
 			x.head.length = 0
 		}
 	}
@@ -168,7 +168,11 @@ func (x *exchange) relayResponse(conn *upstream.Conn) outcome {
 // and begins the answer. extra are complete lines.
 func (x *exchange) begin(extra []byte) {
 	r := x.head.response
+	before := r.Status
 	x.editHead(r, extra)
+	if bodiless(r.Status) != bodiless(before) {
+		x.reframe(r)
+	}
 	x.compress(r)
 	if x.decision.Response.Close {
 		x.down.closeAfter()
@@ -176,6 +180,22 @@ func (x *exchange) begin(extra []byte) {
 	x.head.extra = x.lines
 	x.status, x.entry.Status = r.Status, r.Status
 	x.down.begin(&x.head)
+}
+
+// bodiless tells whether a response of that status ends with its head (RFC 9110
+// §6.4.1).
+func bodiless(status int) bool { return status == 204 || status == 304 }
+
+// reframe makes the framing fit a status that rules made of another: what has no
+// body by its new status gets none, and what had none by the old one an empty one.
+func (x *exchange) reframe(r *http1.Response) {
+	switch {
+	case bodiless(r.Status):
+		x.head.length, x.head.noBody = -1, true
+	case !x.headOnly():
+		x.head.length, x.head.noBody, r.ContentLength = 0, false, 0
+	}
+	r.Framing, r.Close = http1.NoBody, true // nobody reads the vassal's body
 }
 
 // laterRules runs the chains that see a response before it is sent, whoever made

@@ -192,10 +192,10 @@ func (r *Router) use(settings *Settings) {
 	r.resolver.Configure(settings.resolver)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
+	r.settings.Store(settings)
 	for _, s := range r.table.all() {
 		s.setCaps(settings.protection.caps)
 	}
-	r.settings.Store(settings)
 }
 
 // serve starts the goroutine of an accepted connection.

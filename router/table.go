@@ -53,11 +53,13 @@ type site struct {
 }
 
 // turnsOf returns what gives requests their turn at the site.
-func (s *site) turnsOf(room *limit.Room, caps limit.Caps) *limit.InFlight {
+func (s *site) turnsOf(r *Router) *limit.InFlight {
 	if t := s.turns.Load(); t != nil {
 		return t
 	}
-	s.turns.CompareAndSwap(nil, limit.NewInFlight(caps, room))
+	s.turns.CompareAndSwap(nil, limit.NewInFlight(r.current().protection.caps, r.room))
+	// New limits may have come into force between the two, see Router.use.
+	s.setCaps(r.current().protection.caps)
 	return s.turns.Load()
 }
 
@@ -81,6 +83,9 @@ type generation struct {
 
 	inFlight atomic.Int64
 }
+
+// ready tells whether requests may be sent to it.
+func (g *generation) ready() bool { return g.state == link.Ready && len(g.targets) > 0 }
 
 // target is one socket of a generation.
 type target struct {
@@ -119,6 +124,13 @@ func (t *table) at(address []byte) *site {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.byAddress[string(address)]
+}
+
+// named is at for an address that is text already.
+func (t *table) named(address string) *site {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byAddress[address]
 }
 
 // apply takes a message of the emperor's into the table. When it returns, every
