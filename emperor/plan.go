@@ -89,7 +89,7 @@ func (s *Surveyed) plan(now control.VassalStatus, there bool) (Action, string) {
 		if errs := s.Problems.Errors(); len(errs) > 0 {
 			mistake = ": " + errs[0].Error()
 		}
-		if len(now.PIDs) > 0 {
+		if runs(now) {
 			return PlanKeep, "its file has mistakes, what runs goes on" + mistake
 		}
 		return PlanRefuse, "its file has mistakes" + mistake
@@ -110,12 +110,17 @@ func (s *Surveyed) plan(now control.VassalStatus, there bool) (Action, string) {
 	switch {
 	case now.State == vassal.Stopped.String():
 		return PlanKeep, "stopped by an order, until a start is ordered"
-	case why != "" && len(now.PIDs) == 0:
+	case why != "" && !runs(now):
 		return PlanStart, why
 	case why != "":
 		return PlanReload, why
 	}
 	return PlanKeep, state
+}
+
+// runs tells whether something of it answers.
+func runs(now control.VassalStatus) bool {
+	return len(now.PIDs) > 0 || now.Folder != "" && now.Generation > 0
 }
 
 // gone says why a vassal would be stopped, and who takes over from it.

@@ -146,6 +146,9 @@ func (one viewed) status() control.VassalStatus {
 		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
 		Problems: one.problems,
 	}
+	if s.Files != nil {
+		out.Folder = s.Files.Path
+	}
 	if s.State == vassal.Ready && s.Loyal {
 		out.State = "loyal"
 	}

@@ -148,6 +148,10 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 		}
 	case rule.Vassal:
 		for i := range vassals {
+			if vassals[i].Name == string(d.Name) && vassals[i].Files != nil {
+				explainFolder(out, &vassals[i])
+				return
+			}
 			if vassals[i].Name == string(d.Name) {
 				fmt.Fprintf(out, "goes to    vassal %s", d.Name)
 				for _, a := range vassals[i].Addresses {
@@ -206,21 +210,32 @@ func explainAddress(out *strings.Builder, spoken, address string, vassals []link
 		if meant := link.Nearest(address, vassals); meant != "" {
 			fmt.Fprintf(out, "           (%s)\n", meant)
 		}
+	case owner.vassal.Files != nil:
+		explainFolder(out, owner.vassal)
 	default:
-		fmt.Fprintf(out, "goes to    %s:%s, vassal %s\n", owner.protocol, address, owner.name)
+		fmt.Fprintf(out, "goes to    %s:%s, vassal %s\n", owner.protocol, address, owner.vassal.Name)
 		if owner.protocol != spoken {
 			fmt.Fprintf(out, "           (the rule says %s; the vassal's own protocol counts)\n", spoken)
 		}
 	}
 }
 
-type addressOwner struct{ name, protocol string }
+// explainFolder names the folder of a vassal of static files. How the rule has found
+// it makes no difference.
+func explainFolder(out *strings.Builder, v *link.Vassal) {
+	fmt.Fprintf(out, "goes to    the folder %s, vassal %s\n", v.Files.Path, v.Name)
+}
+
+type addressOwner struct {
+	vassal   *link.Vassal
+	protocol string
+}
 
 func byAddress(vassals []link.Vassal, address string) (addressOwner, bool) {
 	for i := range vassals {
 		for _, a := range vassals[i].Addresses {
 			if a.Address == address {
-				return addressOwner{vassals[i].Name, a.Protocol}, true
+				return addressOwner{&vassals[i], a.Protocol}, true
 			}
 		}
 	}

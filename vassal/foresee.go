@@ -36,6 +36,9 @@ func (s *Spec) Foresee(w Outlook) config.Problems {
 		f.foreseeCommand()
 	case UWSGI:
 		f.foreseeUWSGI()
+	case Static:
+		f.foreseeFolder()
+		return f.problems // its sockets are names
 	}
 	f.foreseeSockets()
 	f.foreseeRouter()

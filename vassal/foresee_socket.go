@@ -38,6 +38,9 @@ var ownListeners = []string{"http", "https", "http-router", "fastrouter", "rawro
 func (s *Spec) Claims(c *config.Config) []Claim {
 	var out []Claim
 	for _, socket := range s.Sockets {
+		if s.Kind == Static && socket.Automatic {
+			continue // who listens there is in the right
+		}
 		claim := Claim{Text: socket.Address, Key: s.keyOf(c, socket), Pos: socket.Pos}
 		switch a := socket.address; {
 		case a.isTCP():

@@ -1,6 +1,7 @@
 package vassal
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -71,7 +72,7 @@ func (v *Vassal) show() {
 	if v.spec != nil {
 		s.File, s.Kind = v.spec.File, v.spec.Kind
 		s.Overlap, s.OverlapReason = v.spec.Overlap, v.spec.OverlapReason
-		s.Addresses = v.spec.Addresses()
+		s.Addresses, s.Files = v.spec.Addresses(), v.spec.StaticFiles()
 		if v.selfBound != "" {
 			s.Overlap, s.OverlapReason = false, v.selfBound
 		}
@@ -80,6 +81,7 @@ func (v *Vassal) show() {
 		s.Generation = v.current.number
 		s.PIDs = *v.current.pids.Load()
 		s.Addresses = v.current.body.addresses()
+		s.Files, _ = v.current.body.files()
 	}
 	if v.candidate != nil {
 		s.Starting, s.StartingPIDs = v.candidate.number, *v.candidate.pids.Load()
@@ -102,7 +104,7 @@ func sameStatus(a, b Status) bool {
 	return a.State == b.State && a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Problem == b.Problem &&
 		a.File == b.File && a.Kind == b.Kind && a.Generation == b.Generation && a.Starting == b.Starting &&
 		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.StartingPIDs, b.StartingPIDs) && a.Failure == b.Failure && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
-		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && a.OverlapReason == b.OverlapReason
+		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && reflect.DeepEqual(a.Files, b.Files) && a.OverlapReason == b.OverlapReason
 }
 
 // complete puts the documented defaults where nothing is set.

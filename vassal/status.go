@@ -40,6 +40,8 @@ type Status struct {
 	RetryAt time.Time
 	// Addresses are where it is reached.
 	Addresses []link.Address
+	// Files are what a static vassal serves; nil for others.
+	Files *link.StaticFiles
 	// Overlap says whether two generations may run at once, and OverlapReason why not.
 	Overlap       bool
 	OverlapReason string

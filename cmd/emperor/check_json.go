@@ -30,6 +30,7 @@ type checkedVassal struct {
 	Kind          string          `json:"kind,omitempty"` // missing when its file cannot be used
 	KindReason    string          `json:"kind_reason,omitempty"`
 	Sockets       []checkedSocket `json:"sockets,omitempty"`
+	Folder        string          `json:"folder,omitempty"`   // what is served; sockets are only names for rules
 	Port          bool            `json:"own_port,omitempty"` // it gets a TCP port at each start
 	Overlap       bool            `json:"overlap"`
 	OverlapReason string          `json:"overlap_reason,omitempty"`
@@ -65,6 +66,9 @@ func (r *checkReport) json() checked {
 		v := checkedVassal{Name: one.Name, File: one.File, Starts: one.Starts()}
 		if s := one.Spec; s != nil {
 			v.Kind, v.KindReason, v.Port, v.Overlap, v.OverlapReason = s.Kind.String(), s.KindReason, s.Port, s.Overlap, s.OverlapReason
+			if files := s.StaticFiles(); files != nil {
+				v.Folder = files.Path
+			}
 			for _, socket := range s.Sockets {
 				v.Sockets = append(v.Sockets, checkedSocket{socket.Address, socket.Protocol, socket.Held, socket.Why})
 			}

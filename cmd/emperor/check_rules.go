@@ -163,6 +163,9 @@ func (r *routes) reached(one *emperor.Surveyed) {
 	var pos config.Pos
 	key := "socket"
 	switch {
+	case one.Spec.StaticFiles() != nil:
+		line, _ := one.Config.Last("static")
+		pos, key = line.Pos, line.Key
 	case len(addresses) > 0:
 		pos = one.Spec.Sockets[0].Pos
 	case one.Spec.Port:
@@ -225,7 +228,7 @@ func (r *routes) protocol(one *emperor.Surveyed, by *rule.Rule, kind rule.Kind, 
 	if kind == rule.HTTP {
 		spoken = "http"
 	}
-	if spoken != a.Protocol {
+	if spoken != a.Protocol && a.Protocol != link.Static {
 		m := mismatch{by.Pos(), spoken, a.Protocol}
 		if r.others[m] == nil {
 			r.mismatches = append(r.mismatches, m)

@@ -83,6 +83,9 @@ func firstMistake(one *emperor.Surveyed) string {
 
 func sockets(one *emperor.Surveyed) string {
 	var out []string
+	if files := one.Spec.StaticFiles(); files != nil {
+		return "the folder " + relative(files.Path)
+	}
 	for _, s := range one.Spec.Sockets {
 		text := s.Protocol + ":" + s.Address
 		if s.Automatic {

@@ -43,7 +43,7 @@ func runExplain(args []string, out io.Writer) error {
 	var broken []string
 	for _, one := range survey.Vassals {
 		if one.Spec != nil {
-			vassals = append(vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses(), State: link.Ready, Generation: 1})
+			vassals = append(vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses(), Files: one.Spec.StaticFiles(), State: link.Ready, Generation: 1})
 		} else {
 			broken = append(broken, one.Name)
 		}

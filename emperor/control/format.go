@@ -115,7 +115,11 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	}
 	line("file", v.File)
 	line("kind", withReason(v.Kind, v.KindReason))
-	if v.Generation > 0 || v.Starting == 0 {
+	line("folder", v.Folder)
+	switch {
+	case v.Folder != "":
+		line("generation", fmt.Sprintf("%d, without a process", v.Generation))
+	case v.Generation > 0 || v.Starting == 0:
 		line("generation", fmt.Sprintf("%d, pids %s", v.Generation, pids(v.PIDs, 20)))
 	}
 	if v.Starting > 0 {
@@ -125,7 +129,11 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 		line("restarts", strconv.Itoa(v.Restarts))
 	}
 	line("next try", retry(v, now))
-	line("sockets", strings.Join(v.Sockets, " "))
+	if v.Folder == "" {
+		line("sockets", strings.Join(v.Sockets, " "))
+	} else {
+		line("for rules", strings.ReplaceAll(strings.Join(v.Sockets, " "), "static:", ""))
+	}
 	if !v.Overlap {
 		line("overlap", withReason("no", v.OverlapReason))
 	}

@@ -72,7 +72,7 @@ type VassalStatus struct {
 	// values, nothing to do; see `emperor plan`.
 	FilePrint string `json:"file_print,omitempty"`
 	SpecPrint string `json:"spec_print,omitempty"`
-	// Kind is "uwsgi" or "command"; KindReason is what in the file says so.
+	// Kind is "uwsgi", "command" or "static"; KindReason is what in the file says so.
 	Kind       string `json:"kind"`
 	KindReason string `json:"kind_reason,omitempty"`
 	// State is one of DESIGN's: asleep, starting, ready, loyal, reloading, stopping,
@@ -90,6 +90,9 @@ type VassalStatus struct {
 	// Retry is when the emperor tries again; zero if it does not wait.
 	Retry   time.Time `json:"retry,omitzero"`
 	Sockets []string  `json:"sockets,omitempty"`
+	// Folder is what a static vassal serves. Its Sockets are only names, by which rules
+	// find it.
+	Folder string `json:"folder,omitempty"`
 	// Overlap tells whether two generations may run side by side, and what in the
 	// file says no.
 	Overlap       bool   `json:"overlap"`
