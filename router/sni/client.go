@@ -101,7 +101,8 @@ type attribute struct {
 }
 
 // oneLine writes a name as X509_NAME_oneline does: in the certificate's order, bytes
-// outside printable ASCII as \xHH, "/" before each part and not escaped in them.
+// outside printable ASCII as \xHH, "/" before each part, or "+" before one that
+// belongs to the part before it, and "\" before either in a value.
 func oneLine(raw []byte) string {
 	var name []asn1.RawValue
 	if rest, err := asn1.Unmarshal(raw, &name); err != nil || len(rest) > 0 {
@@ -109,7 +110,8 @@ func oneLine(raw []byte) string {
 	}
 	var b strings.Builder
 	for _, set := range name {
-		for rest := set.Bytes; len(rest) > 0; {
+		separator := "/"
+		for rest := set.Bytes; len(rest) > 0; separator = "+" {
 			var a attribute
 			var err error
 			if rest, err = asn1.Unmarshal(rest, &a); err != nil {
@@ -119,12 +121,15 @@ func oneLine(raw []byte) string {
 			if short, ok := shortNames[id]; ok {
 				id = short
 			}
-			b.WriteString("/" + id + "=")
+			b.WriteString(separator + id + "=")
 			for _, c := range a.Value.Bytes {
 				if c < ' ' || c > '~' {
 					const hex = "0123456789ABCDEF"
 					b.WriteString(`\x` + string(hex[c>>4]) + string(hex[c&15]))
 					continue
+				}
+				if c == '/' || c == '+' {
+					b.WriteByte('\\')
 				}
 				b.WriteByte(c)
 			}
