@@ -26,10 +26,10 @@ type Handshake struct {
 	// Choice is what it got; its Kind is Unknown if there was none, and Default for
 	// the listener's own.
 	Choice Choice
-	// Err says why the client did not get a certificate of its name's own: it is
+	// Reason is why the client did not get a certificate of its name's own: it is
 	// ErrNoName, ErrUnknownName or why the pair could not be loaded. It is nil if it
 	// did.
-	Err error
+	Reason error
 }
 
 // Errors of a Handshake.
@@ -71,8 +71,8 @@ func (h *Handshake) String() string {
 			got += ", client CA " + c.ClientCA.Path()
 		}
 	}
-	if h.Err != nil && h.Err != ErrNoName {
-		return asked + ": " + got + ": " + h.Err.Error()
+	if h.Reason != nil && h.Reason != ErrNoName {
+		return asked + ": " + got + ": " + h.Reason.Error()
 	}
 	return asked + ": " + got
 }

@@ -91,20 +91,20 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 // choose finds the pair for what the client asked for and notes it in h; nil if
 // there is none.
 func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *loaded {
-	h.Asked, h.Name, h.Choice, h.Err = asked, "", Choice{}, ErrNoName
+	h.Asked, h.Name, h.Choice, h.Reason = asked, "", Choice{}, ErrNoName
 	if asked != "" {
 		name, err := CanonicalName(asked)
 		if err != nil {
-			h.Err = fmt.Errorf("no host name: %w", err)
+			h.Reason = fmt.Errorf("no host name: %w", err)
 		} else {
-			h.Name, h.Err = name, ErrUnknownName
+			h.Name, h.Reason = name, ErrUnknownName
 			if choice, ok := l.certificates.Table().Find(name); ok {
 				pair, err := l.certificates.get(ctx, name, &choice)
 				if err == nil {
-					h.Choice, h.Err = choice, nil
+					h.Choice, h.Reason = choice, nil
 					return pair
 				}
-				h.Err = err
+				h.Reason = err
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *load
 	}
 	pair, err := l.certificates.get(ctx, "", l.own)
 	if err != nil {
-		h.Err = err
+		h.Reason = err
 		return nil
 	}
 	h.Choice = *l.own
