@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/router/balance"
+	"emperor/router/limit"
+	"emperor/router/upstream"
 )
 
 // Why a request is not sent to a site; each has an answer of its own.
@@ -15,6 +18,44 @@ var (
 	errRemoved     = errors.New("removed")
 	errClientGone  = errors.New("the client went away while it waited")
 )
+
+// holding is what a request holds of others, and has to give back however it ends.
+type holding struct {
+	site    *site
+	pinned  *generation // of site
+	inside  bool        // of site's gate
+	pooled  *upstream.Pooled
+	turn    *limit.InFlight // of a vassal, while it has one
+	node    balance.Choice  // the address in use, while hasNode
+	hasNode bool
+}
+
+// leave says that the request has been sent: what holds the site back need not
+// wait for it any more.
+func (x *exchange) leave() {
+	if x.inside {
+		x.inside = false
+		x.site.gate.leave()
+	}
+}
+
+// letGo gives back what an attempt holds.
+func (x *exchange) letGo() {
+	x.leave()
+	if x.pinned != nil {
+		x.site.end(x.pinned)
+		x.site, x.pinned = nil, nil
+	}
+	if x.down != nil {
+		x.down.sends(nil)
+	}
+	if x.pooled != nil {
+		x.router.pool.Discard(x.pooled)
+		x.pooled = nil
+	}
+	x.learned(balance.Unknown, nil)
+	x.endTurn()
+}
 
 // admit returns when the request may be sent to s: it is its turn, the generation
 // is pinned and the gate is entered. leave follows when the request has been sent,

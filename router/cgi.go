@@ -8,12 +8,27 @@ import (
 	"emperor/router/fastcgi"
 	"emperor/router/http1"
 	"emperor/router/rule"
+	"emperor/router/scgi"
 	"emperor/router/uwsgi"
 )
 
 // Vassals that speak FastCGI (PHP-FPM) and SCGI get the variables that a uwsgi
 // vassal gets, those that CGI has beside them, and those that say which script is
 // meant.
+
+// scripting is what those protocols need.
+type scripting struct {
+	fastcgi fastcgi.Writer
+	scgi    scgi.Writer
+	framed  []byte           // a request in one of these
+	records fastcgi.Response // of a FastCGI vassal
+	script  []rule.Var       // what names the script
+}
+
+func (s *scripting) reset() {
+	clear(s.script)
+	s.script = s.script[:0]
+}
 
 // attemptFastCGI: one connection, one request.
 func (x *exchange) attemptFastCGI(d *destination, to *target) outcome {

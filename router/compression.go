@@ -44,6 +44,14 @@ func (p *compression) compile(c *config.Config, mistake func(config.Value, error
 	p.on = p.policy.OnDemand || len(p.policy.Encodings) > 0
 }
 
+// compressing is how the answer under way is compressed.
+type compressing struct {
+	accepted   compress.Accepted
+	choice     compress.Choice
+	stream     *compress.Stream // nil: it is not
+	compressed []byte
+}
+
 // compress decides whether the response that is about to begin is compressed on
 // its way, and changes its head if it is.
 func (x *exchange) compress(r *http1.Response) {

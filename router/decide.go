@@ -8,6 +8,26 @@ import (
 	"emperor/router/rule"
 )
 
+// routing is what the rules say of a request.
+type routing struct {
+	query    rule.Query
+	decision rule.Decision
+	by       *rule.Rule // that decided where the request goes, or what is answered
+	path     []byte     // PATH_INFO
+	hostPort []byte
+	uri      []byte // a target made by rules
+	mapped   []byte // an address made of the host
+
+	matched   bool // the rules have seen the request
+	erred     bool // the error chain has run
+	responded bool // and the response chain
+}
+
+func (r *routing) reset() {
+	r.decision.Reset()
+	*r = routing{decision: r.decision, path: r.path[:0], hostPort: r.hostPort[:0], uri: r.uri[:0], mapped: r.mapped[:0]}
+}
+
 // destination is where a request goes.
 type destination struct {
 	site      *site  // nil when no vassal is known at the address
@@ -68,6 +88,7 @@ func (x *exchange) decide(d *destination) (ok bool) {
 	}
 	s.rules.Match(&x.query, &x.decision)
 	x.matched = true
+	x.by = x.decision.Rule
 	x.notes()
 	*d = destination{rule: x.decision.Rule, modifier1: s.modifier1, modifier2: s.modifier2, vars: x.decision.Vars}
 	decision := &x.decision

@@ -2,20 +2,13 @@ package router
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"emperor/router/accesslog"
-	"emperor/router/balance"
-	"emperor/router/compress"
-	"emperor/router/fastcgi"
 	"emperor/router/http1"
-	"emperor/router/limit"
 	"emperor/router/rule"
-	"emperor/router/scgi"
-	"emperor/router/static"
 	"emperor/router/upstream"
 	"emperor/router/uwsgi"
 )
@@ -24,75 +17,47 @@ import (
 // the decision, an upstream connection. A connection borrows one when bytes
 // arrive and gives it back when it is idle, so that ten thousand idle
 // connections hold none.
+//
+// What belongs to one request is grouped by what it is for, beside the code that
+// works with it; each group forgets by its own reset. Nothing of a request is left
+// when it has ended, but for the memory of buffers.
 type exchange struct {
-	in       []byte // from the client: in[start:end] is not consumed yet
-	start    int
-	end      int
-	headEnd  int    // where the head of the request under way ends in in
-	out      []byte // to the vassal: packet or head, and the collected body
-	back     []byte // from the vassal: back[first:last] is not consumed yet
-	first    int
-	last     int
-	unsent   []byte // to the client: a head and what goes with it
-	path     []byte // PATH_INFO
-	hostPort []byte
-	scratch  []byte
+	router *Router
+	own    *upstream.Conn // for vassals that take one request per connection
+	buffers
 
-	router   *Router
 	down     downstream // the client's side of the request
 	peer     *peer
 	settings *Settings // of the request
-
+	started  time.Time
 	request  http1.Request
-	response http1.Response
-	mine     http1.Response // an answer of our own
-	head     answerHead
-	lines    []byte        // header lines added to the response
-	reason   []byte        // reason phrase or media type of an answer of our own
-	chunks   http1.Chunked // of the response
-	decision rule.Decision
-	query    rule.Query
-	writer   uwsgi.Writer
 	body     body
 	upload   *sender // what sends the rest of the body while the response is relayed; nil: nothing does
-	own      *upstream.Conn // for vassals that take one request per connection
 
-	started      time.Time
-	entry        accesslog.Entry
-	status       int // of the answer
-	requestID    []byte
-	ownID        bool // requestID was made here
-	visitorAddr  netip.Addr
-	visitorKnown bool
-	askedHead    bool // the client's own method is HEAD
-	answerKind   answerKind
-	records      fastcgi.Response // of a FastCGI vassal
-	fastcgi      fastcgi.Writer
-	scgi         scgi.Writer
-	framed       []byte         // a request in one of these
-	script       []rule.Var     // and what names the script
-	node         balance.Choice // the address in use, while hasNode
-	hasNode      bool
-	uri          []byte // a target made by rules
-	mapped       []byte // an address made of the host
-	files        static.Request
-	file         static.Answer
-	filePath     []byte
-	matched      bool // the rules have seen the request
-	erred        bool // the error chain has run
-	responded    bool // and the response chain
+	identity
+	routing
+	holding
+	scripting
+	outgoing
+	compressing
+	serving
 
-	accepted   compress.Accepted
-	choice     compress.Choice
-	stream     *compress.Stream // compresses the answer under way
-	compressed []byte
+	entry accesslog.Entry
+}
 
-	// What the request holds, and what must be given back however it ends (letGo).
-	site   *site
-	pinned *generation
-	inside bool // of site's gate
-	pooled *upstream.Pooled
-	turn   *limit.InFlight // of a vassal, while it has one
+// buffers are what is reused for the next request as it is.
+type buffers struct {
+	in      []byte // from the client: in[start:end] is not consumed yet
+	start   int
+	end     int
+	headEnd int    // where the head of the request under way ends in in
+	out     []byte // to the vassal: packet or head, and the collected body
+	writer  uwsgi.Writer
+	back    []byte // from the vassal: back[first:last] is not consumed yet
+	first   int
+	last    int
+	unsent  []byte // to the client: a head and what goes with it
+	scratch []byte // for a moment: nothing in it lives across a call
 }
 
 // serve has the request that stands in x answered: the way of every request,
@@ -116,11 +81,7 @@ func (x *exchange) begun(down downstream, from *peer) {
 	x.router.counters.requests.Add(1)
 	x.router.counters.inFlight.Add(1)
 	x.started = time.Now()
-	x.entry = accesslog.Entry{}
 	x.askedHead = isHead(x.request.Method)
-	x.status, x.visitorKnown, x.matched, x.erred, x.responded = 0, false, false, false, false
-	x.decision.Response = rule.ResponseEdits{Headers: x.decision.Response.Headers[:0]}
-	x.decision.Rule, x.decision.Unlogged, x.decision.Vars = nil, false, x.decision.Vars[:0]
 	trusted := x.settings.trusted.includes(from.remote)
 	if !trusted {
 		x.dropForeignForwarded()
@@ -133,7 +94,7 @@ func (x *exchange) begun(down downstream, from *peer) {
 	}
 }
 
-// ended does what follows every request.
+// ended does what follows every request, and forgets it.
 func (x *exchange) ended() {
 	x.letGo()
 	x.body.discard()
@@ -146,6 +107,17 @@ func (x *exchange) ended() {
 		x.notes()
 	}
 	x.logRequest()
+	x.reset()
+}
+
+// reset forgets what the groups know of the request.
+func (x *exchange) reset() {
+	x.identity.reset()
+	x.routing.reset()
+	x.scripting.reset()
+	x.outgoing.reset()
+	x.serving.reset()
+	x.entry = accesslog.Entry{}
 }
 
 // admitted asks what holds for a request whatever the rules say; false when it
@@ -171,33 +143,6 @@ func (x *exchange) guard(conn *upstream.Conn) {
 		x.router.logPanic(v, x.peer)
 		conn.Abort()
 	}
-}
-
-// leave says that the request has been sent: what holds the site back need not
-// wait for it any more.
-func (x *exchange) leave() {
-	if x.inside {
-		x.inside = false
-		x.site.gate.leave()
-	}
-}
-
-// letGo gives back what an attempt holds.
-func (x *exchange) letGo() {
-	x.leave()
-	if x.pinned != nil {
-		x.site.end(x.pinned)
-		x.pinned = nil
-	}
-	if x.down != nil {
-		x.down.sends(nil)
-	}
-	if x.pooled != nil {
-		x.router.pool.Discard(x.pooled)
-		x.pooled = nil
-	}
-	x.learned(balance.Unknown, nil)
-	x.endTurn()
 }
 
 // dial connects to a vassal, so that closing the client's connection reaches it.
@@ -230,11 +175,7 @@ const (
 )
 
 func newExchange(r *Router) *exchange {
-	return &exchange{
-		router: r,
-		in:     make([]byte, inSize),
-		own:    r.poller.NewConn(),
-	}
+	return &exchange{router: r, own: r.poller.NewConn(), buffers: buffers{in: make([]byte, inSize)}}
 }
 
 // prepareBack makes the buffer for responses. A connection that only drips a
@@ -246,22 +187,17 @@ func (x *exchange) prepareBack() {
 	x.first, x.last = 0, 0
 }
 
-// forget drops what refers to the request that was.
+// forget prepares x for being kept: it holds on to nothing but its buffers, and to
+// none that one request made large.
 func (x *exchange) forget() {
 	x.start, x.end = 0, 0
-	x.down, x.peer, x.settings, x.site = nil, nil, nil, nil
-	x.head = answerHead{}
-	x.entry = accesslog.Entry{}
+	x.down, x.peer, x.settings = nil, nil, nil
 	x.request.Reset()
 	x.response.Reset()
-	if cap(x.unsent) > keptSize {
-		x.unsent = nil
-	}
-	if cap(x.compressed) > keptSize {
-		x.compressed = nil
-	}
-	if cap(x.out) > keptSize {
-		x.out = nil
+	for _, b := range [...]*[]byte{&x.out, &x.unsent, &x.scratch, &x.framed, &x.compressed} {
+		if cap(*b) > keptSize {
+			*b = nil
+		}
 	}
 	if len(x.in) > keptSize {
 		x.in = make([]byte, inSize)

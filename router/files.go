@@ -10,6 +10,17 @@ import (
 	"emperor/router/static"
 )
 
+// serving is the file that is answered with.
+type serving struct {
+	files    static.Request
+	file     static.Answer
+	filePath []byte
+}
+
+func (s *serving) reset() {
+	s.files, s.filePath = static.Request{}, s.filePath[:0]
+}
+
 // answerFile sends the file that a rule names.
 func (x *exchange) answerFile(d *rule.Decision) {
 	if d.Root < 0 || d.Root >= len(x.settings.roots.all) || x.settings.roots.all[d.Root].site == nil {

@@ -1,6 +1,10 @@
 package router
 
 import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"emperor/internal/link"
@@ -111,4 +115,40 @@ func TestLimitChangedMeanwhile(t *testing.T) {
 			t.Errorf("turn %d: %v", i+1, err)
 		}
 	}
+}
+
+// TestReloadsLeaveNothing: the folders that a configuration opened are closed when
+// it is gone, also where nothing comes in any more.
+func TestReloadsLeaveNothing(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.html"), "hello")
+	f := newFront(t, "route-run = static:"+dir+"/a.html")
+	opened := func() (n int) {
+		links, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range links {
+			if to, _ := os.Readlink(l); strings.HasPrefix(to, dir) {
+				n++
+			}
+		}
+		return n
+	}
+	once := opened()
+	for range 10 {
+		visitors := []*visitor{f.visit(), f.visit(), f.visit()}
+		for _, v := range visitors {
+			v.send("GET /a.html HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+		}
+		for _, v := range visitors {
+			v.send("x")
+			v.want("GET", 200, "hello")
+			_ = v.Close()
+		}
+		if err := f.configure("route-run = static:" + dir + "/a.html"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the old folders to be closed", func() bool { runtime.GC(); return opened() <= once })
 }

@@ -127,7 +127,7 @@ func (x *exchange) logRequest() {
 	e.RequestID = x.requestID
 	e.ReceivedBody = x.body.received
 	e.Sent, e.SentHead = x.down.sent()
-	if r := x.decision.Rule; r != nil {
+	if r := x.by; r != nil {
 		at := r.Pos()
 		e.RuleFile, e.RuleLine = at.File, at.Line
 	}

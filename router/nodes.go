@@ -225,6 +225,7 @@ func (x *exchange) learned(result balance.Result, err error) {
 	case change.Recovered:
 		x.router.log.Info("an address works again", slog.String("address", x.node.Address))
 	}
+	x.node = balance.Choice{}
 }
 
 // resultOf is what an attempt's outcome says about the address.

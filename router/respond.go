@@ -20,6 +20,24 @@ var errEmpty = fmt.Errorf("the connection was closed without a response: %w", io
 // errTruncated: the response ended before its announced end.
 var errTruncated = errors.New("the response ended before its announced end")
 
+// outgoing is the answer on its way to the client.
+type outgoing struct {
+	response   http1.Response // of a vassal
+	mine       http1.Response // an answer of our own
+	head       answerHead     // of one of them
+	lines      []byte         // header lines added to it
+	reason     []byte         // reason phrase or media type of an answer of our own
+	chunks     http1.Chunked  // of the response
+	answerKind answerKind
+	askedHead  bool // the client's own method is HEAD
+	status     int
+}
+
+// reset leaves the heads to be parsed and made anew.
+func (a *outgoing) reset() {
+	a.head, a.lines, a.reason, a.status, a.askedHead = answerHead{}, a.lines[:0], a.reason[:0], 0, false
+}
+
 // relay reads the response and gives it to the client with exact framing.
 func (x *exchange) relay(conn *upstream.Conn) outcome {
 	x.prepareBack()
@@ -211,18 +229,26 @@ func (x *exchange) laterRules(status int) bool {
 	if status >= 400 && !x.erred && rules.Has(rule.ErrorChain) {
 		x.erred = true
 		rules.MatchError(&x.query, &x.decision)
-		x.notes()
-		if answers(x.decision.Kind) {
+		if x.decidesAgain() {
 			return true
 		}
 	}
 	if !x.responded && rules.Has(rule.ResponseChain) {
 		x.erred, x.responded = true, true
 		rules.MatchResponse(&x.query, &x.decision)
-		x.notes()
-		return answers(x.decision.Kind)
+		return x.decidesAgain()
 	}
 	return false
+}
+
+// decidesAgain tells whether a later chain has decided for another answer.
+func (x *exchange) decidesAgain() bool {
+	x.notes()
+	if !answers(x.decision.Kind) {
+		return false
+	}
+	x.by = x.decision.Rule
+	return true
 }
 
 // answers tells whether a decision is an answer, and not a way to one.

@@ -7,6 +7,16 @@ import (
 	"emperor/router/http1"
 )
 
+// identity is who asks, and what the request is called.
+type identity struct {
+	visitorAddr  netip.Addr
+	visitorKnown bool
+	requestID    []byte
+	ownID        bool // requestID was made here
+}
+
+func (i *identity) reset() { *i = identity{requestID: i.requestID[:0]} }
+
 // visitor is who the request is from: the peer, or, where that is a proxy we
 // trust, whom it names. X-Forwarded-For is walked from its end, where the nearest
 // proxy wrote, until the first address that is not trusted. It is invalid for a

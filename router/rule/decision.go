@@ -181,6 +181,20 @@ func (d *Decision) reset() {
 	d.buf = d.buf[:0]
 }
 
+// Reset makes d empty: it keeps its memory, and refers to nothing of the table and
+// the request. Match does not need it.
+func (d *Decision) Reset() {
+	clear(d.Response.Headers)
+	clear(d.Vars)
+	clear(d.LogVars)
+	clear(d.Notes)
+	clear(d.walk.cursors[:cap(d.walk.cursors)])
+	d.reset()
+	d.walk.rest, d.target, d.dir = 0, 0, ""
+	d.made, d.subject, d.groups = d.made[:0], nil, d.groups[:0]
+	d.filled, d.gap, d.refused, d.refusedPart = origin{}, false, nil, nil
+}
+
 // firstSize is room for what most requests need.
 const firstSize = 256
 
