@@ -2,66 +2,24 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
-// The backend answers every request with the same few bytes and costs as little
-// as possible, so that the front is what is measured. It is this program started
-// again as
+// The backend answers at the least possible cost, so that the front is what is
+// measured. It is this program started again as
 //
 //	bench __backend uwsgi=PATH http=PATH
 //
 // with one event loop and one thread per socket: net/http would spend more
-// processor time on a request than the fronts do.
+// processor time on a request than the fronts do. What it answers depends on the
+// path of the request, see answers.
 const backendCommand = "__backend"
-
-const backendBody = "Hello from behind the front\n"
-
-// backendResponse is the whole answer. It says its length, as applications
-// behind uWSGI do: without it, no front could keep the client's connection open.
-var backendResponse = fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(backendBody), backendBody)
-
-// protocol is what one backend socket speaks.
-type protocol struct {
-	// request returns the length of the first whole request in buf, or 0 if
-	// more bytes are needed.
-	request func(buf []byte) int
-	// closes: one request per connection, its end is the end of the answer.
-	closes bool
-}
-
-var protocols = map[string]protocol{
-	"uwsgi": {request: uwsgiRequest, closes: true},
-	"http":  {request: httpRequest},
-}
-
-// uwsgiRequest: four bytes of head, of which the middle two are the length of
-// the variables that follow (uwsgi protocol, "uwsgi packet").
-func uwsgiRequest(buf []byte) int {
-	if len(buf) < 4 {
-		return 0
-	}
-	whole := 4 + int(binary.LittleEndian.Uint16(buf[1:3]))
-	if len(buf) < whole {
-		return 0
-	}
-	return whole
-}
-
-// httpRequest: a head without a body, which is all that wrk asks for.
-func httpRequest(buf []byte) int {
-	end := bytes.Index(buf, []byte("\r\n\r\n"))
-	if end < 0 {
-		return 0
-	}
-	return end + 4
-}
 
 // runBackend serves until the process is killed.
 func runBackend(args []string) error {
@@ -107,56 +65,52 @@ func listenUnix(path string) (fd int, err error) {
 type eventLoop struct {
 	listener int
 	speaks   protocol
-	epoll    int
-	buffer   [128 << 10]byte
-	partial  map[int][]byte // what has come of a request not yet whole, by descriptor
+	poll     poller
+	buffer   [256 << 10]byte
+	conns    []backendConn // by descriptor
+}
+
+// backendConn is what is under way on one connection.
+type backendConn struct {
+	watched   poll   // what the kernel reports of it
+	partial   []byte // what has come of a request, or of a websocket frame, not yet whole
+	upload    int64  // bytes of a request's body still to come
+	answer    []byte // to be sent when the upload is complete
+	unsent    []byte // of an answer under way
+	websocket bool
+	closing   bool // after the answer
 }
 
 func newEventLoop(listener int, speaks protocol) *eventLoop {
-	return &eventLoop{listener: listener, speaks: speaks, partial: make(map[int][]byte)}
+	return &eventLoop{listener: listener, speaks: speaks}
 }
 
 func (l *eventLoop) run() (err error) {
 	runtime.LockOSThread()
-	if l.epoll, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
-		return os.NewSyscallError("epoll_create1", err)
+	if l.poll, err = newPoller(); err != nil {
+		return err
 	}
-	if err := l.watch(l.listener); err != nil {
+	if err := l.poll.watch(l.listener, 0, forReading); err != nil {
 		return err
 	}
 	var events [256]syscall.EpollEvent
 	for {
-		n, err := l.wait(events[:])
-		if err == syscall.EINTR {
-			continue
-		}
+		n, err := l.poll.wait(events[:], time.Hour)
 		if err != nil {
-			return os.NewSyscallError("epoll_wait", err)
+			return err
 		}
 		for _, event := range events[:n] {
-			if fd := int(event.Fd); fd == l.listener {
+			fd := int(event.Fd)
+			switch {
+			case fd == l.listener:
 				l.accept()
-			} else {
-				l.serve(fd, true)
+			case len(l.conns[fd].unsent) > 0:
+				l.resume(fd)
+			default:
+				l.serve(fd)
 			}
 		}
 	}
-}
-
-// wait returns pending events. Only when there are none does it enter the kernel
-// the usual way, which tells Go's scheduler that this thread may sleep: that
-// costs more than the call itself.
-func (l *eventLoop) wait(events []syscall.EpollEvent) (int, error) {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
-	if errno == 0 && n > 0 {
-		return int(n), nil
-	}
-	return syscall.EpollWait(l.epoll, events, -1)
-}
-
-func (l *eventLoop) watch(fd int) error {
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}
-	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, fd, &event))
 }
 
 // accept takes the waiting connections. The request is often there already, so
@@ -167,61 +121,156 @@ func (l *eventLoop) accept() {
 		if errno != 0 {
 			return
 		}
-		l.serve(int(fd), false)
+		for len(l.conns) <= int(fd) {
+			l.conns = append(l.conns, backendConn{})
+		}
+		l.serve(int(fd))
 	}
 }
 
-// serve reads once and answers each whole request. watched tells whether fd is
-// in the epoll set already.
-func (l *eventLoop) serve(fd int, watched bool) {
-	have := copy(l.buffer[:], l.partial[fd])
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&l.buffer[have])), uintptr(len(l.buffer)-have))
+// serve reads once and answers what is complete.
+func (l *eventLoop) serve(fd int) {
+	c := &l.conns[fd]
+	have := copy(l.buffer[:], c.partial)
+	n, errno := rawRead(fd, l.buffer[have:])
 	if errno == syscall.EAGAIN || errno == syscall.EINTR {
-		if !watched && l.watch(fd) != nil {
-			l.close(fd)
-		}
+		l.want(fd, forReading)
 		return
 	}
 	if errno != 0 || n == 0 {
 		l.close(fd)
 		return
 	}
-	buf := l.buffer[:have+int(n)]
-	for {
-		whole := l.speaks.request(buf)
+	if c.partial = c.partial[:0]; !l.take(fd, l.buffer[:have+n]) {
+		l.close(fd)
+		return
+	}
+	if len(c.unsent) == 0 {
+		l.want(fd, forReading)
+	}
+}
+
+// take works on what has been read, and tells whether the connection stays open.
+func (l *eventLoop) take(fd int, buf []byte) bool {
+	c := &l.conns[fd]
+	for len(buf) > 0 && len(c.unsent) == 0 {
+		if c.upload > 0 {
+			part := min(c.upload, int64(len(buf)))
+			c.upload -= part
+			buf = buf[part:]
+			if c.upload == 0 && !l.send(fd, c.answer) {
+				return false
+			}
+			continue
+		}
+		if c.websocket {
+			whole, reply := echoFrame(buf)
+			if whole == 0 {
+				break
+			}
+			buf = buf[whole:]
+			if !l.send(fd, reply) {
+				return false
+			}
+			continue
+		}
+		whole, r := l.speaks.request(buf)
 		if whole == 0 {
 			break
 		}
 		buf = buf[whole:]
-		if !answer(fd) || l.speaks.closes {
-			l.close(fd)
-			return
+		c.closing = l.speaks.closes && !r.websocket()
+		c.websocket = r.websocket()
+		if c.upload = r.length; c.upload > 0 {
+			c.answer = r.answer()
+			continue
+		}
+		if !l.send(fd, r.answer()) {
+			return false
 		}
 	}
 	if len(buf) == len(l.buffer) { // not a request that any front would send
+		return false
+	}
+	c.partial = append(c.partial, buf...)
+	return true
+}
+
+// send writes an answer, or begins to; false means that the connection is over.
+func (l *eventLoop) send(fd int, answer []byte) bool {
+	n, errno := rawWrite(fd, answer)
+	if errno != 0 && errno != syscall.EAGAIN {
+		return false
+	}
+	c := &l.conns[fd]
+	if n < len(answer) {
+		if c.unsent = answer[n:]; c.websocket {
+			c.unsent = bytes.Clone(c.unsent) // it is in the buffer
+		}
+		l.want(fd, forWriting)
+		return true
+	}
+	return !c.closing
+}
+
+// resume goes on with an answer for which there was no room.
+func (l *eventLoop) resume(fd int) {
+	c := &l.conns[fd]
+	unsent := c.unsent
+	c.unsent = nil
+	if !l.send(fd, unsent) {
 		l.close(fd)
 		return
 	}
-	if len(buf) > 0 {
-		l.partial[fd] = bytes.Clone(buf)
-	} else if have > 0 {
-		delete(l.partial, fd)
+	if len(c.unsent) > 0 {
+		return
 	}
-	if !watched && l.watch(fd) != nil {
+	rest := bytes.Clone(c.partial) // requests that came meanwhile
+	if c.partial = c.partial[:0]; !l.take(fd, rest) {
 		l.close(fd)
+		return
+	}
+	if len(c.unsent) == 0 {
+		l.want(fd, forReading)
 	}
 }
 
-// answer writes the response. It fits any socket buffer, so a short write means
-// that the front has stopped reading, and the connection is given up.
-func answer(fd int) bool {
-	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&backendResponse[0])), uintptr(len(backendResponse)))
-	return errno == 0 && int(n) == len(backendResponse)
+func (l *eventLoop) want(fd int, what poll) {
+	c := &l.conns[fd]
+	if c.watched == what {
+		return
+	}
+	if l.poll.watch(fd, c.watched, what) != nil {
+		l.close(fd)
+		return
+	}
+	c.watched = what
 }
 
 func (l *eventLoop) close(fd int) {
-	if len(l.partial) > 0 {
-		delete(l.partial, fd)
-	}
-	syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0)
+	l.conns[fd] = backendConn{partial: l.conns[fd].partial[:0]}
+	rawClose(fd)
 }
+
+// The system calls of both event loops go past Go's scheduler: entering the
+// kernel the usual way tells it that this thread may sleep, which costs more
+// than the calls themselves. None of the descriptors blocks.
+
+func rawRead(fd int, buf []byte) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+func rawWrite(fd int, buf []byte) (int, syscall.Errno) {
+	const noSignal = 0x4000 // MSG_NOSIGNAL
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), noSignal, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+func rawClose(fd int) { syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/binary"
 	"io"
 	"net"
 	"path/filepath"
@@ -31,9 +32,47 @@ func TestRequestLength(t *testing.T) {
 		{"http", httpRequestText, len(httpRequestText)},
 		{"http", httpRequestText + "GET", len(httpRequestText)},
 	} {
-		if got := protocols[test.protocol].request([]byte(test.input)); got != test.want {
+		if got, _ := protocols[test.protocol].request([]byte(test.input)); got != test.want {
 			t.Errorf("%s %q: length %d, want %d", test.protocol, test.input, got, test.want)
 		}
+	}
+}
+
+func TestRequestSaysWhatTheAnswerNeeds(t *testing.T) {
+	uwsgi := func(words ...string) string {
+		var vars []byte
+		for _, word := range words {
+			vars = append(binary.LittleEndian.AppendUint16(vars, uint16(len(word))), word...)
+		}
+		return string(append(append([]byte{0}, binary.LittleEndian.AppendUint16(nil, uint16(len(vars)))...), append([]byte{0}, vars...)...))
+	}
+	for _, test := range []struct{ protocol, input, path, key string }{
+		{"uwsgi", uwsgi("PATH_INFO", "/upload", "CONTENT_LENGTH", "77"), "/upload", ""},
+		{"uwsgi", uwsgi("CONTENT_LENGTH", "77", "HTTP_SEC_WEBSOCKET_KEY", "abc", "PATH_INFO", "/websocket"), "/websocket", "abc"},
+		{"http", "POST /upload HTTP/1.1\r\nHost: x\r\nContent-length: 77\r\n\r\n", "/upload", ""},
+		{"http", "GET /websocket HTTP/1.1\r\nsec-websocket-key: abc\r\n\r\n", "/websocket", "abc"},
+	} {
+		_, r := protocols[test.protocol].request([]byte(test.input))
+		if string(r.path) != test.path || string(r.key) != test.key || r.path != nil && test.path == "/upload" && r.length != 77 {
+			t.Errorf("%s %q: got path %q, length %d, key %q", test.protocol, test.input, r.path, r.length, r.key)
+		}
+	}
+}
+
+func TestEchoFrame(t *testing.T) {
+	frame := maskedFrame([]byte("hello"), [4]byte{9, 8, 7, 6})
+	for short := range len(frame) {
+		if whole, _ := echoFrame(frame[:short]); whole != 0 {
+			t.Errorf("%d of %d bytes are taken for a frame", short, len(frame))
+		}
+	}
+	whole, reply := echoFrame(frame)
+	if whole != len(frame) || string(reply) != "\x81\x05hello" {
+		t.Errorf("got %d bytes and %q", whole, reply)
+	}
+	// The example of RFC 6455, 1.3.
+	if got := websocketAccept([]byte("dGhlIHNhbXBsZSBub25jZQ==")); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("accept is %q", got)
 	}
 }
 
@@ -63,7 +102,7 @@ func TestBackendUWSGIAnswersOnceAndCloses(t *testing.T) {
 			}
 		}
 		answer, err := io.ReadAll(conn)
-		if err != nil || string(answer) != string(backendResponse) {
+		if err != nil || string(answer) != string(answerSmall) {
 			t.Errorf("%d pieces: got %q, %v", len(pieces), answer, err)
 		}
 		conn.Close()
@@ -79,7 +118,7 @@ func TestBackendHTTPKeepsTheConnection(t *testing.T) {
 	in := bufio.NewReader(conn)
 	expect := func(answers int) {
 		t.Helper()
-		want := strings.Repeat(string(backendResponse), answers)
+		want := strings.Repeat(string(answerSmall), answers)
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(in, got); err != nil || string(got) != want {
 			t.Fatalf("got %q, %v, want %d answers", got, err, answers)

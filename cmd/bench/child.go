@@ -29,16 +29,34 @@ type child struct {
 	state   *os.ProcessState
 }
 
+// program is what to start.
+type program struct {
+	path string
+	args []string
+	env  []string // beside this process's own
+	// output is the file that the standard output is appended to, "" for the log.
+	output string
+}
+
 // start runs a program in dir with its output in dir/NAME.log. The caller stops it.
-func start(name, dir, path string, args ...string) (*child, error) {
+func start(name, dir string, p program) (*child, error) {
 	log, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the child has its own copy
-	command := exec.Command(path, args...)
+	command := exec.Command(p.path, p.args...)
 	command.Dir = dir
+	command.Env = append(os.Environ(), p.env...)
 	command.Stdout, command.Stderr = log, log
+	if p.output != "" {
+		output, err := os.OpenFile(p.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		defer output.Close()
+		command.Stdout = output
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{
 		// A session each, as under a service manager: the kernel shares the processor
 		// out by sessions (autogroup), and the emperor's children have their own. In

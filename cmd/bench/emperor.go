@@ -28,8 +28,9 @@ const (
 func site(name string) string { return name + ".bench.test" }
 
 // startWithVassals starts an emperor with the named vassals, each running this
-// program as a small web server, and returns when all of them answer.
-func startWithVassals(ctx context.Context, t tools, dir string, names []string) (*child, string, error) {
+// program as a small web server, and returns when all of them answer. lines are
+// added to the main file.
+func startWithVassals(ctx context.Context, t tools, dir string, names []string, lines ...string) (*child, string, error) {
 	vassals := filepath.Join(dir, "vassals.d")
 	if err := os.MkdirAll(vassals, 0o755); err != nil {
 		return nil, "", err
@@ -44,12 +45,12 @@ func startWithVassals(ctx context.Context, t tools, dir string, names []string) 
 		return nil, "", err
 	}
 	main := filepath.Join(dir, "emperor.ini")
-	ini := fmt.Sprintf("[uwsgi]\nemperor = %s/*.ini\ncontrol = %s\nhttp = %s\nroute-host = ^([-\\w]+)\\.bench\\.test$ vassal:$1\n",
-		vassals, filepath.Join(dir, "control.sock"), address)
+	ini := fmt.Sprintf("[uwsgi]\nemperor = %s/*.ini\ncontrol = %s\nhttp = %s\nroute-host = ^([-\\w]+)\\.bench\\.test$ vassal:$1\n%s\n",
+		vassals, filepath.Join(dir, "control.sock"), address, strings.Join(lines, "\n"))
 	if err := os.WriteFile(main, []byte(ini), 0o644); err != nil {
 		return nil, "", err
 	}
-	emperor, err := start("emperor", dir, t.emperor, "run", main)
+	emperor, err := start("emperor", dir, program{path: t.path(toolEmperor), args: []string{"run", main}})
 	if err != nil {
 		return nil, "", err
 	}

@@ -1,23 +1,28 @@
-// Bench measures the front against nginx and uWSGI's own HTTP router, and what
-// the emperor costs in memory and time, on the machine it runs on:
+// Bench measures the front against nginx, HAProxy, Caddy and uWSGI's own router,
+// and what the emperor costs in memory and time, on the machine it runs on:
 //
-//	go run ./cmd/bench [-rounds 5] [-duration 3s] [-only emperor,nginx,uwsgi,memory,deploy]
+//	go run ./cmd/bench [-only emperor,nginx,…] [-cases uwsgi,http,…] [-plot DIR]
 //
-// Throughput: every front stands before the same tiny backend (see backend.go)
-// and is loaded by wrk with the same number of connections. All fronts are
-// started once; then each round measures each of them in turn, and the order
-// rotates, so that a minute in which the machine is busy with something else
-// does not fall on one front alone. A figure is the median of the rounds; a
-// ratio is the median of the ratios within each round. How busy the machine
-// was with other programs is measured too: a measurement that they disturbed
-// is taken again as long as -patience allows, and what is left is said.
+// Every front stands before the same tiny backend (see backend.go), is told the
+// same limits and knows the same ten sites. All fronts of a case are measured in
+// turn, round by round, and the order rotates, so that a minute in which the
+// machine is busy with something else does not fall on one front alone. A figure
+// is the median of the rounds; a ratio is the median of the ratios within each
+// round. How busy the machine was with other programs is measured too: a
+// measurement that they disturbed is taken again as long as -patience allows,
+// and what is left is said.
+//
+// Throughput is what a fixed number of connections gets that never pause (wrk,
+// and loader.go for bodies and websockets). Latency is measured at a fixed rate,
+// the same for all fronts of a case: half of what the slowest of them carries.
 //
 // CPU per request is the processor time of all of a front's processes divided
-// by the requests answered. On a machine where front, backend and wrk share the
+// by the requests answered. On a machine where front, backend and load share the
 // cores it is the steadier figure: requests/s also depend on what the others use.
 //
-// Bench needs wrk, and nginx and uwsgi for the comparison. Everything it starts
-// listens on loopback or on sockets in a temporary folder and is ended with it.
+// Bench needs wrk, and the other fronts for the comparison; Caddy it builds
+// itself. Everything it starts listens on loopback or on sockets in a temporary
+// folder and is ended with it.
 package main
 
 import (
@@ -27,41 +32,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"syscall"
-	"time"
 )
-
-// settings are what the command line decides.
-type settings struct {
-	rounds      int
-	duration    time.Duration // of one wrk run
-	connections int
-	only        []string // fronts and extra figures wanted, see sections
-	cases       []string
-	emperor     string // path of the binary to measure
-	json        string // file for the results, "" for none
-	deploys     int
-	settle      time.Duration // idle time before memory is read
-	patience    time.Duration // to spend on repeating disturbed measurements
-	keep        bool
-}
-
-// Names that -only takes.
-const (
-	frontEmperor  = "emperor"
-	frontNginx    = "nginx"
-	frontUWSGI    = "uwsgi"
-	sectionMemory = "memory"
-	sectionDeploy = "deploy"
-)
-
-var sections = []string{frontEmperor, frontNginx, frontUWSGI, sectionMemory, sectionDeploy}
 
 func init() {
 	// The parent-death signal that ends our children with us is tied to the
@@ -72,12 +47,9 @@ func init() {
 
 func main() {
 	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case backendCommand:
-			fatalIf(runBackend(os.Args[2:]))
-			return
-		case vassalCommand:
-			fatalIf(runVassal())
+		roles := map[string]func([]string) error{backendCommand: runBackend, loaderCommand: runLoader, vassalCommand: runVassal}
+		if play, known := roles[os.Args[1]]; known {
+			fatalIf(play(os.Args[2:]))
 			return
 		}
 	}
@@ -91,6 +63,10 @@ func main() {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	if s.from != "" {
+		fatalIf(again(s, os.Stdout))
+		return
+	}
 	fatalIf(run(ctx, s, os.Stdout))
 }
 
@@ -101,78 +77,22 @@ func fatalIf(err error) {
 	}
 }
 
-func parseSettings(args []string, out io.Writer) (settings, error) {
-	var s settings
-	var only, cases string
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.SetOutput(out)
-	flags.IntVar(&s.rounds, "rounds", 5, "measure every front this many times, in turn")
-	flags.DurationVar(&s.duration, "duration", 3*time.Second, "length of one measurement, whole `seconds`")
-	flags.IntVar(&s.connections, "connections", 64, "connections that wrk keeps busy")
-	flags.StringVar(&only, "only", strings.Join(sections, ","), "what to measure, a comma-separated `list` of these")
-	flags.StringVar(&cases, "cases", strings.Join(caseNames(), ","), "ways to reach the backend, a comma-separated `list` of these")
-	flags.StringVar(&s.emperor, "emperor", "bin/emperor", "`path` of the emperor to measure")
-	flags.StringVar(&s.json, "json", "", "also write the results to `file`, as JSON")
-	flags.IntVar(&s.deploys, "deploys", 10, "how many edits of a vassal to time")
-	flags.DurationVar(&s.settle, "settle", 10*time.Second, "idle `time` between the 10,000 requests and reading the memory")
-	flags.DurationVar(&s.patience, "patience", time.Minute, "`time` to spend in all on repeating measurements that other programs disturbed")
-	flags.BoolVar(&s.keep, "keep", false, "keep the temporary folder with configurations and logs")
-	if err := flags.Parse(args); err != nil {
-		return s, err
+// again prints and draws results that were measured before.
+func again(s settings, out io.Writer) error {
+	r, err := readReport(s.from)
+	if err != nil {
+		return err
 	}
-	if flags.NArg() > 0 {
-		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	var err error
-	if s.only, err = choose("-only", only, sections); err != nil {
-		return s, err
-	}
-	if s.cases, err = choose("-cases", cases, caseNames()); err != nil {
-		return s, err
-	}
-	switch {
-	case s.rounds < 1:
-		return s, fmt.Errorf("-rounds %d: want 1 or more", s.rounds)
-	case s.duration < time.Second || s.duration%time.Second != 0:
-		return s, fmt.Errorf("-duration %v: want whole seconds, 1s or more (wrk counts in seconds)", s.duration)
-	case s.connections < 1:
-		return s, fmt.Errorf("-connections %d: want 1 or more", s.connections)
-	case s.deploys < 1:
-		return s, fmt.Errorf("-deploys %d: want 1 or more", s.deploys)
-	}
-	if !s.measuresAny() && !s.wants(sectionMemory) && !s.wants(sectionDeploy) {
-		return s, fmt.Errorf("-only %s -cases %s: nothing to measure (uWSGI's router has the case uwsgi only)", only, cases)
-	}
-	return s, nil
-}
-
-// choose splits a list given on the command line and checks each name.
-func choose(option, list string, known []string) ([]string, error) {
-	var chosen []string
-	for name := range strings.SplitSeq(list, ",") {
-		name = strings.TrimSpace(name)
-		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("%s %q: want some of %s", option, name, strings.Join(known, ","))
-		}
-		chosen = append(chosen, name)
-	}
-	return chosen, nil
-}
-
-func (s settings) wants(section string) bool { return slices.Contains(s.only, section) }
-
-// measures tells whether a front is wanted in at least one of the cases wanted.
-func (s settings) measures(front string) bool {
-	return slices.ContainsFunc(benchCases, func(c benchCase) bool { return c.wanted(s, front) })
-}
-
-func (s settings) measuresAny() bool {
-	return s.measures(frontEmperor) || s.measures(frontNginx) || s.measures(frontUWSGI)
+	r.print(out)
+	return r.write(s)
 }
 
 func run(ctx context.Context, s settings, out io.Writer) (err error) {
-	tools, err := findTools(s)
+	tools, err := findTools(ctx, s, out)
 	if err != nil {
+		return err
+	}
+	if err := raiseOpenFiles(); err != nil {
 		return err
 	}
 	dir, err := workFolder()
@@ -188,82 +108,72 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		os.RemoveAll(dir)
 	}()
 
-	result := &report{Machine: describeMachine(), Settings: describeSettings(s)}
-	fmt.Fprintln(out, result.Machine)
+	r := &report{Machine: describeMachine(), Settings: describeSettings(s), Versions: versions(ctx, tools)}
+	r.printMachine(out)
 	if s.measuresAny() {
-		if result.Throughput, err = measureThroughput(ctx, s, tools, filepath.Join(dir, "throughput"), out); err != nil {
+		if r.Throughput, r.Latency, err = measureFronts(ctx, s, tools, filepath.Join(dir, "fronts"), out); err != nil {
 			return err
 		}
-		result.Ratios = ratios(result.Throughput)
-		result.printThroughput(out)
+		r.compare()
+		r.printThroughput(out)
+		r.printLatency(out)
+	}
+	if s.wants(sectionIdle) {
+		if r.Idle, err = measureIdle(ctx, s, tools, filepath.Join(dir, "idle"), out); err != nil {
+			return err
+		}
+		r.printIdle(out)
+	}
+	if s.wants(sectionNeighbour) {
+		if r.Neighbour, err = measureNeighbour(ctx, s, tools, filepath.Join(dir, "neighbour"), out); err != nil {
+			return err
+		}
+		r.printNeighbour(out)
 	}
 	if s.wants(sectionMemory) {
-		if result.Memory, err = measureMemory(ctx, s, tools, filepath.Join(dir, "memory"), out); err != nil {
+		if r.Memory, err = measureMemory(ctx, s, tools, filepath.Join(dir, "memory"), out); err != nil {
 			return err
 		}
-		result.printMemory(out)
+		r.printMemory(out)
 	}
 	if s.wants(sectionDeploy) {
-		if result.Deploy, err = measureDeploy(ctx, s, tools, filepath.Join(dir, "deploy"), out); err != nil {
+		if r.Deploy, err = measureDeploy(ctx, s, tools, filepath.Join(dir, "deploy"), out); err != nil {
 			return err
 		}
-		result.printDeploy(out)
+		r.printDeploy(out)
 	}
-	if s.json != "" {
-		return result.writeJSON(s.json)
-	}
-	return nil
+	return r.write(s)
 }
 
 // workFolder makes the folder for sockets, configurations and logs. Fronts that
-// were started as root give up their privileges, so it is open to all.
+// were started as root give up their privileges, so it is open to all. It is in
+// memory where there is such a place: access logs should not wait for a disk.
 func workFolder() (string, error) {
-	dir, err := os.MkdirTemp("", "emperor-bench-")
+	parent := ""
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		parent = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(parent, "emperor-bench-")
 	if err != nil {
 		return "", err
 	}
 	return dir, os.Chmod(dir, 0o755)
 }
 
-// tools are absolute paths of the programs needed.
-type tools struct{ self, wrk, emperor, nginx, uwsgi string }
-
-func findTools(s settings) (t tools, err error) {
-	if t.self, err = os.Executable(); err != nil {
-		return t, err
+// raiseOpenFiles lets this process and all it starts have as many files open as
+// ten thousand connections need. Setting the limit explicitly is what makes Go
+// pass it on to children.
+func raiseOpenFiles() error {
+	const needed = 20_000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
 	}
-	var missing []error
-	find := func(into *string, name, hint string) {
-		path, err := lookPath(name)
-		if err != nil {
-			missing = append(missing, fmt.Errorf("%s is not there: %s", name, hint))
-		}
-		*into = path
+	// More than is needed would not be the same for all: some fronts take memory
+	// for as many connections as they may have files open.
+	limit = syscall.Rlimit{Cur: needed, Max: max(needed, limit.Max)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%d open files are needed: %w (ulimit -Hn %d, or run bench as root)", needed, err, needed)
 	}
-	if s.measuresAny() {
-		find(&t.wrk, "wrk", "it makes the load (Debian: apt-get install wrk)")
-	}
-	if s.measures(frontNginx) {
-		find(&t.nginx, "nginx", "install it (Debian: apt-get install nginx-core) or leave it out with -only")
-	}
-	if s.measures(frontUWSGI) {
-		find(&t.uwsgi, "uwsgi", "install it (Debian: apt-get install uwsgi-core) or leave it out with -only")
-	}
-	if s.measures(frontEmperor) || s.wants(sectionMemory) || s.wants(sectionDeploy) {
-		find(&t.emperor, s.emperor, "build it with make build, say where it is with -emperor, or leave it out with -only")
-	}
-	return t, errors.Join(missing...)
-}
-
-// lookPath finds a program on PATH or in /usr/sbin, where Debian puts nginx and
-// where the PATH of an ordinary user does not look.
-func lookPath(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err != nil && !strings.Contains(name, "/") {
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	if err != nil {
-		return "", err
-	}
-	return filepath.Abs(path)
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -17,6 +18,12 @@ const (
 	wantPerSecondNginx = 1.0
 	wantCPUNginx       = 1.0
 	wantPerSecondUWSGI = 1.3
+	wantPerSecondCaddy = 2.0
+	wantBodiesNginx    = 0.9
+	wantP99Nginx       = 1.0
+	wantCPURules       = 1.2
+	wantIdle           = 6 << 10
+	wantNeighbour      = 1.5
 	wantMemory         = 30 << 20
 	wantDeploy         = 20 * time.Millisecond
 
@@ -30,10 +37,39 @@ const (
 type report struct {
 	Machine    string
 	Settings   string
-	Throughput []throughput `json:",omitempty"`
-	Ratios     []ratio      `json:",omitempty"`
-	Memory     *memory      `json:",omitempty"`
-	Deploy     *deploy      `json:",omitempty"`
+	Versions   map[string]string `json:",omitempty"`
+	Throughput []throughput      `json:",omitempty"`
+	Latency    []latency         `json:",omitempty"`
+	Ratios     []ratio           `json:",omitempty"`
+	Idle       []idle            `json:",omitempty"`
+	Neighbour  *neighbour        `json:",omitempty"`
+	Memory     *memory           `json:",omitempty"`
+	Deploy     *deploy           `json:",omitempty"`
+}
+
+func readReport(path string) (*report, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(report)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// write writes what the settings ask for beside the report on the standard output.
+func (r *report) write(s settings) error {
+	if s.json != "" {
+		if err := r.writeJSON(s.json); err != nil {
+			return err
+		}
+	}
+	if s.plot != "" {
+		return r.draw(s.plot)
+	}
+	return nil
 }
 
 func (r *report) writeJSON(path string) error {
@@ -44,21 +80,59 @@ func (r *report) writeJSON(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
+// print shows everything, in the order in which it is measured.
+func (r *report) print(out io.Writer) {
+	r.printMachine(out)
+	if len(r.Throughput) > 0 {
+		r.printThroughput(out)
+		r.printLatency(out)
+	}
+	r.printRest(out)
+}
+
+// printRest shows what is not about throughput.
+func (r *report) printRest(out io.Writer) {
+	if len(r.Idle) > 0 {
+		r.printIdle(out)
+	}
+	if r.Neighbour != nil {
+		r.printNeighbour(out)
+	}
+	if r.Memory != nil {
+		r.printMemory(out)
+	}
+	if r.Deploy != nil {
+		r.printDeploy(out)
+	}
+}
+
+func (r *report) printMachine(out io.Writer) {
+	fmt.Fprintf(out, "%s\n%s\n\nFRONTS\n", r.Machine, r.Settings)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, f := range fronts {
+		if version, known := r.Versions[f.tool]; known {
+			fmt.Fprintf(table, "%s\t%s\tup to %d of %d processors\t%s\n", f.name, f.meant, f.processors, cores(), version)
+		}
+	}
+	table.Flush()
+	fmt.Fprintln(out)
+}
+
 func (r *report) printThroughput(out io.Writer) {
 	fmt.Fprintln(out, "\nTHROUGHPUT  medians, with least and greatest in brackets")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	last, doubtful := "", false
 	for _, t := range r.Throughput {
-		if t.Case != last {
-			last = t.Case
+		if title := t.title(); title != last {
+			last = title
 			table.Flush()
-			fmt.Fprintf(out, "\n%s: %s\n", t.Case, caseNamed(t.Case).meant)
-			fmt.Fprintln(table, "front\trequests/s\t\tCPU µs/request\t\tp50\tp99\terrors\tothers' CPU\t")
+			fmt.Fprintf(out, "\n%s\n", title)
+			fmt.Fprintf(table, "front\t%s\t\tCPU µs/request\t\tp50\tp99\terrors\tothers' CPU\tlines logged\t\n", caseNamed(t.Case).unit())
 		}
-		fmt.Fprintf(table, "%s\t%.0f\t[%.0f–%.0f]\t%.1f\t[%.1f–%.1f]\t%s\t%s\t%d\t%.0f%%\t\n", t.Front,
+		fmt.Fprintf(table, "%s\t%.0f\t[%.0f–%.0f]\t%.1f\t[%.1f–%.1f]\t%s\t%s\t%d\t%.0f%%\t%s\t\n", t.Front,
 			t.Summary.PerSecond, t.Least.PerSecond, t.Greatest.PerSecond,
 			micro(t.Summary.CPU), micro(t.Least.CPU), micro(t.Greatest.CPU),
-			short(t.Summary.Median), short(t.Summary.P99), t.Summary.Errors, 100*t.Summary.Others)
+			short(t.Summary.Median), short(t.Summary.P99), t.Summary.Errors, 100*t.Summary.Others, t.logged())
 		doubtful = doubtful || t.Summary.Others > quiet
 	}
 	table.Flush()
@@ -68,26 +142,136 @@ func (r *report) printThroughput(out io.Writer) {
 	if len(r.Ratios) == 0 {
 		return
 	}
-	fmt.Fprintln(out, "\nRATIOS  emperor ÷ other, median of the rounds")
-	fmt.Fprintln(table, "case\tagainst\trequests/s\tCPU/request\twanted\t")
+	fmt.Fprintln(out, "\nRATIOS  emperor ÷ other, with the processors each may use; medians of the rounds, with least and greatest; p99 at the same rate")
+	fmt.Fprintln(table, "case\tlog\tfront\tagainst\tper second\t\tCPU/request\t\tp99\twanted\t")
 	for _, ratio := range r.Ratios {
-		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%s\t\n", ratio.Case, ratio.Against, ratio.PerSecond, ratio.CPU, ratio.verdict())
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%.2f\t[%.2f–%.2f]\t%.2f\t[%.2f–%.2f]\t%s\t%s\t\n", ratio.Case, onOff(ratio.Logged),
+			withProcessors(ratio.Front), withProcessors(ratio.Against),
+			ratio.PerSecond.Median, ratio.PerSecond.Least, ratio.PerSecond.Greatest,
+			ratio.CPU.Median, ratio.CPU.Least, ratio.CPU.Greatest, ratio.p99(), ratio.verdict())
 	}
 	table.Flush()
 }
 
-// verdict compares a ratio with what is to be reached, where something is.
-func (r ratio) verdict() string {
-	if r.Case != "uwsgi" {
+// title says what was measured.
+func (t throughput) title() string {
+	return fmt.Sprintf("%s: %s; access log and statistics %s", t.Case, caseNamed(t.Case).meant, onOff(t.Logged))
+}
+
+func onOff(yes bool) string {
+	if yes {
+		return loggingOn
+	}
+	return loggingOff
+}
+
+// withProcessors is a front's name and how many processors it may use.
+func withProcessors(front string) string {
+	return fmt.Sprintf("%s (%d)", front, frontNamed(front).processors)
+}
+
+// logged is how many of the requests are in the access log.
+func (t throughput) logged() string {
+	if !t.Logged || caseNamed(t.Case).websocket {
 		return ""
 	}
-	switch r.Against {
-	case frontNginx:
-		return fmt.Sprintf("≥ %.1f and ≤ %.1f: %s", wantPerSecondNginx, wantCPUNginx, reached(r.PerSecond >= wantPerSecondNginx && r.CPU <= wantCPUNginx))
-	case frontUWSGI:
-		return fmt.Sprintf("≥ %.1f: %s", wantPerSecondUWSGI, reached(r.PerSecond >= wantPerSecondUWSGI))
+	return fmt.Sprintf("%.0f%%", 100*t.Summary.Logged)
+}
+
+func (r ratio) p99() string {
+	if r.P99.Median == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", r.P99.Median)
+}
+
+// verdict compares a ratio with what is to be reached, where something is.
+func (r ratio) verdict() string {
+	test := caseNamed(r.Case)
+	switch {
+	case r.Front == frontManyRules:
+		return fmt.Sprintf("CPU ≤ %.1f: %s", wantCPURules, reached(r.CPU.Median <= wantCPURules))
+	case r.Front == frontEmperorAll && frontNamed(r.Against).processors < frontNamed(r.Front).processors:
+		return "" // neither alike nor as they come
+	case test.websocket:
+		return ""
+	case frontNamed(r.Against).tool == toolNginx && test.path != pathSmall:
+		return fmt.Sprintf("≥ %.1f: %s", wantBodiesNginx, reached(r.PerSecond.Median >= wantBodiesNginx))
+	case frontNamed(r.Against).tool == toolNginx:
+		well := r.PerSecond.Median >= wantPerSecondNginx && r.CPU.Median <= wantCPUNginx && r.P99.Median <= wantP99Nginx
+		return fmt.Sprintf("≥ %.1f, ≤ %.1f, ≤ %.1f: %s", wantPerSecondNginx, wantCPUNginx, wantP99Nginx, reached(well))
+	case r.Against == frontUWSGI || r.Against == frontUWSGIAll:
+		if test.path == pathSmall {
+			return fmt.Sprintf("≥ %.1f: %s", wantPerSecondUWSGI, reached(r.PerSecond.Median >= wantPerSecondUWSGI))
+		}
+	case r.Against == frontCaddy && test.path == pathSmall:
+		return fmt.Sprintf("≥ %.1f: %s", wantPerSecondCaddy, reached(r.PerSecond.Median >= wantPerSecondCaddy))
 	}
 	return ""
+}
+
+func (r *report) printLatency(out io.Writer) {
+	if len(r.Latency) == 0 {
+		return
+	}
+	fmt.Fprintln(out, "\nLATENCY  at a fixed rate, counted from the moment at which each request was due; medians, with least and greatest")
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	last := ""
+	for _, l := range r.Latency {
+		if title := l.title(); title != last {
+			last = title
+			table.Flush()
+			fmt.Fprintf(out, "\n%s, %.0f requests/s\n", title, l.Rate)
+			fmt.Fprintln(table, "front\tp50\t\tp99\t\tCPU µs/request\terrors\tothers' CPU\t")
+		}
+		fmt.Fprintf(table, "%s\t%s\t[%s–%s]\t%s\t[%s–%s]\t%.1f\t%d\t%.0f%%\t\n", l.Front,
+			short(l.Summary.Median), short(l.Least.Median), short(l.Greatest.Median),
+			short(l.Summary.P99), short(l.Least.P99), short(l.Greatest.P99),
+			micro(l.Summary.CPU), l.Summary.Errors, 100*l.Summary.Others)
+	}
+	table.Flush()
+}
+
+func (r *report) printIdle(out io.Writer) {
+	fmt.Fprintf(out, "\nIDLE CONNECTIONS  PSS of all of a front's processes\n")
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "front\tbefore, MiB\twith them, MiB\tKiB each\tconnections\tclosed by the front\twanted\t")
+	for _, i := range r.Idle {
+		wanted := ""
+		if i.Front == frontEmperor {
+			wanted = fmt.Sprintf("≤ %d KiB each: %s", wantIdle>>10, reached(i.each() <= wantIdle && i.Closed == 0))
+		}
+		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%d\t%d\t%s\t\n", i.Front, mebibytes(i.Before), mebibytes(i.With), i.each()/1024, i.Connections, i.Closed, wanted)
+	}
+	table.Flush()
+}
+
+func (r *report) printNeighbour(out io.Writer) {
+	n := r.Neighbour
+	fmt.Fprintf(out, "\nNEIGHBOUR  a vassal at %.0f requests/s, in calm and beside one that may work on %d requests at a time and gets %d × what it can do\n", n.Rate, noisyLimit, noisyOver)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name string, loads []load) {
+		var p50, p99 []time.Duration
+		var failed int64
+		for _, l := range loads {
+			p50, p99, failed = append(p50, l.Median), append(p99, l.P99), failed+l.Errors
+		}
+		fmt.Fprintf(table, "%s\tp50 %s\tp99 %s\t[%s–%s]\t%d errors\n", name, short(median(p50)), short(median(p99)), short(slices.Min(p99)), short(slices.Max(p99)), failed)
+	}
+	row("calm", n.Calm)
+	row("storm", n.Storm)
+	table.Flush()
+	fmt.Fprintf(out, "p99, storm ÷ calm: %.2f [%.2f–%.2f]; wanted ≤ %.1f: %s\n", n.P99.Median, n.P99.Least, n.P99.Greatest, wantNeighbour, reached(n.P99.Median <= wantNeighbour))
+	fmt.Fprintln(out, n.noise())
+}
+
+// noise says what became of the requests to the vassal that was driven too far.
+func (n *neighbour) noise() string {
+	var answered, refused, waiting, failed int64
+	for _, noisy := range n.Noisy {
+		answered, refused, waiting, failed = answered+noisy.Answered, refused+noisy.Refused, waiting+noisy.Waiting, failed+noisy.Errors
+	}
+	return fmt.Sprintf("of the other's requests %d were answered, %d refused with 503, %d waited at the end, %d failed", answered, refused, waiting, failed)
 }
 
 func (r *report) printMemory(out io.Writer) {
@@ -123,22 +307,10 @@ func reached(yes bool) string {
 	return "MISSED"
 }
 
-func caseNamed(name string) benchCase {
-	for _, c := range benchCases {
-		if c.name == name {
-			return c
-		}
-	}
-	return benchCase{name: name}
-}
-
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 func mebibytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 func short(d time.Duration) string  { return d.Round(10 * time.Microsecond).String() }
 func cores() int                    { return runtime.NumCPU() }
-func describeSettings(s settings) string {
-	return fmt.Sprintf("%d rounds of %v, wrk -t1 -c%d, GOMAXPROCS %d", s.rounds, s.duration, s.connections, runtime.GOMAXPROCS(0))
-}
 
 // describeMachine says what the figures were taken on, in one line.
 func describeMachine() string {

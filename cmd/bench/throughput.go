@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -18,14 +20,15 @@ const readyDeadline = 60 * time.Second
 type contender struct {
 	front   string
 	test    benchCase
-	address string
-	process *child
-	samples []sample
+	logged  bool
+	running *runningFront
+	samples []sample // as fast as it answers
+	paced   []sample // at a fixed rate
 }
 
 // sample is one measurement.
 type sample struct {
-	PerSecond float64       // requests answered each second
+	PerSecond float64       // requests answered each second, or mebibytes, or messages
 	CPU       time.Duration // of all of the front's processes, for one request
 	Median    time.Duration // latency
 	P99       time.Duration
@@ -34,97 +37,196 @@ type sample struct {
 	// Others is the share of the machine, 0 to 1, that went to programs that
 	// have nothing to do with the measurement, or to other virtual machines.
 	Others float64
+	// Logged is how many lines of access log there are for one request.
+	Logged float64
 }
 
-// measureThroughput starts the backend and all fronts wanted, measures them in
-// turn, and ends them.
-func measureThroughput(ctx context.Context, s settings, t tools, dir string, out io.Writer) (_ []throughput, err error) {
-	backendDir := filepath.Join(dir, "backend")
-	if err := os.MkdirAll(backendDir, 0o755); err != nil {
+// runningFront is a front that has been started.
+type runningFront struct {
+	process *child
+	address string
+	log     string // of access; "" for none
+}
+
+// stage is what all measurements of a run have in common.
+type stage struct {
+	settings     settings
+	tools        tools
+	dir          string
+	backend      *child
+	backendDir   string
+	fronts       map[string]*runningFront // by name and whether they log
+	out          io.Writer
+	patientUntil time.Time
+	repeated     int
+}
+
+// measureFronts starts the backend and all fronts wanted, measures them in turn,
+// case by case, and ends them.
+func measureFronts(ctx context.Context, s settings, t tools, dir string, out io.Writer) ([]throughput, []latency, error) {
+	st := &stage{settings: s, tools: t, dir: dir, out: out, fronts: make(map[string]*runningFront)}
+	defer st.stop()
+	if err := st.startBackend(ctx); err != nil {
+		return nil, nil, err
+	}
+	var rates []throughput
+	var latencies []latency
+	for _, logging := range s.logging {
+		for _, test := range benchCases {
+			contenders, err := st.contenders(test, logging == loggingOn)
+			if err != nil {
+				return nil, nil, err
+			}
+			if len(contenders) == 0 {
+				continue
+			}
+			fmt.Fprintf(out, "%s, access log %s: %d fronts, %d rounds of %v\n", test.name, logging, len(contenders), s.rounds, s.duration)
+			if err := st.measureCase(ctx, contenders); err != nil {
+				return nil, nil, err
+			}
+			rates = append(rates, summarise(contenders)...)
+			if !test.latency {
+				continue
+			}
+			rate := pacedRate(contenders)
+			if err := st.measurePaced(ctx, contenders, rate); err != nil {
+				return nil, nil, err
+			}
+			latencies = append(latencies, summarisePaced(contenders, rate)...)
+		}
+	}
+	if st.repeated > 0 {
+		fmt.Fprintf(out, "%d measurements were taken again because other programs were busy\n", st.repeated)
+	}
+	return rates, latencies, nil
+}
+
+func (st *stage) startBackend(ctx context.Context) error {
+	st.backendDir = filepath.Join(st.dir, "backend")
+	if err := os.MkdirAll(st.backendDir, 0o755); err != nil {
+		return err
+	}
+	sockets := setup{backend: st.backendDir}
+	var err error
+	st.backend, err = start("backend", st.backendDir, program{path: st.tools.self,
+		args: []string{backendCommand, "uwsgi=" + sockets.uwsgiSocket(), "http=" + sockets.httpSocket()}})
+	if err != nil {
+		return err
+	}
+	for _, socket := range []string{sockets.uwsgiSocket(), sockets.httpSocket()} {
+		if err := st.backend.waitFor(ctx, readyDeadline, answersOn(socket)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st *stage) stop() {
+	for _, running := range st.fronts {
+		running.process.stop()
+	}
+	if st.backend != nil {
+		st.backend.stop()
+	}
+}
+
+// contenders are the fronts wanted in a case, each of them running.
+func (st *stage) contenders(test benchCase, logged bool) ([]*contender, error) {
+	var all []*contender
+	for _, f := range fronts {
+		if !test.wanted(st.settings, f.name) || logged && f.quiet {
+			continue
+		}
+		key := fmt.Sprintf("%s-%t", f.name, logged)
+		running := st.fronts[key]
+		if running == nil {
+			var err error
+			if running, err = startFront(f, st.tools, filepath.Join(st.dir, key), st.backendDir, logged); err != nil {
+				return nil, err
+			}
+			st.fronts[key] = running
+		}
+		all = append(all, &contender{front: f.name, test: test, logged: logged, running: running})
+	}
+	return all, nil
+}
+
+func startFront(f front, t tools, dir, backendDir string, logged bool) (*runningFront, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	uwsgiSocket, httpSocket := filepath.Join(backendDir, "uwsgi.sock"), filepath.Join(backendDir, "http.sock")
-	backend, err := start("backend", backendDir, t.self, backendCommand, "uwsgi="+uwsgiSocket, "http="+httpSocket)
+	s := setup{tools: t, dir: dir, backend: backendDir, logged: logged}
+	var err error
+	if s.address, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if logged {
+		if s.stats, err = freeAddress(); err != nil {
+			return nil, err
+		}
+		s.log = filepath.Join(dir, "access.log")
+		if err := os.WriteFile(s.log, nil, 0o666); err != nil {
+			return nil, err
+		}
+		if err := os.Chmod(s.log, 0o666); err != nil { // past the umask: fronts give up their privileges
+			return nil, err
+		}
+	}
+	p, err := f.prepare(s)
 	if err != nil {
 		return nil, err
 	}
-	defer backend.stop()
-	for _, socket := range []string{uwsgiSocket, httpSocket} {
-		if err := backend.waitFor(ctx, readyDeadline, answersOn(socket)); err != nil {
-			return nil, err
-		}
+	process, err := start(f.name, dir, p)
+	if err != nil {
+		return nil, err
 	}
+	return &runningFront{process: process, address: s.address, log: s.log}, nil
+}
 
-	var contenders []*contender
-	for _, f := range fronts {
-		if !s.measures(f.name) {
-			continue
-		}
-		process, address, err := startFront(f, t, filepath.Join(dir, f.name), backendDir)
-		if err != nil {
-			return nil, err
-		}
-		defer process.stop()
-		for _, test := range benchCases {
-			if test.wanted(s, f.name) {
-				contenders = append(contenders, &contender{front: f.name, test: test, address: address, process: process})
-			}
-		}
-	}
+// measureCase fills in the contenders' samples.
+func (st *stage) measureCase(ctx context.Context, contenders []*contender) error {
 	for _, c := range contenders {
-		if err := c.process.waitFor(ctx, readyDeadline, func() error { return rightAnswer(ctx, c) }); err != nil {
-			return nil, err
+		if err := c.running.process.waitFor(ctx, readyDeadline, func() error { return rightAnswer(ctx, c) }); err != nil {
+			return err
+		}
+		plan := c.test.plan(st.settings, c.running.address)
+		plan.Duration = time.Second
+		if _, err := st.load(ctx, c, plan); err != nil {
+			return fmt.Errorf("%s, %s: %w", c.front, c.test.name, err)
 		}
 	}
+	return st.inTurn(contenders, func(c *contender) (sample, error) {
+		return st.measure(ctx, c, c.test.plan(st.settings, c.running.address))
+	}, func(c *contender) *[]sample { return &c.samples })
+}
 
-	fmt.Fprintf(out, "%d rounds of %v for each of %d, and one second each to warm up\n", s.rounds, s.duration, len(contenders))
-	for _, c := range contenders {
-		if _, err := runWrk(ctx, t.wrk, c.address, c.test.host, s.connections, time.Second); err != nil {
-			return nil, err
-		}
-	}
-	patientUntil, repeated := time.Now().Add(time.Duration(s.rounds*len(contenders))*s.duration+s.patience), 0
-	for round := range s.rounds {
+// inTurn measures each contender once in each round, and repeats what others
+// disturbed while there is patience left.
+func (st *stage) inTurn(contenders []*contender, measure func(*contender) (sample, error), into func(*contender) *[]sample) error {
+	for round := range st.settings.rounds {
 		for i := range contenders {
 			// Another one begins each time, so that none always follows the same.
 			c := contenders[(round+i)%len(contenders)]
-			sample, err := c.measure(ctx, s, t, backend)
-			for err == nil && sample.Others > quiet && time.Now().Before(patientUntil) {
-				repeated++
-				sample, err = c.measure(ctx, s, t, backend)
+			sample, err := measure(c)
+			for err == nil && sample.Others > quiet && st.settings.patience > 0 {
+				began := time.Now()
+				st.repeated++
+				sample, err = measure(c)
+				st.settings.patience -= time.Since(began)
 			}
 			if err != nil {
-				return nil, err
+				return err
 			}
-			c.samples = append(c.samples, sample)
+			*into(c) = append(*into(c), sample)
 		}
 	}
-	if repeated > 0 {
-		fmt.Fprintf(out, "%d measurements were taken again because other programs were busy\n", repeated)
-	}
-	return summarise(contenders), nil
-}
-
-func startFront(f front, t tools, dir, backendDir string) (*child, string, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, "", err
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, "", err
-	}
-	path, args, err := f.prepare(t, dir, address, backendDir)
-	if err != nil {
-		return nil, "", err
-	}
-	process, err := start(f.name, dir, path, args...)
-	return process, address, err
+	return nil
 }
 
 // rightAnswer asks once, and checks that the backend's answer comes back and
 // that the front keeps the connection: a front that answers 502 is fast.
 func rightAnswer(ctx context.Context, c *contender) error {
-	client := newClient(c.address, 1)
+	client := newClient(c.running.address, 1)
 	defer client.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+c.test.host+"/", nil)
 	if err != nil {
@@ -147,36 +249,79 @@ func rightAnswer(ctx context.Context, c *contender) error {
 	return nil
 }
 
-// measure runs wrk once, and takes the processor time used meanwhile.
-func (c *contender) measure(ctx context.Context, s settings, t tools, backend *child) (sample, error) {
-	before, err := readCPU(c.process, backend)
+// load sends requests in the way that suits the case.
+func (st *stage) load(ctx context.Context, c *contender, plan loadPlan) (load, error) {
+	if c.test.byWrk() && plan.Rate == 0 {
+		return runWrk(ctx, st.tools.path(toolWrk), plan)
+	}
+	return runLoad(ctx, st.tools.self, plan)
+}
+
+// measure loads a front once, and takes the processor time used meanwhile.
+func (st *stage) measure(ctx context.Context, c *contender, plan loadPlan) (sample, error) {
+	if c.running.log != "" {
+		if err := os.Truncate(c.running.log, 0); err != nil {
+			return sample{}, err
+		}
+	}
+	before, err := readCPU(c.running.process, st.backend)
 	if err != nil {
 		return sample{}, err
 	}
 	began := time.Now()
-	load, err := runWrk(ctx, t.wrk, c.address, c.test.host, s.connections, s.duration)
+	load, err := st.load(ctx, c, plan)
 	if err != nil {
-		return sample{}, err
+		return sample{}, fmt.Errorf("%s, %s: %w; its last lines:\n%s", c.front, c.test.name, err, lastLines(c.running.process.log, 12))
 	}
 	elapsed := time.Since(began)
-	after, err := readCPU(c.process, backend)
+	after, err := readCPU(c.running.process, st.backend)
 	if err != nil {
 		return sample{}, err
 	}
-	if load.Requests == 0 {
-		return sample{}, fmt.Errorf("%s, %s: not one request was answered; its last lines:\n%s", c.front, c.test.name, lastLines(c.process.log, 12))
+	done := float64(load.Requests) + load.Begun
+	if done == 0 {
+		return sample{}, fmt.Errorf("%s, %s: not one request was answered; its last lines:\n%s", c.front, c.test.name, lastLines(c.running.process.log, 12))
 	}
 	spent := after.minus(before)
 	others := spent.machine + spent.stolen - spent.front - spent.backend - load.cpu
-	return sample{
-		PerSecond: load.PerSecond,
-		CPU:       spent.front / time.Duration(load.Requests),
+	result := sample{
+		PerSecond: load.PerSecond * c.test.perUnit(),
+		CPU:       time.Duration(float64(spent.front) / done),
 		Median:    load.Median,
 		P99:       load.P99,
 		Requests:  load.Requests,
 		Errors:    load.Errors,
 		Others:    max(0, others.Seconds()/elapsed.Seconds()/float64(cores())),
-	}, nil
+	}
+	if c.running.log != "" && !c.test.websocket && load.Requests > 0 {
+		time.Sleep(200 * time.Millisecond) // what is still in a buffer
+		lines, err := countLines(c.running.log)
+		if err != nil {
+			return sample{}, err
+		}
+		// What was under way at the end has a line too.
+		result.Logged = min(1, float64(lines)/float64(load.Requests))
+	}
+	return result, nil
+}
+
+func countLines(path string) (int, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	count, buf, in := 0, make([]byte, 1<<20), bufio.NewReaderSize(file, 16)
+	for {
+		n, err := in.Read(buf)
+		count += bytes.Count(buf[:n], []byte("\n"))
+		if err == io.EOF {
+			return count, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 // cpuTimes are readings of processor time.
@@ -197,87 +342,25 @@ func (c cpuTimes) minus(d cpuTimes) cpuTimes {
 	return cpuTimes{c.front - d.front, c.backend - d.backend, c.machine - d.machine, c.stolen - d.stolen}
 }
 
-// throughput is the outcome for one front in one case.
-type throughput struct {
-	Case     string
-	Front    string
-	Summary  sample // the median of each figure; Requests and Errors are sums
-	Least    sample // the smallest of each figure
-	Greatest sample
-	Rounds   []sample
-}
-
-func summarise(contenders []*contender) []throughput {
-	var all []throughput
+// pacedRate is half of what the slowest of the contenders carries, in requests a
+// second.
+func pacedRate(contenders []*contender) float64 {
+	var carried []float64
 	for _, c := range contenders {
-		t := throughput{Case: c.test.name, Front: c.front, Rounds: c.samples}
-		t.Summary, t.Least, t.Greatest = c.samples[0], c.samples[0], c.samples[0]
-		summariseFigure(&t, func(s *sample) *float64 { return &s.PerSecond })
-		summariseFigure(&t, func(s *sample) *float64 { return &s.Others })
-		summariseFigure(&t, func(s *sample) *time.Duration { return &s.CPU })
-		summariseFigure(&t, func(s *sample) *time.Duration { return &s.Median })
-		summariseFigure(&t, func(s *sample) *time.Duration { return &s.P99 })
-		t.Summary.Requests, t.Summary.Errors = 0, 0
-		for _, s := range c.samples {
-			t.Summary.Requests += s.Requests
-			t.Summary.Errors += s.Errors
+		var rates []float64
+		for _, sample := range c.samples {
+			rates = append(rates, sample.PerSecond)
 		}
-		all = append(all, t)
+		carried = append(carried, median(rates))
 	}
-	// Rows of one case stand together.
-	slices.SortStableFunc(all, func(a, b throughput) int {
-		return slices.Index(caseNames(), a.Case) - slices.Index(caseNames(), b.Case)
-	})
-	return all
+	return slices.Min(carried) / 2
 }
 
-// summariseFigure fills in median, least and greatest of one figure.
-func summariseFigure[T float64 | time.Duration](t *throughput, figure func(*sample) *T) {
-	var values []T
-	for i := range t.Rounds {
-		values = append(values, *figure(&t.Rounds[i]))
-	}
-	*figure(&t.Summary) = median(values)
-	*figure(&t.Least), *figure(&t.Greatest) = slices.Min(values), slices.Max(values)
-}
-
-// median returns the middle value, or the mean of the two in the middle.
-func median[T float64 | time.Duration](values []T) T {
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
-
-// ratio compares the emperor with another front, round by round.
-type ratio struct {
-	Case      string
-	Against   string
-	PerSecond float64 // more is better
-	CPU       float64 // less is better
-}
-
-// ratios are medians of the ratios within each round: what slows the machine
-// for a minute slows both sides of such a ratio.
-func ratios(all []throughput) []ratio {
-	var result []ratio
-	for _, ours := range all {
-		if ours.Front != frontEmperor {
-			continue
-		}
-		for _, theirs := range all {
-			if theirs.Case != ours.Case || theirs.Front == ours.Front {
-				continue
-			}
-			var rate, cpu []float64
-			for i := range ours.Rounds {
-				rate = append(rate, ours.Rounds[i].PerSecond/theirs.Rounds[i].PerSecond)
-				cpu = append(cpu, float64(ours.Rounds[i].CPU)/float64(theirs.Rounds[i].CPU))
-			}
-			result = append(result, ratio{ours.Case, theirs.Front, median(rate), median(cpu)})
-		}
-	}
-	return result
+// measurePaced fills in the contenders' paced samples.
+func (st *stage) measurePaced(ctx context.Context, contenders []*contender, rate float64) error {
+	return st.inTurn(contenders, func(c *contender) (sample, error) {
+		plan := c.test.plan(st.settings, c.running.address)
+		plan.Rate = rate
+		return st.measure(ctx, c, plan)
+	}, func(c *contender) *[]sample { return &c.paced })
 }

@@ -16,6 +16,12 @@ import (
 // It answers on the socket handed over as descriptor 3 and says when it started.
 const vassalCommand = "__vassal"
 
+// pathSlow is answered after slowAnswer, as by a site that waits for its database.
+const (
+	pathSlow   = "/slow"
+	slowAnswer = 50 * time.Millisecond
+)
+
 // vassalAnswer is the body of every answer of the vassal.
 type vassalAnswer struct {
 	PID     int
@@ -24,7 +30,7 @@ type vassalAnswer struct {
 
 var processStart = time.Now() // package variables are set just before main
 
-func runVassal() error {
+func runVassal([]string) error {
 	file := os.NewFile(3, "descriptor 3")
 	listener, err := net.FileListener(file)
 	if err != nil {
@@ -39,6 +45,9 @@ func runVassal() error {
 		return err
 	}
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pathSlow {
+			time.Sleep(slowAnswer)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(body)
 	}))

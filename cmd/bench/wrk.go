@@ -11,11 +11,15 @@ import (
 	"time"
 )
 
-// load is what wrk says about one run, and the processor time it used itself.
+// load is what wrk or the loader says about one run, and the processor time that
+// it used itself.
 type load struct {
 	Requests  int64
 	PerSecond float64
-	Errors    int64 // answers other than 2xx and 3xx, and connections that failed
+	Errors    int64   // answers other than 2xx and 3xx, and connections that failed
+	Refused   int64   // see loadPlan.Refusable
+	Begun     float64 // see loadResult
+	Waiting   int64   // at a fixed rate: due and not answered at the end
 	Median    time.Duration
 	P99       time.Duration
 	cpu       time.Duration
@@ -23,13 +27,13 @@ type load struct {
 
 // runWrk loads a front for the given time with one thread of wrk. One is enough:
 // it costs a fraction of what the front does, and leaves the front a core.
-func runWrk(ctx context.Context, wrk, address, host string, connections int, duration time.Duration) (load, error) {
+func runWrk(ctx context.Context, wrk string, plan loadPlan) (load, error) {
 	// wrk ends by itself; the deadline is for one that does not.
-	ctx, cancel := context.WithTimeout(ctx, duration+20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, plan.Duration+20*time.Second)
 	defer cancel()
 	command := exec.CommandContext(ctx, wrk,
-		"-t1", "-c"+strconv.Itoa(connections), fmt.Sprintf("-d%ds", int(duration.Seconds())),
-		"--latency", "--timeout", "5s", "-H", "Host: "+host, "http://"+address+"/")
+		"-t1", "-c"+strconv.Itoa(plan.Connections), fmt.Sprintf("-d%ds", int(plan.Duration.Seconds())),
+		"--latency", "--timeout", "5s", "-H", "Host: "+plan.Host, "http://"+plan.Address+plan.Path)
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	output, err := command.CombinedOutput()
 	if ctx.Err() != nil {

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// draw writes a chart for each case, and FIGURES.md with the charts and all
+// figures as tables, into a folder.
+func (r *report) draw(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var page strings.Builder
+	fmt.Fprintf(&page, "# Figures\n\nWritten by `make bench`; [README.md](README.md) says how they were taken and what they mean.\n\n%s  \n%s\n\n", r.Machine, r.Settings)
+	r.pageFronts(&page)
+	for _, c := range r.charts() {
+		if err := c.write(dir); err != nil {
+			return err
+		}
+	}
+	r.pageThroughput(&page)
+	r.pageRatios(&page)
+	r.pageRest(&page)
+	return os.WriteFile(filepath.Join(dir, "FIGURES.md"), []byte(page.String()), 0o644)
+}
+
+// charts are: throughput and processor time of each case, the latencies, the
+// memory of idle connections.
+func (r *report) charts() []chart {
+	var all []chart
+	find := func(file, title, unit string) *chart {
+		if len(all) == 0 || all[len(all)-1].file != file {
+			all = append(all, chart{file: file, title: title, unit: unit})
+		}
+		return &all[len(all)-1]
+	}
+	for _, t := range r.Throughput {
+		c := find(chartFile(t, "rate"), t.title(), caseNamed(t.Case).unit())
+		c.add(t.Front, spread{t.Summary.PerSecond, t.Least.PerSecond, t.Greatest.PerSecond})
+	}
+	for _, t := range r.Throughput {
+		c := find(chartFile(t, "cpu"), t.title(), "CPU of the front, µs for each request")
+		c.add(t.Front, spread{micro(t.Summary.CPU), micro(t.Least.CPU), micro(t.Greatest.CPU)})
+	}
+	for _, l := range r.Latency {
+		c := find(chartFile(l.throughput, "p99"), fmt.Sprintf("%s, %.0f requests/s", l.title(), l.Rate), "99th percentile of latency, ms")
+		c.add(l.Front, spread{micro(l.Summary.P99) / 1000, micro(l.Least.P99) / 1000, micro(l.Greatest.P99) / 1000})
+	}
+	for _, i := range r.Idle {
+		c := find("idle", fmt.Sprintf("%d idle keep-alive connections", i.Connections), "memory (PSS) for each connection, KiB")
+		each := i.each() / 1024
+		c.add(i.Front, spread{each, each, each})
+	}
+	return all
+}
+
+// chartFile names a chart: uwsgi-rate, uwsgi-logged-rate.
+func chartFile(t throughput, figure string) string {
+	if t.Logged {
+		return t.Case + "-logged-" + figure
+	}
+	return t.Case + "-" + figure
+}
+
+func (c *chart) add(front string, value spread) {
+	f := frontNamed(front)
+	c.bars = append(c.bars, bar{label: withProcessors(front), value: value, ours: f.tool == toolEmperor,
+		weaker: front == frontEmperorAll || front == frontNginxOne || front == frontUWSGIAll})
+}
+
+func (r *report) pageFronts(page *strings.Builder) {
+	page.WriteString("| front | what it is | processors it may use | version |\n|---|---|---|---|\n")
+	for _, f := range fronts {
+		if version, known := r.Versions[f.tool]; known {
+			fmt.Fprintf(page, "| %s | %s | %d | %s |\n", f.name, f.meant, f.processors, version)
+		}
+	}
+}
+
+func (r *report) pageThroughput(page *strings.Builder) {
+	for _, test := range benchCases {
+		for _, logged := range []bool{false, true} {
+			first := true
+			for _, t := range r.Throughput {
+				if t.Case != test.name || t.Logged != logged {
+					continue
+				}
+				if first {
+					first = false
+					r.pageHeading(page, t)
+				}
+				r.pageRow(page, t)
+			}
+		}
+	}
+}
+
+// pageHeading begins the table of a case with its charts.
+func (r *report) pageHeading(page *strings.Builder, t throughput) {
+	fmt.Fprintf(page, "\n## %s\n\n", t.title())
+	fmt.Fprintf(page, "![throughput](%s.svg)\n", chartFile(t, "rate"))
+	fmt.Fprintf(page, "![processor time](%s.svg)\n", chartFile(t, "cpu"))
+	l := r.latencyOf(t)
+	if l != nil {
+		fmt.Fprintf(page, "![latency](%s.svg)\n", chartFile(t, "p99"))
+	}
+	fmt.Fprintf(page, "\n| front | %s | CPU µs/request | errors | others' CPU |", caseNamed(t.Case).unit())
+	rule := "\n|---|---|---|---|---|"
+	if t.logged() != "" {
+		page.WriteString(" lines logged |")
+		rule += "---|"
+	}
+	if l != nil {
+		fmt.Fprintf(page, " p50 at %.0f/s | p99 at %.0f/s |", l.Rate, l.Rate)
+		rule += "---|---|"
+	}
+	page.WriteString(rule + "\n")
+}
+
+func (r *report) pageRow(page *strings.Builder, t throughput) {
+	fmt.Fprintf(page, "| %s | %s [%s–%s] | %.1f [%.1f–%.1f] | %d | %.0f%% |", withProcessors(t.Front),
+		figure(t.Summary.PerSecond), figure(t.Least.PerSecond), figure(t.Greatest.PerSecond),
+		micro(t.Summary.CPU), micro(t.Least.CPU), micro(t.Greatest.CPU), t.Summary.Errors, 100*t.Summary.Others)
+	if logged := t.logged(); logged != "" {
+		fmt.Fprintf(page, " %s |", logged)
+	}
+	if l := r.latencyOf(t); l != nil {
+		row := func(median, least, greatest time.Duration) {
+			fmt.Fprintf(page, " %s [%s–%s] |", short(median), short(least), short(greatest))
+		}
+		row(l.Summary.Median, l.Least.Median, l.Greatest.Median)
+		row(l.Summary.P99, l.Least.P99, l.Greatest.P99)
+	}
+	page.WriteString("\n")
+}
+
+func (r *report) pageRatios(page *strings.Builder) {
+	if len(r.Ratios) == 0 {
+		return
+	}
+	page.WriteString("\n## Ratios\n\nThe emperor's figure divided by the other's, median of the rounds, with least and greatest. p99 is at the same rate.\n\n" +
+		"| case | log | front | against | per second | CPU per request | p99 | wanted |\n|---|---|---|---|---|---|---|---|\n")
+	for _, ratio := range r.Ratios {
+		fmt.Fprintf(page, "| %s | %s | %s | %s | %.2f [%.2f–%.2f] | %.2f [%.2f–%.2f] | %s | %s |\n", ratio.Case, onOff(ratio.Logged),
+			withProcessors(ratio.Front), withProcessors(ratio.Against),
+			ratio.PerSecond.Median, ratio.PerSecond.Least, ratio.PerSecond.Greatest,
+			ratio.CPU.Median, ratio.CPU.Least, ratio.CPU.Greatest, ratio.p99(), ratio.verdict())
+	}
+}
+
+// pageRest shows what is about the emperor alone as it is printed.
+func (r *report) pageRest(page *strings.Builder) {
+	if len(r.Idle) > 0 {
+		page.WriteString("\n## Idle connections\n\n![memory](idle.svg)\n")
+	}
+	rest := report{Idle: r.Idle, Neighbour: r.Neighbour, Memory: r.Memory, Deploy: r.Deploy}
+	var text strings.Builder
+	rest.printRest(&text)
+	if text.Len() > 0 {
+		fmt.Fprintf(page, "\n```\n%s\n```\n", strings.TrimSpace(text.String()))
+	}
+}

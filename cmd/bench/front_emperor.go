@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func prepareEmperor(env ...string) func(setup) (program, error) {
+	return func(s setup) (program, error) {
+		var ini strings.Builder
+		fmt.Fprintf(&ini, "[uwsgi]\nemperor = %s/*.ini\ncontrol = %s\nhttp = %s\nhttp-keepalive = %d\n",
+			filepath.Join(s.dir, "vassals.d"), filepath.Join(s.dir, "control.sock"), s.address, keepAlive)
+		if s.logged {
+			fmt.Fprintf(&ini, "http-log = %s\nhttp-log-format = combined\nhttp-stats = %s\n", s.log, s.stats)
+		}
+		for _, host := range s.otherHosts() {
+			fmt.Fprintf(&ini, "route-host = ^%s$ uwsgi:%s,0,0\n", strings.ReplaceAll(host, ".", `\.`), filepath.Join(s.dir, host+".sock"))
+		}
+		// The regular expression is the last one, as in a file where the special
+		// cases come before the general one.
+		fmt.Fprintf(&ini, "route-host = ^uwsgi\\.bench\\.test$ uwsgi:%s,0,0\n", s.uwsgiSocket())
+		fmt.Fprintf(&ini, "route-host = ^http\\.bench\\.test$ http:%s\n", s.httpSocket())
+		fmt.Fprintf(&ini, "route-host = ^([-\\w]+)\\.capture\\.test$ uwsgi:%s,0,0\n", filepath.Join(s.backend, "$1.sock"))
+		if err := os.Mkdir(filepath.Join(s.dir, "vassals.d"), 0o755); err != nil {
+			return program{}, err
+		}
+		file := filepath.Join(s.dir, "emperor.ini")
+		return program{path: s.tools.path(toolEmperor), args: []string{"run", file}, env: env}, os.WriteFile(file, []byte(ini.String()), 0o644)
+	}
+}
+
+// manyRules asks for 10,000 rules instead of ten.
+func manyRules(prepare func(setup) (program, error)) func(setup) (program, error) {
+	return func(s setup) (program, error) {
+		s.many = 10_000
+		return prepare(s)
+	}
+}

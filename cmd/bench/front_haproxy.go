@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// prepareHAProxy uses a map for the hosts, as HAProxy's manual advises. It speaks
+// no uwsgi, and no part of a socket's path can come from the request. Its log
+// goes to the standard output: it writes to no other file. Strict limits would ask
+// for two open files for each connection, though few of them need the second.
+func prepareHAProxy(s setup) (program, error) {
+	var hosts strings.Builder
+	for _, host := range s.otherHosts() {
+		fmt.Fprintf(&hosts, "%s nobody\n", host)
+	}
+	fmt.Fprintf(&hosts, "%s backend\n", hostHTTP)
+	hostMap := filepath.Join(s.dir, "hosts.map")
+	if err := os.WriteFile(hostMap, []byte(hosts.String()), 0o644); err != nil {
+		return program{}, err
+	}
+	logging, stats := "", ""
+	if s.logged {
+		logging = `
+  log stdout format raw local0
+  log-format "%ci - - [%trl] \"%HM %HU %HV\" %ST %B \"%[capture.req.hdr(0)]\" \"%[capture.req.hdr(1)]\""
+  capture request header Referer len 128
+  capture request header User-Agent len 128`
+		stats = fmt.Sprintf(`
+frontend statistics
+  bind %s
+  stats enable
+  stats uri /`, s.stats)
+	}
+	conf := fmt.Sprintf(`global
+  maxconn %d
+  no strict-limits
+defaults
+  mode http
+  timeout http-request 10s
+  timeout http-keep-alive %ds
+  timeout connect 3s
+  timeout client 60s
+  timeout server 60s
+  timeout tunnel 1h
+  http-reuse always
+frontend sites
+  bind %s%s
+  option forwardfor
+  http-request set-header X-Forwarded-Proto http
+  use_backend %%[req.hdr(host),field(1,:),lower,map(%s)]
+backend backend
+  server only unix@%s
+backend nobody
+  server only unix@%s%s
+`, maxConnections, keepAlive, s.address, logging, hostMap, s.httpSocket(), filepath.Join(s.dir, "nobody.sock"), stats)
+	file := filepath.Join(s.dir, "haproxy.cfg")
+	p := program{path: s.tools.path(toolHAProxy), args: []string{"-db", "-f", file}}
+	if s.logged {
+		p.output = s.log
+	}
+	return p, os.WriteFile(file, []byte(conf), 0o644)
+}
