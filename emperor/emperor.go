@@ -66,18 +66,20 @@ type Emperor struct {
 	main      *Main
 	problems  config.Problems     // of the last edit of the main file, when it was refused
 	mainPrint monitor.Fingerprint // of its files, when they were read
-	mainSeen  monitor.Fingerprint // the same in the last snapshot
-	mainTries int                 // reads in a row that met a changing file
-	listeners []*bound
-	registry  *registry
-	snapshot  monitor.Snapshot
-	scanned   time.Time     // the first snapshot came
-	open      bool          // the router has the sockets
-	doorAfter time.Time     // when to try that again
-	warnedFor int           // that many vassals need more files than we may open; 0: not said
-	changed   chan struct{} // holds one: some vassal's state changed
-	stateful  notifier
-	first     firstStart
+	// certificatePrint is of the files that the router was given.
+	certificatePrint monitor.Fingerprint
+	mainSeen         monitor.Fingerprint // the same in the last snapshot
+	mainTries        int                 // reads in a row that met a changing file
+	listeners        []*bound
+	registry         *registry
+	snapshot         monitor.Snapshot
+	scanned          time.Time     // the first snapshot came
+	open             bool          // the router has the sockets
+	doorAfter        time.Time     // when to try that again
+	warnedFor        int           // that many vassals need more files than we may open; 0: not said
+	changed          chan struct{} // holds one: some vassal's state changed
+	stateful         notifier
+	first            firstStart
 }
 
 // New makes an emperor; it starts nothing.
@@ -113,6 +115,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.front, e.slots = newFront(), newSlots()
 	e.front.published = e.wake
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
+	e.router.certificates.keeper = e.program.Reader.Keeper
 	e.router.moved = e.folderMoved
 
 	// Deferred calls run in reverse: what was begun last ends first.
@@ -154,6 +157,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	}
 	vassals, cancelVassals := context.WithCancel(whole)
 	defer cancelVassals()
+	e.router.certificates.watchWith(e.monitor.Watch)
 	e.registry = newRegistry(vassals, e.main, e.newVassal(), e.monitor.Watch, e.log)
 	e.mainPrint = monitor.FingerprintOf(e.program.Files)
 	if e.main.WatchConfig {
@@ -198,6 +202,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			}
 			e.warnOfFiles()
 			retry = e.registry.reconcile(e.snapshot)
+			e.checkCertificates()
 			retry = e.checkMain() || retry
 		case <-again.C:
 			retry = e.registry.reconcile(e.snapshot)

@@ -21,10 +21,11 @@ import (
 
 // Foresee adds to the problems of a survey what would fail although all files are
 // in order: in one vassal, between two of them, and of the front. running is the
-// status of an emperor that runs these files already, nil if there is none: what
-// that one holds is in nobody's way.
-func (m *Main) Foresee(s *Survey, running *control.Status) {
+// status of an emperor that runs these files already: what that one holds is in
+// nobody's way. err, when there is none, is the Client's.
+func (m *Main) Foresee(s *Survey, running *control.Status, err error) {
 	now := runningNow(running)
+	now.Hidden = err != nil && !errors.Is(err, control.ErrNotRunning)
 	outlook := vassal.Outlook{Defaults: m.Defaults, Running: now}
 	if len(m.Front.Listeners) > 0 {
 		outlook.Router = m.RouterUser

@@ -195,6 +195,15 @@ func (f *front) Release(name string) {
 	}
 }
 
+// tell sends all routers what they only have to note.
+func (f *front) tell(m link.Message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, router := range f.routers {
+		_ = router.Send(m) // an error means that the router is gone
+	}
+}
+
 // Drained implements vassal.Front. How long it may take is the vassal's mercy, in
 // ctx.
 func (f *front) Drained(ctx context.Context, name string, generation uint64) error {

@@ -32,6 +32,9 @@ type Reader struct {
 	// CheckFront checks it once more when the files that it names have been read. May
 	// be nil.
 	CheckFront func(*link.Configuration) config.Problems
+	// Keeper makes of a configuration what decides which certificates and keys its
+	// router may have. May be nil.
+	Keeper func(*link.Configuration) func(link.PairRequest) error
 	// SocketFor tells which socket the rules would use for a vassal of that name,
 	// and which rule says so; ok is false when none does. May be nil.
 	SocketFor func(front link.Configuration, vassal string) (address, rule string, ok bool)
@@ -133,7 +136,7 @@ func (m *Main) loadResources(problems *config.Problems) (contents []string) {
 	for i := range m.Front.Resources {
 		r := &m.Front.Resources[i]
 		r.Path = m.absolute(r.Path)
-		if r.Kind == link.Content {
+		if r.Kind == link.Content || r.Kind == link.Listing {
 			contents = append(contents, r.Path)
 		}
 		if err := resource.Load(r); err != nil {

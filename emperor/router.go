@@ -38,8 +38,10 @@ type routerChild struct {
 	log     *slog.Logger
 	starter *proc.Starter
 	front   *front
-	program string // the binary
-	user    *proc.Credential
+	// certificates are read for the router.
+	certificates *certificates
+	program      string // the binary
+	user         *proc.Credential
 
 	requests chan routerRequest
 	readings chan routerReading
@@ -86,6 +88,9 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 		log:     log,
 		starter: starter,
 		front:   front,
+
+		certificates: &certificates{log: log},
+
 		// Our own binary, also when the file was replaced since: a router of another
 		// version might not understand us.
 		program:  "/proc/self/exe",
@@ -179,6 +184,7 @@ func (r *routerChild) Run(ctx context.Context) {
 // apply brings a new configuration into force, in the running router if there is
 // one.
 func (r *routerChild) apply(ctx context.Context, q routerRequest) error {
+	r.certificates.use(&q.configuration)
 	if r.live != nil && q.mayRead() && !r.live.mayRead {
 		return r.succeed(ctx, q)
 	}
@@ -356,6 +362,9 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		p.once.Do(func() { close(p.leaving) })
 	case link.Counted:
 		r.counted.Store(m.Counters)
+	case link.Load:
+		question := *m
+		r.children.Go(func() { r.certificates.answer(p.peer, &question) })
 	case link.Moved:
 		if m.Vassal != "" {
 			r.moved(m.Vassal, m.Generation)

@@ -121,8 +121,10 @@ func (c *client) serve() {
 	if !c.expectProxyHeader() {
 		return
 	}
-	if config := c.router.current().tlsOf(&c.peer); config != nil && !c.secure(config) {
-		return
+	if c.peer.option == optionHTTPS || c.peer.option == optionHTTPS2 {
+		if !c.secure(c.router.current()) {
+			return
+		}
 	}
 	for !c.closeAfterThis && (c.x != nil || c.tls != nil && c.speaksHTTP2() || c.awaitRequest()) {
 		if c.speaksHTTP2() {

@@ -228,6 +228,15 @@ func (x *exchange) Var(name string) ([]byte, bool) {
 		return []byte(x.protocolName()), true
 	case "HTTPS":
 		return httpsOn, x.peer.secured != nil
+	case "HTTPS_DN", "HTTPS_CC", "HTTPS_CLIENT_CERTIFICATE", "HTTPS_PROTOCOL", "HTTPS_CIPHER", "HTTPS_SNI":
+		if s := x.peer.secured; s != nil {
+			for i := range s.vars {
+				if s.vars[i].Name == name {
+					return []byte(s.vars[i].Value), true
+				}
+			}
+		}
+		return nil, false
 	case "REQUEST_SCHEME":
 		return []byte(x.peer.scheme), true
 	case "SERVER_PORT":

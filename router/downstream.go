@@ -1,7 +1,6 @@
 package router
 
 import (
-	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -86,13 +85,13 @@ type answerHead struct {
 
 // peer is who is at the other end of a connection, and at which of our doors.
 type peer struct {
-	remote     netip.Addr           // invalid on a unix socket
-	remoteAddr []byte               // REMOTE_ADDR
-	remotePort []byte               // REMOTE_PORT
-	port16     uint16               // remotePort
-	port       string               // SERVER_PORT
-	scheme     string               // "http"
-	secured    *tls.ConnectionState // nil on a plain connection
-	option     string               // the option that made the listener
-	listener   string               // its address
+	remote     netip.Addr // invalid on a unix socket
+	remoteAddr []byte     // REMOTE_ADDR
+	remotePort []byte     // REMOTE_PORT
+	port16     uint16     // remotePort
+	port       string     // SERVER_PORT
+	scheme     string     // "http"
+	secured    *secured   // nil on a plain connection
+	option     string     // the option that made the listener
+	listener   string     // its address
 }

@@ -123,7 +123,7 @@ func (x *exchange) reset() {
 // admitted asks what holds for a request whatever the rules say; false when it
 // has been answered.
 func (x *exchange) admitted() bool {
-	return !x.answerHealth() && x.withinRate() && !x.answerMaintenance() && x.smallEnough()
+	return !x.wrongConnection() && !x.answerHealth() && x.withinRate() && !x.answerMaintenance() && x.smallEnough()
 }
 
 // smallEnough refuses a body that is announced to be larger than is allowed. One

@@ -50,7 +50,7 @@ func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) {
 	a := &x.file
 	site.Open(&x.files, a)
 	defer a.Close()
-	if a.Err != nil {
+	if a.Err != nil && a.Status != 404 { // which the access log tells
 		x.complain(slog.LevelWarn, "file not served", slog.Any("err", a.Err), slog.Int("status", a.Status), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
 	}
 	if a.Length < 0 && a.Status >= 400 {

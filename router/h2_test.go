@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -22,25 +23,37 @@ import (
 	"emperor/internal/link"
 )
 
-// selfSigned is a certificate for tests.
-func selfSigned(t testing.TB, names ...string) tls.Certificate {
+// selfSigned is a certificate for tests, in PEM.
+func selfSigned(t testing.TB, names ...string) (certificate, key string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: names, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
-// secured makes the TCP listener of f one for TLS.
-func (f *front) secured(protocols ...string) {
-	config := &tls.Config{Certificates: []tls.Certificate{selfSigned(f.t, "a")}, NextProtos: protocols}
-	f.adjust(func(s *Settings) { s.tls = map[string]*tls.Config{f.tcp.Addr().String(): config} })
+// secured makes the TCP listener of f one for TLS, with these options beside those
+// that f has.
+func (f *front) secured(options ...string) {
+	f.t.Helper()
+	dir := f.t.TempDir()
+	certificate, key := selfSigned(f.t, "a")
+	write(f.t, dir+"/a.crt", certificate)
+	write(f.t, dir+"/a.key", key)
+	f.option = optionHTTPS
+	if err := f.configure(append(options, "https = "+f.tcp.Addr().String()+","+dir+"/a.crt,"+dir+"/a.key")...); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // secureClient speaks HTTP/2, or HTTP/1.1, with f over TLS, or plainly.
@@ -81,10 +94,11 @@ func TestOneWay(t *testing.T) {
 					c.say("HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Type: text/x\r\n\r\n" + body)
 					c.hangUp = true
 				})
-				f := newFront(t, "route-host = ^a$ vassal:v", "route-host = ^r$ redirect:https://x/", "add-header = X-B: 2", "http-body-limit = 3m")
+				options := []string{"route-host = ^a$ vassal:v", "route-host = ^r$ redirect:https://x/", "add-header = X-B: 2", "http-body-limit = 3m"}
+				f := newFront(t, options...)
 				f.vassals(row("v", 1, link.Starting, v))
 				if way.scheme == "https" {
-					f.secured("h2", "http/1.1")
+					f.secured(options...)
 				}
 				client := secureClient(f, way.protocols)
 				ask := func(method, host string, body io.Reader) (*http.Response, string) {
@@ -160,7 +174,7 @@ func TestBrokenResponseIsSeen(t *testing.T) {
 			v := uwsgiVassal(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
 			f := newFront(t, "http-to = "+v.address)
 			if way.scheme == "https" {
-				f.secured("h2", "http/1.1")
+				f.secured("http-to = " + v.address)
 			}
 			r, err := secureClient(f, way.protocols).Get(way.scheme + "://a/")
 			if err != nil {
@@ -185,7 +199,7 @@ func TestClientGoes(t *testing.T) {
 		ended <- err
 	})
 	f := newFront(t, "http-to = "+v.address)
-	f.secured("h2")
+	f.secured("http-to = " + v.address)
 	ctx, cancel := context.WithCancel(context.Background())
 	request, err := http.NewRequestWithContext(ctx, "GET", "https://a/", nil)
 	if err != nil {
@@ -212,7 +226,7 @@ func TestDrainOfHTTP2(t *testing.T) {
 		c.say(okResponse)
 	})
 	f := newFront(t, "http-to = "+v.address)
-	f.secured("h2")
+	f.secured("http-to = " + v.address)
 	client := secureClient(f, func(p *http.Protocols) { p.SetHTTP2(true) })
 	answered := make(chan int, 1)
 	go func() {

@@ -30,12 +30,14 @@ const patience = 30 * time.Second
 // front is a Router under test with one TCP and one unix listener.
 type front struct {
 	*Router
-	t     testing.TB
-	tcp   net.Listener // the emperor's copies, which stay open
-	unix  net.Listener
-	also  []extra // listeners beside them
-	log   *lines
-	later atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
+	t    testing.TB
+	tcp  net.Listener // the emperor's copies, which stay open
+	unix net.Listener
+	also []extra // listeners beside them
+	log  *lines
+	// option is what made the TCP listener.
+	option string
+	later  atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
 }
 
 // extra is a listener that another option asked for.
@@ -47,7 +49,7 @@ type extra struct {
 // newFront starts a router with options written as "key = value".
 func newFront(t testing.TB, options ...string) *front {
 	t.Helper()
-	f := &front{t: t, log: &lines{}}
+	f := &front{t: t, log: &lines{}, option: optionHTTP}
 	r, err := newRouter(slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) })
 	if err != nil {
@@ -93,7 +95,7 @@ func (f *front) listen(option, address string) net.Addr {
 func (f *front) configure(options ...string) error {
 	f.t.Helper()
 	c := &link.Configuration{Listeners: []link.Listener{
-		{Option: "http", Address: f.tcp.Addr().String(), File: "uwsgi.ini", Line: 1},
+		{Option: f.option, Address: f.tcp.Addr().String(), File: "uwsgi.ini", Line: 1},
 		{Option: "http", Address: f.unix.Addr().String(), File: "uwsgi.ini", Line: 2},
 	}}
 	for _, l := range f.also {

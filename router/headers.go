@@ -112,6 +112,9 @@ func (x *exchange) editHead(r *http1.Response, extra []byte) {
 		}
 	}
 	x.lines = append(x.lines, h.added...)
+	if x.peer.secured != nil {
+		x.lines = append(x.lines, x.settings.certificates.hsts...)
+	}
 	if h.date && !has(r, http1.Date) && !hasLine(x.lines, "Date") {
 		x.lines = append(x.lines, x.router.date.line()...)
 	}

@@ -14,6 +14,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/router/http1"
+	"emperor/router/sni"
 )
 
 // What comes in by a listener depends on the option that asked for it.
@@ -25,7 +26,7 @@ const (
 
 // ListenerOptions are the options whose values are addresses that the emperor
 // opens for the router.
-var ListenerOptions = []string{optionHTTP, optionToHTTPS, optionStats}
+var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHTTPS, optionStats}
 
 var listenerOptions = []config.Option{
 	{Name: optionHTTP, Aliases: []string{"httprouter", "http-socket", "http11-socket"}, Type: config.Address, Repeat: true, Where: config.Main,
@@ -46,7 +47,18 @@ var listenerOptions = []config.Option{
 func readListeners(c *config.Config) (all []link.Listener, problems config.Problems) {
 	for _, v := range c.All(ListenerOptions...) {
 		address := v.Value
-		if v.Key == optionToHTTPS {
+		switch v.Key {
+		case optionHTTPS, optionHTTPS2:
+			parse := sni.ParseHTTPS
+			if v.Key == optionHTTPS2 {
+				parse = sni.ParseHTTPS2
+			}
+			h, err := parse(v.Value)
+			if err != nil {
+				continue // compile tells
+			}
+			address = h.Address
+		case optionToHTTPS:
 			var port string
 			if address, port, _ = strings.Cut(address, ","); port != "" {
 				if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {

@@ -16,6 +16,7 @@ import (
 	"emperor/router/accesslog"
 	"emperor/router/http1"
 	"emperor/router/rule"
+	"emperor/router/sni"
 )
 
 var loggingOptions = []config.Option{
@@ -125,6 +126,9 @@ func (x *exchange) logRequest() {
 		}
 	}
 	e.RequestID = x.requestID
+	if s := x.peer.secured; s != nil {
+		e.TLS, e.Cipher, e.SNI = sni.ProtocolName(s.state.Version), sni.CipherName(s.state.CipherSuite), []byte(s.handshake.Name)
+	}
 	e.ReceivedBody = x.body.received
 	e.Sent, e.SentHead = x.down.sent()
 	if r := x.by; r != nil {

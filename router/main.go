@@ -36,6 +36,9 @@ func Main(ctx context.Context, fd int, log *slog.Logger) error {
 	defer r.Close()
 	child := &child{router: r, peer: link.NewPeer(conn), quit: make(chan struct{}), leave: make(chan struct{}), drains: map[uint64]chan struct{}{}}
 	r.table.wake = child.wake
+	r.materials.ask = func(id uint64, q link.PairRequest) error {
+		return child.peer.Send(link.Message{Kind: link.Load, Sequence: id, Pair: &q})
+	}
 	r.moved = child.moved
 	return child.run(ctx)
 }
@@ -140,6 +143,12 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 			settle()
 			c.acknowledge(m, nil)
 		})
+	case link.Loaded:
+		c.router.materials.answered(m)
+	case link.Changed:
+		for _, path := range m.Paths {
+			c.router.certificates.Changed(path)
+		}
 	case link.Release:
 		c.router.Release(m.Vassal)
 	case link.Drained:

@@ -19,6 +19,7 @@ import (
 	"emperor/router/limit"
 	"emperor/router/password"
 	"emperor/router/resolve"
+	"emperor/router/sni"
 	"emperor/router/upstream"
 )
 
@@ -35,6 +36,8 @@ type Router struct {
 	date         dateLine
 	accessWriter accessWriter
 	multiplexed  *multiplexed
+	materials    materials
+	certificates *sni.Certificates
 	compressors  *compress.Pool
 	peers        *limit.Peers
 	passwords    *password.Checker
@@ -102,6 +105,11 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.poller.SetNames(r.resolver)
 	r.exchanges.router = r
 	r.multiplexed = newMultiplexed(r)
+	ring, err := sni.NewRing(sni.RingOptions{})
+	if err != nil {
+		return nil, err
+	}
+	r.certificates = sni.NewCertificates(sni.Options{Loader: &r.materials, Tickets: ring, Log: log})
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })
@@ -190,6 +198,7 @@ func (r *Router) use(settings *Settings) {
 	settings.balancing.prepare(r.book, settings.rules.Rules())
 	settings.defaults.prepare(r.book, settings.balancing.options, &before.defaults)
 	r.resolver.Configure(settings.resolver)
+	settings.certificates.listen(r.certificates, r.log)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
 	r.settings.Store(settings)
@@ -393,6 +402,7 @@ func (r *Router) Close() {
 	close(r.stopped)
 	r.serving.Wait()
 	r.multiplexed.close()
+	r.certificates.Close()
 	r.accessWriter.close(r.log)
 	r.exchanges.close()
 	r.cancel()

@@ -2,10 +2,14 @@ package router
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
 	"time"
+
+	"emperor/router/http1"
+	"emperor/router/sni"
 )
 
 // handshakeTime is how long a TLS handshake may take.
@@ -42,25 +46,61 @@ func (c *client) unread() net.Conn {
 	return &prefixed{Conn: c.conn, before: before}
 }
 
+// secured is what is known of a connection behind TLS.
+type secured struct {
+	state     tls.ConnectionState
+	handshake sni.Handshake
+	listener  *sni.Listener
+	client    *sni.Client // who the client has proved to be; nil: nobody
+	vars      []sni.Var   // for vassals
+}
+
 // secure does the TLS handshake of a connection that came in by an https
 // listener. false: it failed, and has been said.
-func (c *client) secure(config *tls.Config) bool {
-	conn := tls.Server(c.unread(), config)
+func (c *client) secure(s *Settings) bool {
+	l := s.certificates.byName[c.peer.listener]
+	if l == nil {
+		return false // a listener that has just been removed
+	}
+	known := &secured{listener: l, handshake: sni.Handshake{Context: context.Background()}}
+	conn := tls.Server(c.unread(), l.TLSConfig())
 	c.conn, c.tls = conn, conn
 	c.reading.Set(handshakeTime)
 	c.writing.Set(handshakeTime)
-	err := conn.Handshake()
-	for err != nil && c.spuriousRead(err) {
-		err = conn.Handshake()
-	}
+	err := conn.HandshakeContext(&known.handshake)
 	c.reading.Clear()
 	c.writing.Clear()
 	if err != nil {
-		c.router.complain(&c.peer, slog.LevelInfo, "TLS handshake failed", slog.Any("err", err), slog.String("sni", conn.ConnectionState().ServerName))
+		c.refuseHandshake(known, err)
 		return false
 	}
-	state := conn.ConnectionState()
-	c.peer.scheme, c.peer.secured = "https", &state
+	known.state = conn.ConnectionState()
+	known.client = sni.NewClient(&known.state)
+	known.vars = sni.AppendVars(nil, &known.state, known.client, s.certificates.vars)
+	c.peer.scheme, c.peer.secured = "https", known
+	return true
+}
+
+// refuseHandshake says why a handshake failed. Who speaks plain HTTP to this port
+// is told so, in plain HTTP.
+func (c *client) refuseHandshake(known *secured, err error) {
+	h := &known.handshake
+	c.router.complain(&c.peer, slog.LevelInfo, "TLS handshake failed", slog.Any("err", err),
+		slog.String("sni", h.Asked), slog.String("certificate", h.String()))
+	if sni.PlainHTTP(err) {
+		_ = c.socket.SetDeadline(time.Now().Add(time.Second))
+		_, _ = c.socket.Write(http1.AppendStatus(nil, 400, "this port speaks https; write https:// in front of the address", false, true, nil))
+	}
+}
+
+// wrongConnection answers a request for a host that demands something of the
+// client that was not asked for on this connection (RFC 9110 §15.5.20).
+func (x *exchange) wrongConnection() bool {
+	s := x.peer.secured
+	if s == nil || !s.listener.Misdirected(&s.handshake, string(x.request.Host.Name)) {
+		return false
+	}
+	x.refuseRequest(421, "this host needs a connection of its own")
 	return true
 }
 
@@ -71,7 +111,7 @@ var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 // connection by its first bytes.
 func (c *client) speaksHTTP2() bool {
 	if c.tls != nil {
-		return c.peer.secured.NegotiatedProtocol == "h2"
+		return c.peer.secured.state.NegotiatedProtocol == "h2"
 	}
 	if c.x == nil || c.served {
 		return false
@@ -104,6 +144,3 @@ func (c *client) awaitSecured() bool {
 	c.x.in[0], c.x.end = c.first[0], 1
 	return true
 }
-
-// tlsOf is how connections of that listener are secured; nil: not at all.
-func (s *Settings) tlsOf(p *peer) *tls.Config { return s.tls[p.listener] }

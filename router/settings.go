@@ -1,7 +1,6 @@
 package router
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -44,23 +43,23 @@ type Settings struct {
 	hold            holdLimits
 
 	mapping       mapping
-	redirectPorts map[string]string      // of http-to-https, by listener: ":8443"
-	tls           map[string]*tls.Config // of https listeners
+	redirectPorts map[string]string // of http-to-https, by listener: ":8443"
 	statsHTTP     bool
 	proxyProtocol bool  // connections of proxiesFrom begin with a PROXY header
 	proxiesFrom   trust //
 	rawBody       bool  // requests without a length may have a body all the same
 	bodyLimit     int64 // greatest request body; 0: any
 
-	headers     headers
-	accessLog   accessLog
-	pages       pages
-	protection  protection
-	compression compression
-	balancing   balancing
-	resolver    resolve.Config
-	upstreamTLS *upstreamTLS
-	roots       *roots // what rules look at in the file system
+	certificates certificates
+	headers      headers
+	accessLog    accessLog
+	pages        pages
+	protection   protection
+	compression  compression
+	balancing    balancing
+	resolver     resolve.Config
+	upstreamTLS  *upstreamTLS
+	roots        *roots // what rules look at in the file system
 
 	serverName string
 	vars       []variable // http-var
@@ -131,6 +130,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s.redirectPorts = redirectPorts(c)
 	s.statsHTTP, s.proxyProtocol = c.Bool("stats-http"), c.Bool("http-enable-proxy-protocol")
 	s.rawBody, s.bodyLimit = c.Bool("http-raw-body"), c.Size("http-body-limit")
+	s.certificates.compile(c, supply, mistake)
 	s.headers.compile(c, s, mistake)
 	s.accessLog.compile(c, supply, mistake)
 	s.pages.compile(c, supply, mistake)

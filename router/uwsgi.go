@@ -59,6 +59,13 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 		x.scratch = strconv.AppendInt(x.scratch[:0], length, 10)
 		w.VarBytes("CONTENT_LENGTH", x.scratch)
 	}
+	if s := x.peer.secured; s != nil {
+		for i := range s.vars {
+			if s.vars[i].Name != "HTTPS" { // with the first ones
+				w.Var(s.vars[i].Name, s.vars[i].Value)
+			}
+		}
+	}
 	if x.ownID {
 		w.VarBytes("HTTP_X_REQUEST_ID", x.requestID)
 	}

@@ -26,7 +26,7 @@ func newReader() (emperor.Reader, error) {
 	}
 	return emperor.Reader{
 		Set: set, Front: router.Options, OwnRule: ownRule,
-		ReadFront: router.ReadConfiguration, CheckFront: router.CheckConfiguration, SocketFor: socketFor(),
+		ReadFront: router.ReadConfiguration, CheckFront: router.CheckConfiguration, Keeper: router.Keeper, SocketFor: socketFor(),
 		CheckFiles: router.CheckFiles,
 	}, nil
 }

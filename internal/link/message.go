@@ -109,6 +109,7 @@ type ResourceKind string
 
 const (
 	Content ResourceKind = "content" // Content is the whole file; no descriptor
+	Listing ResourceKind = "listing" // Content is the names in a folder, and one level below it, a line each; no descriptor
 	Folder  ResourceKind = "folder"  // two descriptors: the folder and its parent
 	Log     ResourceKind = "log"     // one descriptor, to append to
 )
@@ -161,10 +162,14 @@ const (
 	Leave     Kind = "leave"     // a successor has the listeners: stop accepting, serve who is connected to the end, exit
 	Quit      Kind = "quit"      // stop accepting, answer what is under way, exit
 
+	Loaded    Kind = "loaded"    // Material, or Error: the answer to the Load with the same Sequence
+	Changed   Kind = "changed"   // Paths: these files of certificates differ from what was Loaded
+
 	// From the router.
 	Ack     Kind = "ack"     // Sequence, Error
 	Wake    Kind = "wake"    // Vassal: somebody waits for it
 	Counted Kind = "counted" // Counters
+	Load    Kind = "load"    // Pair: what a TLS handshake needs; answered by Loaded
 	Leaving Kind = "leaving" // a signal reached the router: it drains, a successor may start now
 	Moved   Kind = "moved"   // Vassal, Generation: its folder's name means another folder, which only the emperor may open; no Vassal: one of the configuration's
 )
@@ -177,6 +182,23 @@ type Counters struct {
 	Vassals     map[string]uint64 `json:"vassals,omitempty"` // answered requests per vassal
 }
 
+// PairRequest asks for the files behind one server name.
+type PairRequest struct {
+	Name        string `json:"name"` // canonical; empty for a listener's own pair
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+	ClientCA    string `json:"client_ca,omitempty"` // empty: none is needed
+}
+
+// Material is what they hold.
+type Material struct {
+	Certificate []byte `json:"certificate"`
+	Key         []byte `json:"key"`
+	ClientCA    []byte `json:"client_ca,omitempty"`
+	// Missing says that Error is about a file that is not there.
+	Missing bool `json:"missing,omitempty"`
+}
+
 // Message is one frame.
 type Message struct {
 	Kind          Kind           `json:"kind"`
@@ -187,4 +209,7 @@ type Message struct {
 	Configuration *Configuration `json:"configuration,omitempty"`
 	Table         *Table         `json:"table,omitempty"`
 	Counters      *Counters      `json:"counters,omitempty"`
+	Pair          *PairRequest   `json:"pair,omitempty"`
+	Material      *Material      `json:"material,omitempty"`
+	Paths         []string       `json:"paths,omitempty"`
 }

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +48,12 @@ func Load(r *link.Resource) error {
 			return fmt.Errorf("%s: is larger than %d bytes", r.Path, maxContent)
 		}
 		r.Content = content
+	case link.Listing:
+		content, err := list(r.Path)
+		if err != nil {
+			return withoutOpen(err)
+		}
+		r.Content = content
 	case link.Folder:
 		info, err := os.Stat(r.Path)
 		if err != nil {
@@ -66,6 +73,33 @@ func Load(r *link.Resource) error {
 		}
 	}
 	return nil
+}
+
+// list names what is in a folder, and what is in its folders.
+func list(path string) ([]byte, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	add := func(name string) {
+		if !strings.Contains(name, "\n") {
+			out = append(append(out, name...), '\n')
+		}
+	}
+	for _, e := range entries {
+		if e.IsDir() || e.Type()&os.ModeSymlink != 0 {
+			below, err := os.ReadDir(filepath.Join(path, e.Name()))
+			if err == nil {
+				for _, b := range below {
+					add(e.Name() + "/" + b.Name())
+				}
+				continue
+			}
+		}
+		add(e.Name())
+	}
+	return out, nil
 }
 
 // A Log of these names is the standard output or error stream of whoever opens

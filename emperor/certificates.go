@@ -1,0 +1,176 @@
+package emperor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"emperor/emperor/monitor"
+	"emperor/internal/link"
+)
+
+// certificateOwner is the certificates' name towards the monitor.
+const certificateOwner = "certificates"
+
+// largestPair bounds a file of a certificate or key.
+const largestPair = 256 << 10
+
+// certificates reads certificates and keys for the router, which has no right to
+// any: only those that the configuration names, when a handshake needs them. It
+// tells the router when one of them has changed.
+type certificates struct {
+	log *slog.Logger
+	// keeper makes of a configuration what decides which pairs its router may have;
+	// nil: none.
+	keeper func(*link.Configuration) func(link.PairRequest) error
+
+	mu      sync.Mutex
+	allowed []func(link.PairRequest) error     // guarded by mu; of the configuration in force and the one before
+	watch   func(owner string, files []string) // guarded by mu; tells the monitor which files to look at; nil at first
+	read    map[string]monitor.Fingerprint     // guarded by mu; the files that a router has, as they were read
+}
+
+// use is called before a router is sent a configuration.
+func (c *certificates) use(configuration *link.Configuration) {
+	if c.keeper == nil {
+		return
+	}
+	allow := sync.OnceValue(func() func(link.PairRequest) error { return c.keeper(configuration) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// The one before still counts: the router may be about to refuse this one.
+	c.allowed = append(c.allowed[max(0, len(c.allowed)-1):], func(q link.PairRequest) error { return allow()(q) })
+}
+
+// answer reads what a router asks for. It may be called by several goroutines.
+func (c *certificates) answer(router caller, m *link.Message) {
+	material, err := c.load(m.Pair)
+	answer := link.Message{Kind: link.Loaded, Sequence: m.Sequence, Material: material}
+	if err != nil {
+		answer.Error = err.Error()
+		answer.Material = &link.Material{Missing: errors.Is(err, fs.ErrNotExist)}
+	}
+	_ = router.Send(answer) // an error means that the router is gone
+}
+
+func (c *certificates) load(q *link.PairRequest) (*link.Material, error) {
+	if q == nil {
+		return nil, errors.New("a question for nothing")
+	}
+	c.mu.Lock()
+	allowed := slices.Clone(c.allowed)
+	c.mu.Unlock()
+	err := errors.New("no configuration has certificates")
+	for _, allow := range allowed {
+		if err = allow(*q); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		c.log.Error("the router asks for files that are not its", "name", q.Name, "certificate", q.Certificate, "key", q.Key, "err", err)
+		return nil, err
+	}
+	var out link.Material
+	prints := map[string]monitor.Fingerprint{}
+	for _, f := range []struct {
+		path string
+		into *[]byte
+	}{{q.Certificate, &out.Certificate}, {q.Key, &out.Key}, {q.ClientCA, &out.ClientCA}} {
+		if f.path == "" {
+			continue
+		}
+		// Before it is read: what changes while it is read is noticed then.
+		prints[f.path] = monitor.FingerprintOf([]string{f.path})
+		if *f.into, err = readSmall(f.path); err != nil {
+			break
+		}
+	}
+	c.note(prints) // also of what is missing: it may come
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+func readSmall(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not stop us
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, largestPair+1))
+	if err == nil && len(content) > largestPair {
+		err = fmt.Errorf("%s: is larger than %d bytes", path, largestPair)
+	}
+	return content, err
+}
+
+// watchWith says who looks at the files from now on.
+func (c *certificates) watchWith(watch func(owner string, files []string)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watch = watch; len(c.read) > 0 {
+		watch(certificateOwner, c.files())
+	}
+}
+
+func (c *certificates) note(prints map[string]monitor.Fingerprint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.read == nil {
+		c.read = map[string]monitor.Fingerprint{}
+	}
+	more := false
+	for path, print := range prints {
+		_, known := c.read[path]
+		more = more || !known
+		c.read[path] = print
+	}
+	if more && c.watch != nil {
+		c.watch(certificateOwner, c.files())
+	}
+}
+
+// files are the paths that were read, in order; c.mu is held.
+func (c *certificates) files() []string {
+	files := make([]string, 0, len(c.read))
+	for path := range c.read {
+		files = append(files, path)
+	}
+	slices.Sort(files)
+	return files
+}
+
+// changed returns the files that differ from what was read last.
+func (c *certificates) changed() (paths []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path, print := range c.read {
+		if now := monitor.FingerprintOf([]string{path}); now != print {
+			c.read[path] = now
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// checkCertificates tells the routers which files of certificates have changed.
+func (e *Emperor) checkCertificates() {
+	print := e.snapshot.Owners[certificateOwner]
+	if print == e.certificatePrint {
+		return
+	}
+	e.certificatePrint = print
+	if paths := e.router.certificates.changed(); len(paths) > 0 {
+		e.log.Info("certificates changed; the next handshakes use them", "files", paths)
+		e.front.tell(link.Message{Kind: link.Changed, Paths: paths})
+	}
+}

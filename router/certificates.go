@@ -1,0 +1,357 @@
+package router
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router/http1"
+	"emperor/router/sni"
+)
+
+const (
+	optionHTTPS  = "https"
+	optionHTTPS2 = "https2"
+)
+
+var certificateOptions = []config.Option{
+	{Name: optionHTTPS, Type: config.String, Repeat: true, Where: config.Main,
+		Help: "\"ADDRESS,CRT,KEY[,CIPHERS[,[!]CA]]\": listen for HTTPS; the pair is for names that no sni has. With a CA clients are asked for a certificate, with !CA they need one. An address alone serves the names of sni, sni-regexp and sni-dir only."},
+	{Name: optionHTTPS2, Type: config.String, Repeat: true, Where: config.Main,
+		Help: "\"addr=,cert=,key=[,ciphers=][,clientca=]\": the same with names."},
+	{Name: "sni", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "\"[NAME ]CRT,KEY[,CIPHERS[,[!]CA]]\": the pair for NAME or *.NAME; without a name, for the names of the certificate."},
+	{Name: "sni-regexp", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "\"REGEX CRT,KEY[,CIPHERS[,[!]CA]]\": the pair for names that match; $1 in the paths is the first group and never leaves its directory."},
+	{Name: "sni-dir", Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "A folder of NAME.crt and NAME.key (NAME.ca for clients), NAME.pem, or NAME/fullchain.pem and NAME/privkey.pem; _wildcard_.example.com is *.example.com."},
+	{Name: "sni-dir-ciphers", Type: config.String, Where: config.Main,
+		Help: "Ciphers, in OpenSSL's words, for the names of sni-dir."},
+	{Name: "sni-dir-require-client", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Names of sni-dir with a NAME.ca need a client certificate instead of asking for one."},
+	{Name: "sni-cache", Type: config.Int, Min: 16, Default: "10000", Where: config.Main,
+		Help: "How many pairs stay loaded. (In force for a new router.)"},
+	{Name: "https-session-context", Type: config.String, Where: config.Main,
+		Help: "Keeps TLS sessions of the https lines that follow apart from others'."},
+	{Name: "https-export-cert", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Send a client's certificate to vassals as HTTPS_CC."},
+	{Name: "https-export-tls", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Send HTTPS_PROTOCOL, HTTPS_CIPHER and HTTPS_SNI to vassals."},
+	{Name: "https-http2", Type: config.Bool, Default: "true", Where: config.Main,
+		Help: "Offer HTTP/2 on https listeners."},
+	{Name: "https-hsts", Type: config.String, Where: config.Main,
+		Help: "Value of Strict-Transport-Security for every response over https, such as \"max-age=31536000; includeSubDomains\"."},
+	{Name: "ssl-verify-depth", Type: config.Int, Max: 100, Default: "1", Where: config.Main,
+		Help: "How many certificates may stand between a client's and its CA."},
+	{Name: "ssl-min-version", Type: config.String, Default: "1.2", Where: config.Main,
+		Help: "The oldest TLS that is spoken: 1.2 or 1.3; 1.0 and 1.1, which are broken, for those who insist."},
+}
+
+// certificates is TLS as the options want it.
+type certificates struct {
+	https  []secureListener
+	table  *sni.Table
+	vars   sni.VarOptions
+	hsts   []byte // a complete line
+	notes  []string
+	http2  bool
+	byName map[string]*sni.Listener // by the listener's address; made in the router
+}
+
+type secureListener struct {
+	address string
+	options sni.ListenerOptions
+}
+
+func (s *certificates) compile(c *config.Config, supply *supply, mistake func(config.Value, error)) {
+	base := sni.Policy{VerifyDepth: int(c.Int("ssl-verify-depth"))}
+	var err error
+	if base.MinVersion, err = tlsVersion(c.Text("ssl-min-version")); err != nil {
+		v, _ := c.Last("ssl-min-version")
+		mistake(v, err)
+	}
+	s.http2 = c.Bool("https-http2")
+	s.vars = sni.VarOptions{ExportCertificate: c.Bool("https-export-cert"), Details: c.Bool("https-export-tls")}
+	if hsts := c.Text("https-hsts"); hsts != "" {
+		if !http1.ValidValue([]byte(hsts)) {
+			v, _ := c.Last("https-hsts")
+			mistake(v, fmt.Errorf("%q can not stand in a header", hsts))
+		}
+		s.hsts = []byte("Strict-Transport-Security: " + hsts + "\r\n")
+	}
+	entry := func(v config.Value, files sni.Files, names []string, pattern string) *sni.Entry {
+		policy, notes, err := files.Policy(base)
+		if err != nil {
+			mistake(v, err)
+			return nil
+		}
+		for _, note := range notes {
+			s.notes = append(s.notes, v.Pos.String()+": "+v.Key+": "+note)
+		}
+		return &sni.Entry{Names: names, Pattern: pattern, Source: files.Source(), Policy: policy, At: v.Pos.String()}
+	}
+	session := ""
+	for _, v := range c.All(optionHTTPS, optionHTTPS2, "https-session-context") {
+		parse := sni.ParseHTTPS
+		switch v.Key {
+		case "https-session-context":
+			session = v.Value
+			continue
+		case optionHTTPS2:
+			parse = sni.ParseHTTPS2
+		}
+		h, err := parse(v.Value)
+		if err != nil {
+			mistake(v, err)
+			continue
+		}
+		l := secureListener{address: h.Address, options: sni.ListenerOptions{SessionContext: session, Protocols: []string{"h2", "http/1.1"}}}
+		if !s.http2 {
+			l.options.Protocols = []string{"http/1.1"}
+		}
+		if h.OwnCertificate {
+			l.options.Own = entry(v, h.Files, nil, "")
+		}
+		s.https = append(s.https, l)
+	}
+	var table sni.Config
+	for _, v := range c.All("sni", "sni-regexp") {
+		parse := sni.ParseSNI
+		if v.Key == "sni-regexp" {
+			parse = sni.ParseSNIRegexp
+		}
+		n, err := parse(v.Value)
+		if err != nil {
+			mistake(v, err)
+			continue
+		}
+		if n.Note != "" {
+			s.notes = append(s.notes, v.Pos.String()+": "+v.Key+": "+n.Note)
+		}
+		names := []string{n.Name}
+		switch {
+		case n.Pattern != "":
+			names = nil
+		case n.Name == "":
+			// The names are the certificate's.
+			content, known, err := supply.content(n.Certificate, v)
+			if err != nil {
+				mistake(v, err)
+			}
+			if !known {
+				continue
+			}
+			if names, err = certificateNames(content); err != nil {
+				mistake(v, fmt.Errorf("%s: %w", n.Certificate, err))
+				continue
+			}
+		}
+		if e := entry(v, n.Files, names, n.Pattern); e != nil {
+			table.Entries = append(table.Entries, *e)
+		}
+	}
+	for _, v := range c.All("sni-dir") {
+		d := sni.Directory{Path: v.Value, Policy: base, At: v.Pos.String()}
+		if ciphers := c.Text("sni-dir-ciphers"); ciphers != "" {
+			var notes []string
+			if d.Policy.Ciphers, notes, err = sni.ParseCiphers(ciphers); err != nil {
+				at, _ := c.Last("sni-dir-ciphers")
+				mistake(at, err)
+			}
+			s.notes = append(s.notes, notes...)
+		}
+		if c.Bool("sni-dir-require-client") {
+			d.Policy.Client = sni.RequireClientCert
+		}
+		listing, _, err := supply.take(link.Listing, v.Value, v)
+		if err != nil {
+			mistake(v, err)
+			continue
+		}
+		var odd []error
+		d.Names, odd = sni.ReadDirectory(strings.Fields(string(listing)))
+		for _, o := range odd {
+			s.notes = append(s.notes, v.Pos.String()+": sni-dir: "+o.Error())
+		}
+		table.Directories = append(table.Directories, d)
+	}
+	var problems []sni.Problem
+	s.table, problems = sni.Compile(table)
+	for _, p := range problems {
+		if p.Harmless {
+			s.notes = append(s.notes, p.Error())
+		} else {
+			mistake(config.Value{Key: "sni"}, p)
+		}
+	}
+}
+
+// certificateNames are the host names of the first certificate in a PEM file.
+func certificateNames(content []byte) ([]string, error) {
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			return nil, errors.New("no certificate in PEM form")
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, name := range c.DNSNames {
+			names = append(names, strings.ToLower(name))
+		}
+		if len(names) == 0 {
+			return nil, errors.New("the certificate names no host; write sni = NAME CRT,KEY")
+		}
+		return names, nil
+	}
+}
+
+func tlsVersion(text string) (uint16, error) {
+	switch text {
+	case "1.2", "":
+		return tls.VersionTLS12, nil
+	case "1.3":
+		return tls.VersionTLS13, nil
+	case "1.1":
+		return tls.VersionTLS11, nil
+	case "1.0":
+		return tls.VersionTLS10, nil
+	}
+	return 0, fmt.Errorf("want 1.2 or 1.3, got %q", text)
+}
+
+// listen makes the listeners that give connections their TLS configuration.
+func (s *certificates) listen(all *sni.Certificates, log *slog.Logger) {
+	for _, note := range s.notes {
+		log.Warn(note)
+	}
+	all.SetTable(s.table)
+	s.byName = map[string]*sni.Listener{}
+	for _, l := range s.https {
+		made, err := all.Listener(l.options)
+		if err != nil {
+			log.Error("https listener", slog.String("address", l.address), slog.Any("err", err))
+			continue
+		}
+		s.byName[l.address] = made
+	}
+}
+
+// materials is the router's side of loading pairs: whoever may read keys is asked
+// for them.
+type materials struct {
+	mu      sync.Mutex
+	ask     func(id uint64, r link.PairRequest) error // guarded by mu; nil: files are read here
+	next    uint64                                    // guarded by mu
+	waiting map[uint64]chan *link.Message             // guarded by mu
+}
+
+// Load implements sni.Loader.
+func (m *materials) Load(ctx context.Context, r sni.Request) (sni.Material, error) {
+	q := link.PairRequest{Name: r.Name, Certificate: r.Source.Certificate.Path(), Key: r.Source.Key.Path()}
+	if !r.ClientCA.IsZero() {
+		q.ClientCA = r.ClientCA.Path()
+	}
+	m.mu.Lock()
+	ask := m.ask
+	if ask == nil {
+		m.mu.Unlock()
+		return readMaterial(&q)
+	}
+	m.next++
+	id := m.next
+	answer := make(chan *link.Message, 1)
+	if m.waiting == nil {
+		m.waiting = map[uint64]chan *link.Message{}
+	}
+	m.waiting[id] = answer
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		delete(m.waiting, id)
+		m.mu.Unlock()
+	}()
+	if err := ask(id, q); err != nil {
+		return sni.Material{}, err
+	}
+	select {
+	case a := <-answer:
+		if a.Error != "" || a.Material == nil {
+			err := errors.New(a.Error)
+			if a.Material != nil && a.Material.Missing {
+				err = fmt.Errorf("%s: %w", a.Error, fs.ErrNotExist)
+			}
+			return sni.Material{}, err
+		}
+		return sni.Material{Certificate: a.Material.Certificate, Key: a.Material.Key, ClientCA: a.Material.ClientCA}, nil
+	case <-ctx.Done():
+		return sni.Material{}, ctx.Err()
+	}
+}
+
+// answered gives an answer to whoever waits for it.
+func (m *materials) answered(a *link.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if waiting := m.waiting[a.Sequence]; waiting != nil {
+		waiting <- a
+		delete(m.waiting, a.Sequence)
+	}
+}
+
+// readMaterial is for a router without an emperor.
+func readMaterial(q *link.PairRequest) (out sni.Material, err error) {
+	for _, f := range []struct {
+		path string
+		into *[]byte
+	}{{q.Certificate, &out.Certificate}, {q.Key, &out.Key}, {q.ClientCA, &out.ClientCA}} {
+		if f.path == "" {
+			continue
+		}
+		if *f.into, err = os.ReadFile(f.path); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// Keeper tells for a configuration which pairs its router may ask for: the
+// emperor, which can read every key, need not trust the router with the choice.
+func Keeper(c *link.Configuration) func(link.PairRequest) error {
+	set, err := config.NewSet(Options)
+	if err != nil {
+		return func(link.PairRequest) error { return err }
+	}
+	settings, _ := compile(options(set, c.Options), &supply{checking: true, given: c.Resources})
+	certificates := &settings.certificates
+	return func(q link.PairRequest) error {
+		for _, l := range certificates.https {
+			if l.options.Own != nil && isFor(q, l.options.Own.Source, l.options.Own.Policy.ClientCA) {
+				return nil
+			}
+		}
+		if choice, ok := certificates.table.Find(q.Name); ok && isFor(q, choice.Source, choice.ClientCA) {
+			return nil
+		}
+		return fmt.Errorf("%s is not what the configuration has for %q", q.Certificate, q.Name)
+	}
+}
+
+func isFor(q link.PairRequest, s sni.Source, ca sni.File) bool {
+	return q.Certificate == s.Certificate.Path() && q.Key == s.Key.Path() && (q.ClientCA == "" || q.ClientCA == ca.Path())
+}
