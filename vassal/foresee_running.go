@@ -12,8 +12,10 @@ import (
 // Running is what must not be taken for somebody else's when an emperor runs
 // already, perhaps from the same files.
 type Running struct {
-	PID       int             // 0: none runs, or it cannot be asked
+	PID       int             // 0: none runs
 	Addresses map[string]bool // its vassals' sockets
+	// Hidden: one may run that we could not ask.
+	Hidden bool
 }
 
 // Accuses says of the program that listens where we want to that it is in the way;
@@ -24,6 +26,8 @@ func (r Running) Accuses(who listening.Occupant, where string) (text string, sur
 	switch {
 	case r.PID != 0 && who.PID != 0 && proc.Descends(who.PID, r.PID):
 		return "", false
+	case r.Hidden:
+		return fmt.Sprintf("somebody listens %s (%s): if it is not the emperor that runs these files (which could not be asked), end it or choose another address", where, who), false
 	case who.PID == 0 && r.PID != 0:
 		return fmt.Sprintf("a program of another user listens %s: if the running emperor did not start it, end it or choose another address", where), false
 	case who.Program != "" && who.Program == filepath.Base(own):

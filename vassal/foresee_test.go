@@ -33,6 +33,7 @@ func TestWhoIsInTheWay(t *testing.T) {
 		{"a stranger beside it", running, listening.Occupant{PID: 1, Program: "init"}, "another program listens at /x (init, process 1)", true},
 		{"somebody who cannot be seen", running, listening.Occupant{}, "a program of another user listens at /x", false},
 		{"the same, and no emperor runs", Running{}, listening.Occupant{}, "another program listens at /x (another user's program)", true},
+		{"an emperor that cannot be asked", Running{Hidden: true}, listening.Occupant{PID: 1}, "somebody listens at /x (process 1): if it is not the emperor", false},
 		{"another emperor", Running{}, listening.Occupant{PID: 1, Program: filepath.Base(own)}, "another emperor (process 1) has a socket at /x", false},
 	} {
 		text, sure := test.running.Accuses(test.who, "at /x")

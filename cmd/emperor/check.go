@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,8 +83,11 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 	if r.survey, err = main.Survey(); err != nil {
 		return nil, err
 	}
-	running, _ := runningStatus(main) // one that cannot be asked is nobody's mistake
-	main.Foresee(r.survey, running)
+	running, err := runningStatus(main)
+	main.Foresee(r.survey, running, err)
+	if err != nil && !errors.Is(err, control.ErrNotRunning) {
+		r.notes = append(r.notes, "the emperor that runs could not be asked what it has: "+err.Error())
+	}
 	r.table = compileRules(main.Front)
 	problems = append(problems, main.MissingMonitors()...)
 	problems = append(problems, r.survey.Problems...)

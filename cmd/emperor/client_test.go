@@ -56,6 +56,14 @@ func TestAskingAnEmperorThatCannotAnswer(t *testing.T) {
 			t.Errorf("%s of a stopped emperor: exit %d\n%s", words, code, out)
 		}
 	}
+	// What it has may be its own: that is no mistake.
+	if out, code := m.ask("check", "uwsgi.ini", "--control="+m.path("control.sock")); code != exitFine || !strings.Contains(out, "uwsgi.ini:3: warning: http: somebody listens on 127.0.0.1:") ||
+		!strings.Contains(out, "the emperor that runs could not be asked what it has: the emperor at ") {
+		t.Errorf("check beside a stopped emperor: exit %d\n%s", code, out)
+	}
+	if out, code := m.ask("plan", "uwsgi.ini", "--control="+m.path("control.sock")); code != exitFailed || !strings.Contains(out, "what runs can not be asked: the emperor at ") {
+		t.Errorf("plan beside a stopped emperor: exit %d\n%s", code, out)
+	}
 	m.signal(syscall.SIGCONT)
 	if out, code := m.order("status"); code != exitFine || !strings.Contains(out, "shop") {
 		t.Errorf("status of one that goes on: exit %d\n%s", code, out)
