@@ -11,6 +11,7 @@ import (
 	"emperor/internal/near"
 	"emperor/router/http1"
 	"emperor/router/rule"
+	"emperor/router/sni"
 )
 
 // Explain says what would become of a request: the listener it can come in by,
@@ -32,8 +33,8 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("%q: want a URL such as http://www.example.com/path", target)
 	}
-	if u.Scheme != "http" {
-		return "", fmt.Errorf("%q: only http is served", target)
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return "", fmt.Errorf("%q: want http:// or https://", target)
 	}
 	var request http1.Request
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", method, requestURI(u), u.Host)
@@ -47,7 +48,10 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 
 	var out strings.Builder
 	fmt.Fprintf(&out, "request    %s %s, host %s\n", method, request.Target, request.Host.Name)
-	explainListeners(&out, configuration, u.Port())
+	explainListeners(&out, configuration, u)
+	if u.Scheme == "https" {
+		explainCertificate(&out, settings, configuration, u)
+	}
 	query := rule.Query{Host: request.Host.Name, Path: path, URI: request.Target, QueryString: request.Query}
 	if len(request.Host.Port) > 0 {
 		query.HostPort = []byte(string(request.Host.Name) + ":" + string(request.Host.Port))
@@ -117,24 +121,66 @@ func requestURI(u *url.URL) string {
 	return "/"
 }
 
-func explainListeners(out *strings.Builder, configuration *link.Configuration, port string) {
-	if port == "" {
-		port = "80"
+// explainListeners tells by which listener the request comes in.
+func explainListeners(out *strings.Builder, configuration *link.Configuration, u *url.URL) {
+	if l := listenerFor(configuration, u); l != nil {
+		fmt.Fprintf(out, "listener   %s:%d: %s = %s\n", l.File, l.Line, l.Option, l.Address)
+		return
 	}
 	var others []string
 	for _, l := range configuration.Listeners {
-		text := l.Option + " = " + l.Address
-		if strings.HasSuffix(l.Address, ":"+port) {
-			fmt.Fprintf(out, "listener   %s:%d: %s\n", l.File, l.Line, text)
-			return
-		}
-		others = append(others, text)
+		others = append(others, l.Option+" = "+l.Address)
 	}
 	if len(others) == 0 {
-		fmt.Fprintf(out, "listener   none: no http option in this file\n")
+		fmt.Fprintf(out, "listener   none: no %s option in this file\n", u.Scheme)
 		return
 	}
-	fmt.Fprintf(out, "listener   none on port %s; there is %s\n", port, strings.Join(others, ", "))
+	fmt.Fprintf(out, "listener   none for %s on port %s; there is %s\n", u.Scheme, portOf(u), strings.Join(others, ", "))
+}
+
+func listenerFor(configuration *link.Configuration, u *url.URL) *link.Listener {
+	for i := range configuration.Listeners {
+		l := &configuration.Listeners[i]
+		secure := l.Option == optionHTTPS || l.Option == optionHTTPS2
+		if l.Option != optionStats && secure == (u.Scheme == "https") && strings.HasSuffix(l.Address, ":"+portOf(u)) {
+			return l
+		}
+	}
+	return nil
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// explainCertificate tells which pair a client gets that asks for the URL's host.
+func explainCertificate(out *strings.Builder, s *Settings, configuration *link.Configuration, u *url.URL) {
+	name, err := sni.CanonicalName(u.Hostname())
+	if err != nil {
+		fmt.Fprintf(out, "name       %q is no server name: %v\n", u.Hostname(), err)
+	}
+	if choice, ok := s.certificates.table.Find(name); err == nil && ok {
+		fmt.Fprintf(out, "certificate %s, by %s: %s\n", choice.Source, choice.At, choice.Rule)
+		if !choice.ClientCA.IsZero() {
+			fmt.Fprintf(out, "           clients are asked for a certificate of %s\n", choice.ClientCA.Path())
+		}
+		return
+	}
+	if l := listenerFor(configuration, u); l != nil {
+		for _, own := range s.certificates.https {
+			if own.address == l.Address && own.options.Own != nil {
+				fmt.Fprintf(out, "certificate %s, the listener's own: no sni has this name\n", own.options.Own.Source)
+				return
+			}
+		}
+	}
+	fmt.Fprintln(out, "certificate none: the handshake ends with the alert unrecognized_name")
 }
 
 func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, vassals []link.Vassal, host string) {
