@@ -108,7 +108,6 @@ var (
 	gatewayInterface = []byte("CGI/1.1")
 	serverSoftware   = []byte("emperor")
 	redirectStatus   = []byte("200")
-	onValue          = []byte("on")
 	noLength         = []byte("")
 	schemeHTTP       = []byte("http")
 	schemeHTTPS      = []byte("https")
@@ -123,7 +122,7 @@ func (x *exchange) describe(d *destination) {
 	scheme := x.visitorScheme()
 	x.tell(d, "REQUEST_SCHEME", scheme)
 	if bytes.Equal(scheme, schemeHTTPS) {
-		x.tell(d, "HTTPS", onValue)
+		x.tell(d, "HTTPS", httpsOn)
 	}
 	if host := x.request.Host.Name; len(host) > 0 {
 		x.tell(d, "SERVER_NAME", host)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -44,11 +45,12 @@ type client struct {
 	aborting       atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
 
-	counted bool        // against http-limit-peer
-	served  bool        // it has been looked whether the first bytes are HTTP/2's
-	shared  atomic.Bool // HTTP/2: net/http reads and writes
-	broken  bool        // the end of the connection must not look like an end
-	first   [1]byte     // of a request on a TLS connection
+	counted   bool        // against http-limit-peer,
+	countedAs netip.Addr  // as this address
+	served    bool        // it has been looked whether the first bytes are HTTP/2's
+	shared    atomic.Bool // HTTP/2: net/http reads and writes
+	broken    bool        // the end of the connection must not look like an end
+	first     [1]byte     // of a request on a TLS connection
 
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.

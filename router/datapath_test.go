@@ -166,7 +166,7 @@ func TestHTTPRuleReplacesHostAndTarget(t *testing.T) {
 	if r := f.ask("GET /old?x HTTP/1.1\r\nHost: a\r\n\r\n"); r.StatusCode != 200 {
 		t.Fatalf("got %d", r.StatusCode)
 	}
-	want := "GET /new HTTP/1.1\r\nHost: backend.example:81\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n"
+	want := "GET /new HTTP/1.1\r\nHost: backend.example:81\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a\r\n\r\n"
 	if c := v.only(t); c.head != want {
 		t.Errorf("got  %q\nwant %q", c.head, want)
 	}

@@ -227,7 +227,7 @@ func (x *exchange) Var(name string) ([]byte, bool) {
 	case "SERVER_PROTOCOL":
 		return []byte(x.protocolName()), true
 	case "HTTPS":
-		return httpsOn, x.peer.secured != nil
+		return httpsOn, x.scheme() == "https"
 	case "HTTPS_DN", "HTTPS_CC", "HTTPS_CLIENT_CERTIFICATE", "HTTPS_PROTOCOL", "HTTPS_CIPHER", "HTTPS_SNI":
 		if s := x.peer.secured; s != nil {
 			for i := range s.vars {

@@ -114,7 +114,7 @@ func TestTwinsOfOurFieldsAreDropped(t *testing.T) {
 	visitor.send("POST //a/./b?c HTTP/1.1\r\nhost: A.b:80\r\nContent_Length: 9\r\nContent-Length: 3\r\nContent-Length: 3\r\nX_Forwarded_For: 6.6.6.6\r\n" +
 		"Connection: X-Secret\r\nX-Secret: 1\r\nProxy: x\r\nTE: trailers\r\nTrailer: x\r\nUpgrade: h2c\r\nExpect: 100-continue\r\nX-Kept: yes\r\n\r\nabc")
 	visitor.want("POST", 200, "ok")
-	want := "POST //a/./b?c HTTP/1.1\r\nHost: A.b:80\r\nX-Kept: yes\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nContent-Length: 3\r\n\r\n"
+	want := "POST //a/./b?c HTTP/1.1\r\nHost: A.b:80\r\nX-Kept: yes\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: A.b:80\r\nContent-Length: 3\r\n\r\n"
 	if c := v.only(t); c.head != want || string(c.body) != "abc" {
 		t.Errorf("got  %q %q\nwant %q", c.head, c.body, want)
 	}

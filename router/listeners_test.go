@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"emperor/internal/link"
 )
 
@@ -197,4 +199,21 @@ func TestStats(t *testing.T) {
 		t.Errorf("%v: %v", err, r.Header)
 	}
 	check(all, map[string]any{"static_nodes 0 name": v.address, "static_nodes 0 hits": 2.0, "static_nodes 0 grace": 0.0})
+}
+
+// TestTCPKeepAlive: what so-keepalive asks for is always on: a client whose machine
+// is gone does not hold its connection for ever.
+func TestTCPKeepAlive(t *testing.T) {
+	f := newFront(t)
+	f.visit()
+	eventually(t, "the connection", func() bool { return f.Count().Connections == 1 })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.clients {
+		var on int
+		var err error
+		if controlErr := c.raw.Control(func(fd uintptr) { on, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE) }); on == 0 || err != nil || controlErr != nil {
+			t.Errorf("SO_KEEPALIVE is %d (%v, %v)", on, err, controlErr)
+		}
+	}
 }

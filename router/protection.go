@@ -134,6 +134,20 @@ func (p *protection) inherit(old *protection) {
 	}
 }
 
+// enter counts a connection against http-limit-peer; false: its address has too
+// many. A proxy we trust is not counted.
+func (c *client) enter() bool {
+	if c.router.current().trusted.includes(c.peer.remote) {
+		return true
+	}
+	if !c.router.peers.Enter(c.peer.remote) {
+		c.router.complain(&c.peer, slog.LevelWarn, "connection refused: its address has as many as http-limit-peer allows")
+		return false
+	}
+	c.counted, c.countedAs = true, c.peer.remote
+	return true
+}
+
 // withinRate asks the limits on rate; false when the request was refused.
 func (x *exchange) withinRate() bool {
 	rates := x.settings.protection.rates

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"time"
 
@@ -14,17 +15,25 @@ import (
 // first packet.
 const proxyHeaderTime = 5 * time.Second
 
-var errNoProxyHeader = errors.New("the connection ended before its PROXY header")
+var (
+	errNoProxyHeader   = errors.New("the connection ended before its PROXY header")
+	errSlowProxyHeader = errors.New("its PROXY header did not come in time")
+)
+
+// wantsProxyHeader: connections of that peer begin with a PROXY header.
+func (s *Settings) wantsProxyHeader(from *peer) bool {
+	return s.proxyProtocol && s.proxiesFrom.includes(from.remote)
+}
 
 // expectProxyHeader reads the PROXY header of a connection whose peer sends one,
 // before its first request, and takes the visitor from it. false ends the
 // connection.
 func (c *client) expectProxyHeader() bool {
 	s := c.router.current()
-	if !s.proxyProtocol || !s.proxiesFrom.includes(c.peer.remote) {
+	if c.counted || !s.wantsProxyHeader(&c.peer) {
 		return true
 	}
-	c.reading.Set(proxyHeaderTime)
+	c.reading.Set(s.proxyHeaderTime)
 	defer c.reading.Clear()
 	x := c.router.exchanges.borrow()
 	c.x = x
@@ -32,19 +41,13 @@ func (c *client) expectProxyHeader() bool {
 	for {
 		h, n, err := proxyproto.Parse(x.in[x.start:x.end])
 		if err == nil && n > 0 {
-			x.start += n
-			if !h.Local && h.Source.IsValid() {
-				c.peer.remote = h.Source.Addr().Unmap()
-				c.peer.remoteAddr = c.peer.remote.AppendTo(nil)
-				c.peer.port16 = h.Source.Port()
-				c.peer.remotePort = strconv.AppendUint(nil, uint64(h.Source.Port()), 10)
-			}
-			if x.start == x.end {
+			c.visitedBy(&h)
+			if x.start += n; x.start == x.end {
 				x.start, x.end = 0, 0
 				c.router.exchanges.giveBack(x)
 				c.x = nil
 			}
-			return true
+			return c.enter() // as whom the header names
 		}
 		var got int
 		if err == nil {
@@ -54,13 +57,32 @@ func (c *client) expectProxyHeader() bool {
 				continue
 			}
 			if err == nil || err == io.EOF {
-				err = errNoProxyHeader
 				if x.end == 0 {
-					return false // a port check: nothing was ever said
+					return false // a port check
 				}
+				err = errNoProxyHeader
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = errSlowProxyHeader
 			}
 		}
 		c.router.complain(&c.peer, slog.LevelWarn, "connection closed: http-enable-proxy-protocol wants a PROXY header from this peer", slog.Any("err", err))
 		return false
+	}
+}
+
+// visitedBy takes the visitor from the header.
+func (c *client) visitedBy(h *proxyproto.Header) {
+	if h.Local {
+		return // the proxy itself
+	}
+	if ssl, ok := h.SSL(); ok && ssl.TLS {
+		c.peer.scheme = "https" // up to the proxy, which is where it matters
+	}
+	if h.Source.IsValid() {
+		c.peer.remote = h.Source.Addr().Unmap()
+		c.peer.remoteAddr = c.peer.remote.AppendTo(nil)
+		c.peer.port16 = h.Source.Port()
+		c.peer.remotePort = strconv.AppendUint(nil, uint64(h.Source.Port()), 10)
 	}
 }

@@ -219,9 +219,7 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 		_ = conn.Close()
 		return
 	}
-	counted := c.peer.remote // a PROXY header may name another one
-	if c.counted = !r.current().trusted.includes(c.peer.remote); c.counted && !r.peers.Enter(c.peer.remote) {
-		r.complain(&c.peer, slog.LevelWarn, "connection refused: its address has as many as http-limit-peer allows")
+	if !r.current().wantsProxyHeader(&c.peer) && !c.enter() {
 		c.discard()
 		return
 	}
@@ -236,7 +234,7 @@ func (r *Router) serve(conn net.Conn, l *listener) {
 		defer func() {
 			r.counters.connections.Add(-1)
 			if c.counted {
-				r.peers.Leave(counted)
+				r.peers.Leave(c.countedAs)
 			}
 			r.mu.Lock()
 			delete(r.clients, c)

@@ -45,10 +45,12 @@ type Settings struct {
 	mapping       mapping
 	redirectPorts map[string]string // of http-to-https, by listener: ":8443"
 	statsHTTP     bool
-	proxyProtocol bool  // connections of proxiesFrom begin with a PROXY header
-	proxiesFrom   trust //
-	rawBody       bool  // requests without a length may have a body all the same
-	bodyLimit     int64 // greatest request body; 0: any
+	proxyProtocol bool // connections of proxiesFrom begin with a PROXY header
+	proxiesFrom   trust
+
+	proxyHeaderTime time.Duration
+	rawBody         bool  // requests without a length may have a body all the same
+	bodyLimit       int64 // greatest request body; 0: any
 
 	certificates certificates
 	headers      headers
@@ -128,6 +130,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	}
 	s.mapping.compile(c, mistake)
 	s.redirectPorts = redirectPorts(c)
+	s.proxyHeaderTime = proxyHeaderTime
 	s.statsHTTP, s.proxyProtocol = c.Bool("stats-http"), c.Bool("http-enable-proxy-protocol")
 	s.rawBody, s.bodyLimit = c.Bool("http-raw-body"), c.Size("http-body-limit")
 	s.certificates.compile(c, supply, mistake)

@@ -26,7 +26,7 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 	head := uwsgi.Request{
 		Method: r.Method, PathInfo: x.path, URI: r.Target, Query: r.Query,
 		Protocol:   x.protocolName(),
-		HTTPS:      x.peer.secured != nil,
+		HTTPS:      x.scheme() == "https",
 		ServerName: s.serverName, ServerPort: x.peer.port,
 		RemoteAddr: x.peer.remoteAddr, RemotePort: x.peer.remotePort,
 	}
