@@ -3,6 +3,7 @@ package proc
 import (
 	"errors"
 	"os"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +25,9 @@ const (
 var libraries = []string{"/lib", "/lib64", "/usr/lib", "/etc/ld.so.cache"}
 
 // confine restricts the calling thread, and so the program that it becomes. With
-// mayRead reading is left to the permissions of files.
-func confine(program string, mayRead bool) error {
+// mayRead reading is left to the permissions of files. temporary is the directory of
+// its temporary files.
+func confine(program, temporary string, mayRead bool) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl", err)
 	}
@@ -43,7 +45,7 @@ func confine(program string, mayRead bool) error {
 		return os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	defer unix.Close(int(ruleset))
-	allowed := map[string]uint64{program: readRights, os.TempDir(): writeRights}
+	allowed := map[string]uint64{program: readRights, temporary: writeRights}
 	for _, path := range libraries {
 		allowed[path] = readRights
 	}
@@ -56,6 +58,17 @@ func confine(program string, mayRead bool) error {
 		return os.NewSyscallError("landlock_restrict_self", errno)
 	}
 	return nil
+}
+
+// temporaryDir is where a program with that environment puts temporary files.
+func temporaryDir(env []string) string {
+	dir := "/tmp"
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "TMPDIR="); ok && value != "" {
+			dir = value
+		}
+	}
+	return dir
 }
 
 func allow(ruleset int, path string, rights uint64) error {

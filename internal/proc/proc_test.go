@@ -470,11 +470,7 @@ func TestManyChildrenCostNoThreads(t *testing.T) {
 // ones, and gains nothing by executing something. One that may read still changes
 // nothing elsewhere.
 func TestConfined(t *testing.T) {
-	outside, err := os.MkdirTemp(".", "confined") // anywhere but with the temporary files
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(outside)
+	outside, temporary := t.TempDir(), t.TempDir() // which are where other programs have them
 	tries := "read line < /etc/hostname && echo hostname opened || echo hostname refused\n" +
 		"echo x > \"$1\" && echo temporary written || echo temporary refused\n" +
 		"(echo x > \"$2\") && echo outside written || echo outside refused\n" +
@@ -492,8 +488,8 @@ func TestConfined(t *testing.T) {
 			test.hostname, test.outside = "opened", "written" // this kernel has nothing to confine files with
 		}
 		c := &proc.Command{
-			Name: "site", Generation: 1, Path: "/bin/sh", Umask: -1, Env: os.Environ(), Confined: test.confined, MayRead: test.mayRead,
-			Args: []string{"sh", "-c", tries, "sh", filepath.Join(t.TempDir(), "file"), filepath.Join(outside, "file")},
+			Name: "site", Generation: 1, Path: "/bin/sh", Umask: -1, Env: append(os.Environ(), "TMPDIR="+temporary), Confined: test.confined, MayRead: test.mayRead,
+			Args: []string{"sh", "-c", tries, "sh", filepath.Join(temporary, "file"), filepath.Join(outside, "file")},
 		}
 		text, _ := output(t, newStarter(t, "confined"), c)
 		for _, want := range []string{"hostname " + test.hostname, "temporary written", "outside " + test.outside} {

@@ -197,7 +197,7 @@ func (o *shimOrder) become(status int) error {
 		return err
 	}
 	if o.Confined {
-		if err := confine(path, o.MayRead); err != nil {
+		if err := confine(path, temporaryDir(env), o.MayRead); err != nil {
 			return fail("confining it", err)
 		}
 	}
