@@ -140,6 +140,13 @@ func (r Reader) taker(v config.Value, byCommand bool) taker {
 
 // readApp completes the app: how it is run, once it is known who runs the front.
 func (m *Main) readApp(r Reader, problems *config.Problems) {
+	if len(m.Source.Command) > 0 && (m.App == nil || !m.App.byCommand()) {
+		other, ok := m.Config.Last("emperor")
+		if !ok {
+			other = m.App.Line
+		}
+		*problems = append(*problems, config.Problem{Pos: other.Pos, Key: other.Key, Text: "want either this or a program after --, got both"})
+	}
 	if m.App == nil {
 		return
 	}

@@ -214,6 +214,14 @@ func TestAnEditThatLosesTheApp(t *testing.T) {
 	}
 }
 
+func TestProgramBesideAnotherApp(t *testing.T) {
+	for _, text := range []string{"http = :80\nmodule = x", "http = :80\nemperor = /tmp"} {
+		if main, problems := readOne(t, text, nil, "node", "x.js"); main != nil || !strings.Contains(problems.String(), "want either this or a program after --") {
+			t.Errorf("%q: %v", text, problems)
+		}
+	}
+}
+
 // TestFirstStart: only a first start that fails is the end.
 func TestFirstStart(t *testing.T) {
 	status := func(state vassal.State) vassal.Status {

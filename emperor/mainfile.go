@@ -199,7 +199,8 @@ func (m *Main) readVassals(problems *config.Problems) {
 		d.Environment = m.App.environment(c, m.Source.Env)
 	}
 	for _, name := range []string{"binary-path", "emperor-wrapper"} {
-		if path := c.Text(name); path != "" {
+		// The one app has a binary-path of its own, which an edit can change.
+		if path := c.Text(name); path != "" && (name != "binary-path" || m.App == nil) {
 			d.UWSGI = path
 		}
 	}

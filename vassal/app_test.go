@@ -44,6 +44,7 @@ func TestArgumentsOfAnApp(t *testing.T) {
 		{"what is expanded stays as it is", "log-format = %(addr) 50%\n- log-date = %Y",
 			"--ini|/proc/self/fd/4:1|--set|log-date=%Y|--set|safe-fd=4", "[1]\nlog-format = %%(addr) 50%%\n"},
 		{"what no line can hold", `env = KEY=one\ntwo`, "--set|env=KEY=one\ntwo", ""},
+		{"ours is no option of uWSGI's", "- overlap\n- module = x", "--set|module=x", ""},
 		{"the environment has its own", "+ plugin = python3\n- module = x", "--set|module=x", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

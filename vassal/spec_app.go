@@ -192,7 +192,7 @@ func (r *reader) appArguments() (arguments []string, text string) {
 			continue
 		case v.HasValue:
 			arguments = append(arguments, "--set", v.Key+"="+v.Value)
-		default:
+		case KnownToUWSGI(v.Key):
 			arguments = append(arguments, "--"+v.Key)
 		}
 		within = false
