@@ -185,7 +185,8 @@ type result struct {
 // handshake connects a client to l and waits until it has read a byte, and with it
 // the tickets before.
 func handshake(l *Listener, client *tls.Config, wrap ...func(net.Conn) net.Conn) result {
-	clientEnd, serverEnd := net.Pipe()
+	clientEnd, serverEnd := connect()
+	defer func() { _ = serverEnd.Close() }()
 	for _, w := range wrap {
 		clientEnd = w(clientEnd)
 	}
@@ -193,7 +194,9 @@ func handshake(l *Listener, client *tls.Config, wrap ...func(net.Conn) net.Conn)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer func() { _ = serverEnd.Close() }()
+		// Only half, as closing with bytes unread would take the alert away from the
+		// client.
+		defer func() { _ = serverEnd.(*net.TCPConn).CloseWrite() }()
 		conn := tls.Server(serverEnd, l.TLSConfig())
 		if r.serverErr = conn.HandshakeContext(r.note); r.serverErr != nil {
 			return
@@ -210,6 +213,23 @@ func handshake(l *Listener, client *tls.Config, wrap ...func(net.Conn) net.Conn)
 	_ = clientEnd.Close()
 	<-done
 	return r
+}
+
+// connect makes a connection with both its ends. A net.Pipe would not do: each side
+// of TLS may write while the other does.
+func connect() (client, server net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = l.Close() }()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		panic(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		panic(err)
+	}
+	return client, server
 }
 
 // serialOf is which certificate the client saw.

@@ -2,6 +2,7 @@ package sni
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -175,7 +176,10 @@ func (r *Ring) Merge(exported []byte) error {
 			all = append(all, s)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b secret) int { return b.created.Compare(a.created) })
+	slices.SortFunc(all, func(a, b secret) int {
+		// Of the same age any, but for both generations the same.
+		return cmp.Or(b.created.Compare(a.created), bytes.Compare(a.value[:], b.value[:]))
+	})
 	r.setLocked(all, now)
 	return nil
 }
