@@ -59,13 +59,15 @@ var certificateOptions = []config.Option{
 
 // certificates is TLS as the options want it.
 type certificates struct {
-	https  []secureListener
-	table  *sni.Table
-	vars   sni.VarOptions
-	hsts   []byte // a complete line
-	notes  []string
-	http2  bool
-	byName map[string]*sni.Listener // by the listener's address; made in the router
+	https []secureListener
+	table *sni.Table
+
+	directories []sni.Directory
+	vars        sni.VarOptions
+	hsts        []byte // a complete line
+	notes       []string
+	http2       bool
+	byName      map[string]*sni.Listener // by the listener's address; made in the router
 }
 
 type secureListener struct {
@@ -186,6 +188,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 		table.Directories = append(table.Directories, d)
 	}
 	var problems []sni.Problem
+	s.directories = table.Directories
 	s.table, problems = sni.Compile(table)
 	for _, p := range problems {
 		if p.Harmless {

@@ -116,6 +116,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.helpers.Go(func() { r.pool.Run(ctx) })
 	r.helpers.Go(func() { r.exchanges.run(ctx) })
 	r.helpers.Go(func() { r.resolver.Run(ctx) })
+	r.helpers.Go(func() { r.watchExpiry(ctx) })
 	return r, nil
 }
 

@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"emperor/emperor"
 	"emperor/emperor/control"
 	"emperor/internal/config"
+	"emperor/router"
 	"emperor/router/rule"
 )
 
@@ -89,6 +91,7 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 		r.notes = append(r.notes, "the emperor that runs could not be asked what it has: "+err.Error())
 	}
 	r.table = compileRules(main.Front)
+	problems = append(problems, router.CheckCertificates(&main.Front, time.Now())...)
 	problems = append(problems, main.MissingMonitors()...)
 	problems = append(problems, r.survey.Problems...)
 	problems = append(problems, vassalProblems(r.survey.Vassals)...)

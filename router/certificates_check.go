@@ -1,0 +1,162 @@
+package router
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router/sni"
+)
+
+// mostChecked bounds how many pairs of a folder `check` reads.
+const mostChecked = 2000
+
+// CheckCertificates reads every pair that the configuration names, with the rights
+// of the caller, and tells what is wrong or about to be. A pair that is wrong harms
+// its name only, so the front would start all the same.
+func CheckCertificates(configuration *link.Configuration, now time.Time) config.Problems {
+	set, err := config.NewSet(Options)
+	if err != nil {
+		return config.Problems{{Text: err.Error()}}
+	}
+	c := options(set, configuration.Options)
+	k := &certificateCheck{now: now}
+	for _, v := range c.All(optionHTTPS, optionHTTPS2, "sni", "sni-regexp") {
+		switch v.Key {
+		case optionHTTPS, optionHTTPS2:
+			parse := sni.ParseHTTPS
+			if v.Key == optionHTTPS2 {
+				parse = sni.ParseHTTPS2
+			}
+			if h, err := parse(v.Value); err == nil && h.OwnCertificate {
+				k.files(v, h.Files, "")
+			}
+		case "sni":
+			if n, err := sni.ParseSNI(v.Value); err == nil {
+				k.files(v, n.Files, n.Name)
+			}
+		}
+		// The paths of an sni-regexp depend on names nobody has asked for yet.
+	}
+	settings, _ := compile(c, &supply{checking: true, given: configuration.Resources})
+	for _, d := range settings.certificates.directories {
+		v := config.Value{Key: "sni-dir"}
+		for _, line := range c.All("sni-dir") {
+			if line.Value == d.Path {
+				v = line
+			}
+		}
+		for i := range d.Names {
+			if i == mostChecked {
+				k.warn(v, fmt.Sprintf("only the first %d of %d pairs were looked at", i, len(d.Names)))
+				break
+			}
+			// Asked as a client would.
+			name := d.Names[i].Name
+			choice, ok := settings.certificates.table.Find(strings.Replace(name, "*", "any", 1))
+			if !ok {
+				continue
+			}
+			q := link.PairRequest{Name: name, Certificate: choice.Source.Certificate.Path(), Key: choice.Source.Key.Path()}
+			if !choice.ClientCA.IsZero() {
+				q.ClientCA = choice.ClientCA.Path()
+			}
+			k.pair(v, q, name)
+		}
+	}
+	return k.problems
+}
+
+type certificateCheck struct {
+	now      time.Time
+	problems config.Problems
+}
+
+func (k *certificateCheck) fail(v config.Value, text string) {
+	k.problems = append(k.problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: text})
+}
+
+func (k *certificateCheck) warn(v config.Value, text string) {
+	k.problems = append(k.problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: text, Warning: true})
+}
+
+func (k *certificateCheck) files(v config.Value, f sni.Files, name string) {
+	k.pair(v, link.PairRequest{Certificate: f.Certificate, Key: f.Key, ClientCA: f.ClientCA}, name)
+}
+
+func (k *certificateCheck) pair(v config.Value, q link.PairRequest, name string) {
+	m, err := readMaterial(&q)
+	if err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = fmt.Errorf("%s: %w", p.Path, p.Err)
+		}
+		k.fail(v, err.Error())
+		return
+	}
+	pair, err := sni.ParsePair(m.Certificate, m.Key)
+	if err != nil {
+		k.fail(v, fmt.Sprintf("%s: %v", q.Certificate, err))
+		return
+	}
+	for _, note := range pair.Notes {
+		k.warn(v, q.Certificate+": "+note)
+	}
+	if name != "" && name != "*" && !covers(pair.DNSNames(), name) {
+		k.warn(v, fmt.Sprintf("%s is for %s, not for %s: browsers will refuse it", q.Certificate, strings.Join(pair.DNSNames(), " "), name))
+	}
+	if pair.Leaf != nil {
+		e := sni.Expiry{Source: q.Certificate, NotAfter: pair.Leaf.NotAfter}
+		switch step := e.Step(k.now); {
+		case step == 0:
+			k.fail(v, fmt.Sprintf("%s ended on %s", q.Certificate, e.NotAfter.Format(time.DateOnly)))
+		case step > 0:
+			k.warn(v, fmt.Sprintf("%s ends on %s, in %d days", q.Certificate, e.NotAfter.Format(time.DateOnly), e.Days(k.now)))
+		}
+	}
+	if q.ClientCA != "" && !x509.NewCertPool().AppendCertsFromPEM(m.ClientCA) {
+		k.fail(v, q.ClientCA+": no CA certificate in PEM form")
+	}
+}
+
+// covers tells whether a certificate with these names is good for name, which may
+// be a wildcard.
+func covers(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+		if parent, ok := strings.CutPrefix(n, "*."); ok {
+			if _, after, found := strings.Cut(name, "."); found && after == parent {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// watchExpiry says in the log which certificates end soon, until ctx ends.
+func (r *Router) watchExpiry(ctx context.Context) {
+	ticker := time.NewTicker(time.Hour)
+	defer ticker.Stop()
+	var watch sni.ExpiryWatch
+	for {
+		for _, e := range watch.Due(time.Now(), r.certificates.Expiries()) {
+			r.log.Warn("a certificate ends soon", slog.String("name", e.Name), slog.String("file", filepath.Clean(e.Source)),
+				slog.String("on", e.NotAfter.Format(time.DateTime)), slog.Int("days", e.Days(time.Now())))
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package router
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"emperor/internal/link"
+)
+
+// pairUntil is a certificate in PEM that ends then.
+func pairUntil(t *testing.T, end time.Time, names ...string) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: names, NotBefore: end.Add(-time.Hour * 24 * 400), NotAfter: end}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+}
+
+// TestCheckCertificates: what check says of the pairs that a file names.
+func TestCheckCertificates(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	put := func(name string, end time.Time, names ...string) {
+		certificate, key := pairUntil(t, end, names...)
+		write(t, dir+"/"+name+".crt", certificate)
+		write(t, dir+"/"+name+".key", key)
+	}
+	put("good", now.Add(90*24*time.Hour), "good.test", "*.good.test")
+	put("soon", now.Add(5*24*time.Hour+time.Hour), "soon.test")
+	put("over", now.Add(-time.Hour), "over.test")
+	for _, test := range []struct{ line, want string }{
+		{"https = :443,DIR/good.crt,DIR/good.key", ""},
+		{"sni = good.test DIR/good.crt,DIR/good.key", ""},
+		{"sni = a.good.test DIR/good.crt,DIR/good.key", ""},
+		{"sni = DIR/good.crt,DIR/good.key", ""},
+		{"sni = other.test DIR/good.crt,DIR/good.key", "f.ini:3: sni: DIR/good.crt is for good.test *.good.test, not for other.test"},
+		{"sni = soon.test DIR/soon.crt,DIR/soon.key", "in 5 days"},
+		{"sni = over.test DIR/over.crt,DIR/over.key", "ended on"},
+		{"sni = good.test DIR/good.crt,DIR/soon.key", "f.ini:3: sni: DIR/good.crt: "},
+		{"sni = good.test DIR/good.crt,DIR/none.key", "f.ini:3: sni: DIR/none.key: no such file"},
+		{"sni = good.test DIR/good.crt,DIR/good.key,HIGH,!DIR/good.key", "no CA certificate"},
+		{"https2 = addr=:443,cert=DIR/over.crt,key=DIR/over.key", "ended on"},
+	} {
+		key, value, _ := strings.Cut(strings.ReplaceAll(test.line, "DIR", dir), " = ")
+		got := CheckCertificates(&link.Configuration{Options: []link.Option{{Key: key, Value: value, File: "f.ini", Line: 3}}}, now)
+		want := strings.ReplaceAll(test.want, "DIR", dir)
+		switch {
+		case want == "" && len(got) > 0:
+			t.Errorf("%s: %v", test.line, got)
+		case want != "" && (len(got) != 1 || !strings.Contains(got[0].Error(), want)):
+			t.Errorf("%s: got %v, want %q", test.line, got, want)
+		}
+	}
+}
