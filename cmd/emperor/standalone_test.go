@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -76,7 +77,7 @@ http-to = 127.0.0.1:%s
 	m.port = second
 	m.page("any.test", "/")
 	m.port = first
-	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", m.path("front.sock")) }}}
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", m.path("front.sock")) }}}
 	response, err := client.Get("http://any.test/")
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("by the unix socket: %v, %v", response, err)
