@@ -120,8 +120,11 @@ func (x *exchange) decide(d *destination) (ok bool) {
 			return false
 		}
 	case rule.Redirect, rule.Status, rule.Close:
-		x.answerByRule(decision)
-		return false
+		// A host that a rule answers well is one that is served.
+		if decision.Kind != rule.Status || decision.Code >= 400 || !x.goesToHTTPS() {
+			x.answerByRule(decision)
+			return false
+		}
 	case rule.Unsafe:
 		x.refuseRequest(400, decision.Why)
 		return false

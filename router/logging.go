@@ -130,7 +130,7 @@ func (x *exchange) logRequest() {
 		e.TLS, e.Cipher, e.SNI = sni.ProtocolName(s.state.Version), sni.CipherName(s.state.CipherSuite), []byte(s.handshake.Name)
 	}
 	e.ReceivedBody = x.body.received
-	e.Sent, e.SentHead = x.down.sent()
+	e.SentHead, e.Sent = x.down.sent()
 	if r := x.by; r != nil {
 		at := r.Pos()
 		e.RuleFile, e.RuleLine = at.File, at.Line

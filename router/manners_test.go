@@ -325,6 +325,9 @@ func TestAccessLog(t *testing.T) {
 		if !strings.Contains(line, want) {
 			t.Errorf("line %d lacks %s: %s", i+1, want, line)
 		}
+		if body, _ := lines[i]["body_bytes_sent"].(float64); body <= 0 || body >= lines[i]["bytes_sent"].(float64) {
+			t.Errorf("line %d: %v bytes sent, %v of them the body", i+1, lines[i]["bytes_sent"], body)
+		}
 	}
 	for _, want := range []string{"192.0.2.7", "POST", "/x?y=1", v.address, "uwsgi.ini"} {
 		if !strings.Contains(strings.Split(string(text), "\n")[0], want) {
