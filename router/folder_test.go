@@ -91,9 +91,7 @@ func TestFolder(t *testing.T) {
 	ask("a.name", "/", 200, "first")
 	ask("a.socket", "/", 200, "first")
 	ask("b.name", "/", 200, "of b")
-	if f.table.site("a").served.Load() != 2 {
-		t.Errorf("%d requests were counted", f.table.site("a").served.Load())
-	}
+	eventually(t, "two requests to be counted", func() bool { return f.table.site("a").served.Load() == 2 })
 
 	// One download is under way when another generation comes.
 	slow := f.visit()
