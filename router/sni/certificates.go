@@ -19,11 +19,16 @@ const DefaultCacheSize = 10_000
 const (
 	mostFailures = 1024 // failures remembered
 	mostWaiting  = 1024 // loads that run or wait for their turn
+
+	// patience is how long a handshake waits for what is to replace a pair that
+	// would do.
+	patience = 250 * time.Millisecond
 )
 
-// Options say how Certificates work. The zero value of each field but Loader and
-// Tickets is a good default.
+// Options say how Certificates work. The zero value of each field but Tickets is a
+// good default.
 type Options struct {
+	// Loader reads files. Without one there are only pairs that are Put.
 	Loader  Loader
 	Tickets *Ring
 	// CacheSize is how many pairs stay loaded: DefaultCacheSize.
@@ -34,8 +39,11 @@ type Options struct {
 	LoadTimeout time.Duration
 	// FailureTTL is how long a failed load is not tried again: 1 s.
 	FailureTTL time.Duration
-	Log        *slog.Logger     // discards, if nil
-	Now        func() time.Time // time.Now
+	// UnloadAfter is how long the files of a pair have to be gone before it is
+	// unloaded: 5 s. Not everybody replaces files in one step.
+	UnloadAfter time.Duration
+	Log         *slog.Logger     // discards, if nil
+	Now         func() time.Time // time.Now
 }
 
 // Certificates owns the pairs that are loaded and the table that says whose they
@@ -66,6 +74,7 @@ type entry struct {
 	// A load that was to replace it failed: with this, and is not tried before then.
 	reason  string
 	retryAt time.Time
+	gone    time.Time // since when its files are missing
 }
 
 // failure is a load that is not tried again for a moment.
@@ -88,6 +97,8 @@ type flight struct {
 var (
 	errClosed = errors.New("the router stops")
 	errBusy   = errors.New("too many certificates are being loaded")
+
+	errNoLoader = errors.New("nobody reads certificates here")
 )
 
 // NewCertificates returns Certificates with an empty table. Close ends it.
@@ -103,6 +114,12 @@ func NewCertificates(o Options) *Certificates {
 	}
 	if o.FailureTTL <= 0 {
 		o.FailureTTL = time.Second
+	}
+	if o.UnloadAfter <= 0 {
+		o.UnloadAfter = 5 * time.Second
+	}
+	if o.Loader == nil {
+		o.Loader = LoaderFunc(func(context.Context, Request) (Material, error) { return Material{}, errNoLoader })
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -221,7 +238,8 @@ func (c *Certificates) Close() {
 }
 
 // get returns the pair of a choice, loading it if need be. A pair whose files have
-// changed is loaded again by the first who comes; all others go on with the old one.
+// changed is loaded again by the first who comes, who waits for it if that does not
+// take long; all others go on with the old one.
 func (c *Certificates) get(ctx context.Context, name string, choice *Choice) (*loaded, error) {
 	k := keyOf(choice)
 	c.mu.Lock()
@@ -256,6 +274,17 @@ func (c *Certificates) get(ctx context.Context, name string, choice *Choice) (*l
 		go c.fly(Request{Name: name, Source: choice.Source, ClientCA: choice.ClientCA}, f)
 	}
 	c.mu.Unlock()
+	if ok {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-f.done:
+			return f.loaded, f.err
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		return old.loaded, nil
+	}
 	select {
 	case <-f.done:
 		return f.loaded, f.err
@@ -371,7 +400,7 @@ func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error
 	until := c.options.Now().Add(c.options.FailureTTL)
 	attributes := []any{"certificate", r.Source.Certificate.Path(), "name", r.Name, "error", err}
 	old, ok := c.pairs.get(k)
-	if ok && !errors.Is(err, fs.ErrNotExist) {
+	if ok && !old.isGone(err, c.options.Now(), c.options.UnloadAfter) {
 		if old.reason != err.Error() {
 			old.reason = err.Error()
 			c.options.Log.Error("a new certificate cannot be used, the one before it stays", attributes...)
@@ -388,6 +417,18 @@ func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error
 	}
 	c.failures.put(k, failure{err: err, until: until})
 	return nil, err
+}
+
+// isGone reports whether a load's error means that the pair is to be unloaded.
+func (e *entry) isGone(err error, now time.Time, after time.Duration) bool {
+	if !errors.Is(err, fs.ErrNotExist) {
+		e.gone = time.Time{}
+		return false
+	}
+	if e.gone.IsZero() {
+		e.gone = now
+	}
+	return now.Sub(e.gone) >= after
 }
 
 // expiry returns when the pair ends.

@@ -152,6 +152,12 @@ func TestReplacedPairIsUsedByTheNextHandshake(t *testing.T) {
 	// A file is gone: so is the name.
 	w.files.remove(e.Source.Certificate.Path())
 	w.certs.Changed(e.Source.Certificate.Path())
+	for range 5 {
+		if see() != third {
+			t.Error("a file that is gone for a moment made another certificate of it")
+		}
+		w.clock.advance(time.Second)
+	}
 	if r := handshake(l, w.trusting("a.example.com")); r.clientErr == nil || w.certs.Stats().Loaded != 0 {
 		t.Errorf("a removed certificate is still in use: %v, %+v", r.note, w.certs.Stats())
 	}
@@ -220,6 +226,30 @@ func TestLoaderThatHangs(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		w.certs.Close() // waits for nobody
+	})
+}
+
+// Whoever has a pair that would do does not wait long for another.
+func TestLoaderThatHangsWhilePairsAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.site("a.example.com")
+		w.serve(e)
+		choice, _ := w.certs.Table().Find("a.example.com")
+		old, err := w.certs.get(t.Context(), "a.example.com", &choice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.files.gate = make(chan struct{})
+		w.certs.Changed(e.Source.Key.Path())
+		for _, want := range []time.Duration{patience, 0} {
+			start := time.Now()
+			again, err := w.certs.get(t.Context(), "a.example.com", &choice)
+			if err != nil || again != old || time.Since(start) != want {
+				t.Errorf("after %v: %v, want the old pair after %v", time.Since(start), err, want)
+			}
+		}
+		w.certs.Close()
 	})
 }
 
@@ -294,7 +324,7 @@ func TestSwapsUnderLoadFailNoHandshake(t *testing.T) {
 	l := w.listener(ListenerOptions{})
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		clients.Go(func() {
 			for {
 				select {
@@ -309,7 +339,7 @@ func TestSwapsUnderLoadFailNoHandshake(t *testing.T) {
 			}
 		})
 	}
-	for range 100 {
+	for range 30 {
 		certificate, _ := w.ca.issue(t, "a.example.com")
 		w.files.put(e.Source.Certificate.Path(), certificate)
 		w.certs.Changed(e.Source.Certificate.Path())

@@ -58,7 +58,7 @@ func (c Ciphers) http2() bool {
 // "ECDHE-RSA-AES128-GCM-SHA256:ECDHE+CHACHA20", "DEFAULT:!SHA1". A word for many
 // suites takes only those that Go calls secure; the RSA key exchange and CBC with
 // SHA256 have to be asked for, by a suite's name or by kRSA, RSA or SHA256. Notes
-// are for a log: words that OpenSSL does not know and what was left out. A string
+// are for a log: words that mean nothing. A string
 // that leaves nothing is an error that lists what there is.
 func ParseCiphers(text string) (c Ciphers, notes []string, err error) {
 	l := cipherList{text: text}

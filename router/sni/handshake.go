@@ -53,28 +53,15 @@ func (h *Handshake) Value(key any) any {
 // String says which certificate was chosen or why none, for a log line about a
 // handshake that failed and for "explain".
 func (h *Handshake) String() string {
-	asked := "no name"
+	text := "no name"
 	if h.Asked != "" {
-		asked = fmt.Sprintf("name %q", h.Asked)
+		text = fmt.Sprintf("name %.255q", h.Asked) // it may be 64 KiB long
 	}
-	got := "no certificate"
-	if c := &h.Choice; c.Kind != Unknown {
-		got = fmt.Sprintf("certificate %s (%s", c.Source.Certificate.Path(), c.Kind)
-		if c.Rule != "" && c.Rule != h.Name {
-			got += " " + c.Rule
-		}
-		if c.At != "" {
-			got += ", " + c.At
-		}
-		got += ")"
-		if !c.ClientCA.IsZero() {
-			got += ", client CA " + c.ClientCA.Path()
-		}
-	}
+	text += ": " + h.Choice.String()
 	if h.Reason != nil && h.Reason != ErrNoName {
-		return asked + ": " + got + ": " + h.Reason.Error()
+		text += ": " + h.Reason.Error()
 	}
-	return asked + ": " + got
+	return text
 }
 
 // PlainHTTP reports whether a handshake failed because the client speaks HTTP

@@ -62,11 +62,7 @@ func OwnChoice(e Entry) (Choice, error) {
 	if err := e.Policy.check(); err != nil {
 		return Choice{}, Problem{At: e.At, Err: err}
 	}
-	c := Choice{Kind: Default, Source: e.Source, Policy: &e.Policy, At: e.At, id: e.Policy.ID()}
-	if e.Policy.Client != NoClientCert {
-		c.ClientCA = e.Policy.ClientCA
-	}
-	return c, nil
+	return e.choice(Default, ""), nil
 }
 
 // TLSConfig returns the configuration to give to [crypto/tls.Server]. It is always

@@ -22,8 +22,8 @@ func TestUnknownNames(t *testing.T) {
 	strict := w.listener(ListenerOptions{})
 	tolerant := w.listener(ListenerOptions{Own: &own})
 	for _, tt := range []struct{ asked, note, without, with string }{
-		{"a.example.com", `name "a.example.com": certificate /sni/a.example.com.crt (sni, main.ini:1)`, "", "a.example.com"},
-		{"A.EXAMPLE.com", `name "A.EXAMPLE.com": certificate /sni/a.example.com.crt (sni, main.ini:1)`, "", "a.example.com"},
+		{"a.example.com", `name "a.example.com": certificate /sni/a.example.com.crt (sni a.example.com, main.ini:1)`, "", "a.example.com"},
+		{"A.EXAMPLE.com", `name "A.EXAMPLE.com": certificate /sni/a.example.com.crt (sni a.example.com, main.ini:1)`, "", "a.example.com"},
 		{"b.example.com", `name "b.example.com": certificate /sni/default.example.com.crt (default, main.ini:1): no certificate for this name`, "unrecognized name", "default.example.com"},
 		{"", `no name: certificate /sni/default.example.com.crt (default, main.ini:1)`, "unrecognized name", "default.example.com"},
 	} {
@@ -278,17 +278,17 @@ func TestMisdirectedAfterAChange(t *testing.T) {
 		}
 	}
 	// A broken pair is no way around what its name demands.
-	w.serve(asks)
+	broken := w.asks(w.site("b.example.com"), RequireClientCert, staff)
+	w.files.remove(broken.Source.Key.Path())
+	w.serve(broken)
 	own := w.site("default.example.com")
-	w.files.remove(asks.Source.Key.Path())
-	w.certs.Changed(asks.Source.Key.Path())
 	l := w.listener(ListenerOptions{Own: &own})
-	client := w.trusting("a.example.com")
+	client := w.trusting("b.example.com")
 	client.InsecureSkipVerify = true
 	r := handshake(l, client)
 	r.serialOf(t)
-	if r.note.Choice.Kind != Default || !l.Misdirected(r.note, "a.example.com") {
-		t.Errorf("%s: misdirected %t", r.note, l.Misdirected(r.note, "a.example.com"))
+	if r.note.Choice.Kind != Default || !l.Misdirected(r.note, "b.example.com") {
+		t.Errorf("%s: misdirected %t", r.note, l.Misdirected(r.note, "b.example.com"))
 	}
 }
 

@@ -133,6 +133,8 @@ func (p *Policy) config(f flavour, now func() time.Time) *tls.Config {
 		CipherSuites: p.Ciphers.suites(),
 		NextProtos:   p.protocols(f),
 		Time:         now,
+
+		SessionTicketsDisabled: p.NoTickets,
 	}
 	switch p.Client {
 	case RequestClientCert:

@@ -38,15 +38,15 @@ type Policy struct {
 	// VerifyDepth bounds the certificates between a client's and its CA. 0 stands
 	// for DefaultVerifyDepth, a negative number for no bound.
 	VerifyDepth int
-	// NoHTTP2 keeps a name to HTTP/1.1.
-	NoHTTP2 bool
+	NoHTTP2     bool // keeps a name to HTTP/1.1
+	NoTickets   bool // sessions are not resumed
 }
 
 // A PolicyID tells policies apart and is comparable: two names with the same may
 // share a connection. It goes by the names of files and not by what is in them: a
 // client CA that is replaced does not make requests on kept connections fail.
 type PolicyID struct {
-	terms  string // versions, suites, HTTP/2
+	terms  string // versions, suites, HTTP/2, tickets
 	client clientTerms
 }
 
@@ -58,15 +58,10 @@ type clientTerms struct {
 }
 
 // ID returns what tells p from other policies.
-func (p *Policy) ID() PolicyID { return p.id(p.ClientCA) }
-
-// id is ID for the one of a directory's names that has this client CA.
-func (p *Policy) id(ca File) PolicyID {
-	id := PolicyID{terms: p.terms(), client: clientTerms{auth: p.Client, ca: ca}}
-	if p.Client == NoClientCert {
-		id.client = clientTerms{}
-	} else {
-		id.client.depth = p.depth()
+func (p *Policy) ID() PolicyID {
+	id := PolicyID{terms: p.terms()}
+	if p.Client != NoClientCert {
+		id.client = clientTerms{auth: p.Client, depth: p.depth(), ca: p.ClientCA}
 	}
 	return id
 }
@@ -81,7 +76,7 @@ func (p *Policy) depth() int {
 	return p.VerifyDepth
 }
 
-// terms spells versions, suites and HTTP/2 canonically.
+// terms spells everything but what is about the client, canonically.
 func (p *Policy) terms() string {
 	var b strings.Builder
 	low, high := p.versions()
@@ -91,6 +86,9 @@ func (p *Policy) terms() string {
 	}
 	if p.NoHTTP2 {
 		b.WriteString(",http/1.1")
+	}
+	if p.NoTickets {
+		b.WriteString(",no tickets")
 	}
 	return b.String()
 }

@@ -13,7 +13,7 @@ func compileEntry(e *Entry) (*pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pattern{re: re, choice: Choice{Kind: Regexp, Source: e.Source, Policy: &e.Policy, Rule: e.Pattern, At: e.At, id: e.Policy.ID()}}
+	p := &pattern{re: re, choice: e.choice(Regexp, e.Pattern)}
 	groups := re.NumSubexp()
 	if p.certificate, err = compileTemplate(e.Source.Certificate.Name, groups); err != nil {
 		return nil, err
@@ -22,7 +22,6 @@ func compileEntry(e *Entry) (*pattern, error) {
 		return nil, err
 	}
 	if e.Policy.Client != NoClientCert {
-		p.choice.ClientCA = e.Policy.ClientCA
 		if p.ca, err = compileTemplate(e.Policy.ClientCA.Name, groups); err != nil {
 			return nil, err
 		}

@@ -92,23 +92,50 @@ type Choice struct {
 	id       PolicyID
 }
 
+// choice is what the entry gives by a rule.
+func (e *Entry) choice(kind Kind, rule string) Choice {
+	c := Choice{Kind: kind, Source: e.Source, Policy: &e.Policy, Rule: rule, At: e.At, id: e.Policy.ID()}
+	if e.Policy.Client != NoClientCert {
+		c.ClientCA = e.Policy.ClientCA
+	}
+	return c
+}
+
+// String says what was chosen, by what and where that is written.
+func (c *Choice) String() string {
+	if c.Kind == Unknown {
+		return "no certificate"
+	}
+	text := "certificate " + c.Source.Certificate.Path() + " (" + c.Kind.String()
+	if c.Rule != "" {
+		text += " " + c.Rule
+	}
+	if c.At != "" {
+		text += ", " + c.At
+	}
+	text += ")"
+	switch {
+	case c.ClientCA.IsZero():
+	case c.Policy.Client == RequireClientCert:
+		text += ", clients need one of " + c.ClientCA.Path()
+	default:
+		text += ", clients may have one of " + c.ClientCA.Path()
+	}
+	return text
+}
+
 // PolicyID tells this name's policy from others.
 func (c *Choice) PolicyID() PolicyID { return c.id }
 
 // A Table says what each name gets. It is immutable: any goroutine may ask it.
 type Table struct {
-	exact     map[string]*site  // names and wildcards of sni
-	folders   []*folder         // sni-dir
-	inFolder  map[string]inside // names and wildcards of all folders
-	spellings map[string]string // names whose files are called otherwise
-	deepest   int               // labels behind the "*." of the longest wildcard
-	patterns  []*pattern        // sni-regexp, as written
-	any       *site             // sni = *
-}
-
-// site is what an Entry's names get.
-type site struct {
-	choice Choice
+	exact     map[string]*Choice // names and wildcards of sni
+	folders   []*folder          // sni-dir
+	inFolder  map[string]inside  // names and wildcards of all folders
+	spellings map[string]string  // names whose files are called otherwise
+	deepest   int                // labels behind the "*." of the longest wildcard
+	patterns  []*pattern         // sni-regexp, as written
+	any       *Choice            // sni = *
 }
 
 // folder is one sni-dir: what its names get, without and with client CAs.
@@ -142,7 +169,7 @@ var errNoNames = errors.New("there is no name to serve the certificate for")
 // Compile makes a table of what is good in c, and says what is not. Where a name is
 // there twice the first counts, as in uWSGI.
 func Compile(c Config) (*Table, []Problem) {
-	t := &Table{exact: map[string]*site{}, spellings: map[string]string{}}
+	t := &Table{exact: map[string]*Choice{}, spellings: map[string]string{}}
 	var problems []Problem
 	problem := func(at string, harmless bool, err error) {
 		problems = append(problems, Problem{At: at, Err: err, Harmless: harmless})
@@ -189,25 +216,22 @@ func (t *Table) addName(name string, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	s := &site{choice: Choice{Kind: Exact, Source: e.Source, Policy: &e.Policy, Rule: canonical, At: e.At, id: e.Policy.ID()}}
-	if e.Policy.Client != NoClientCert {
-		s.choice.ClientCA = e.Policy.ClientCA
-	}
+	c := e.choice(Exact, canonical)
 	if canonical == "*" {
-		s.choice.Kind = Wildcard
+		c.Kind = Wildcard
 		if t.any != nil {
-			return &twiceError{canonical, t.any.choice.At}
+			return &twiceError{canonical, t.any.At}
 		}
-		t.any = s
+		t.any = &c
 		return nil
 	}
 	if first := t.exact[canonical]; first != nil {
-		return &twiceError{canonical, first.choice.At}
+		return &twiceError{canonical, first.At}
 	}
 	if t.sawWildcard(canonical) {
-		s.choice.Kind = Wildcard
+		c.Kind = Wildcard
 	}
-	t.exact[canonical] = s
+	t.exact[canonical] = &c
 	return nil
 }
 
@@ -274,7 +298,7 @@ func (t *Table) Find(name string) (Choice, bool) {
 		}
 	}
 	if t.any != nil {
-		return t.any.choice, true
+		return *t.any, true
 	}
 	return Choice{}, false
 }
@@ -282,7 +306,7 @@ func (t *Table) Find(name string) (Choice, bool) {
 // lookup finds a name or the text of a wildcard.
 func (t *Table) lookup(name string) (Choice, bool) {
 	if s := t.exact[name]; s != nil {
-		return s.choice, true
+		return *s, true
 	}
 	in, ok := t.inFolder[name]
 	if !ok {
@@ -333,7 +357,7 @@ func (t *Table) findWildcard(name string) (Choice, bool) {
 // lookupWildcard makes a string of the key only for one that is there.
 func (t *Table) lookupWildcard(key []byte) (Choice, bool) {
 	if s := t.exact[string(key)]; s != nil {
-		return s.choice, true
+		return *s, true
 	}
 	if _, ok := t.inFolder[string(key)]; !ok {
 		return Choice{}, false
@@ -358,14 +382,14 @@ func (t *Table) Len() int {
 func (t *Table) Choices() []Choice {
 	seen := map[key]bool{}
 	var all []Choice
-	add := func(s *site) {
-		if k := keyOf(&s.choice); !seen[k] {
+	add := func(c *Choice) {
+		if k := keyOf(c); !seen[k] {
 			seen[k] = true
-			all = append(all, s.choice)
+			all = append(all, *c)
 		}
 	}
-	for _, s := range t.exact {
-		add(s)
+	for _, c := range t.exact {
+		add(c)
 	}
 	if t.any != nil {
 		add(t.any)
