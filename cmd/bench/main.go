@@ -110,13 +110,20 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 
 	r := &report{Machine: describeMachine(), Settings: describeSettings(s), Versions: versions(ctx, tools)}
 	r.printMachine(out)
-	if s.measuresAny() {
-		if r.Throughput, r.Latency, err = measureFronts(ctx, s, tools, filepath.Join(dir, "fronts"), out); err != nil {
-			return err
+	defer func() {
+		// What was measured before a failure is worth keeping.
+		if !r.empty() {
+			err = errors.Join(err, r.write(s))
 		}
+	}()
+	if s.measuresAny() {
+		r.Throughput, r.Latency, err = measureFronts(ctx, s, tools, filepath.Join(dir, "fronts"), out)
 		r.compare()
 		r.printThroughput(out)
 		r.printLatency(out)
+		if err != nil {
+			return err
+		}
 	}
 	if s.wants(sectionIdle) {
 		if r.Idle, err = measureIdle(ctx, s, tools, filepath.Join(dir, "idle"), out); err != nil {
@@ -142,7 +149,7 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		}
 		r.printDeploy(out)
 	}
-	return r.write(s)
+	return nil
 }
 
 // workFolder makes the folder for sockets, configurations and logs. Fronts that

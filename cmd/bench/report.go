@@ -72,6 +72,11 @@ func (r *report) write(s settings) error {
 	return nil
 }
 
+// empty tells whether nothing has been measured.
+func (r *report) empty() bool {
+	return len(r.Throughput)+len(r.Idle) == 0 && r.Neighbour == nil && r.Memory == nil && r.Deploy == nil
+}
+
 func (r *report) writeJSON(path string) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -83,10 +88,8 @@ func (r *report) writeJSON(path string) error {
 // print shows everything, in the order in which it is measured.
 func (r *report) print(out io.Writer) {
 	r.printMachine(out)
-	if len(r.Throughput) > 0 {
-		r.printThroughput(out)
-		r.printLatency(out)
-	}
+	r.printThroughput(out)
+	r.printLatency(out)
 	r.printRest(out)
 }
 
@@ -119,6 +122,9 @@ func (r *report) printMachine(out io.Writer) {
 }
 
 func (r *report) printThroughput(out io.Writer) {
+	if len(r.Throughput) == 0 {
+		return
+	}
 	fmt.Fprintln(out, "\nTHROUGHPUT  medians, with least and greatest in brackets")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	last, doubtful := "", false

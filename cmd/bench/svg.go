@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,9 @@ type bar struct {
 	ours   bool
 	weaker bool // drawn paler: the same program in another form
 }
+
+// varies tells whether there was more than one measurement.
+func (b bar) varies() bool { return b.value.Least < b.value.Greatest }
 
 // Sizes in pixels. The width suits a page on a code host.
 const (
@@ -65,7 +69,11 @@ func (c chart) svg() string {
 		chartWidth, height, chartWidth, height, html.EscapeString(c.title))
 	fmt.Fprintf(&out, "  <style>%s</style>\n", chartStyle)
 	fmt.Fprintf(&out, "  <text class=\"title\" x=\"0\" y=\"16\">%s</text>\n", html.EscapeString(c.title))
-	fmt.Fprintf(&out, "  <text class=\"unit\" x=\"0\" y=\"34\">%s; median, with least and greatest</text>\n", html.EscapeString(c.unit))
+	unit := c.unit
+	if slices.ContainsFunc(c.bars, bar.varies) {
+		unit += "; median, with least and greatest"
+	}
+	fmt.Fprintf(&out, "  <text class=\"unit\" x=\"0\" y=\"34\">%s</text>\n", html.EscapeString(unit))
 	for i, b := range c.bars {
 		top := titleHeight + rowHeight*i
 		middle := float64(top) + rowHeight/2
@@ -79,7 +87,9 @@ func (c chart) svg() string {
 		fmt.Fprintf(&out, "  <text x=\"%d\" y=\"%.0f\" text-anchor=\"end\">%s</text>\n", labelWidth-8, middle+5, html.EscapeString(b.label))
 		fmt.Fprintf(&out, "  <rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, labelWidth, top+4, scale(b.value.Median), rowHeight-8)
 		from, to := labelWidth+scale(b.value.Least), labelWidth+scale(b.value.Greatest)
-		fmt.Fprintf(&out, "  <path class=\"whisker\" d=\"M%.1f %.1fH%.1fM%.1f %.1fv8M%.1f %.1fv8\"/>\n", from, middle, to, from, middle-4, to, middle-4)
+		if b.varies() {
+			fmt.Fprintf(&out, "  <path class=\"whisker\" d=\"M%.1f %.1fH%.1fM%.1f %.1fv8M%.1f %.1fv8\"/>\n", from, middle, to, from, middle-4, to, middle-4)
+		}
 		fmt.Fprintf(&out, "  <text class=\"figure\" x=\"%.1f\" y=\"%.0f\">%s</text>\n", to+8, middle+5, figure(b.value.Median))
 	}
 	out.WriteString("</svg>\n")

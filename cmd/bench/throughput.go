@@ -50,19 +50,18 @@ type runningFront struct {
 
 // stage is what all measurements of a run have in common.
 type stage struct {
-	settings     settings
-	tools        tools
-	dir          string
-	backend      *child
-	backendDir   string
-	fronts       map[string]*runningFront // by name and whether they log
-	out          io.Writer
-	patientUntil time.Time
-	repeated     int
+	settings   settings
+	tools      tools
+	dir        string
+	backend    *child
+	backendDir string
+	fronts     map[string]*runningFront // by name and whether they log
+	out        io.Writer
+	repeated   int
 }
 
 // measureFronts starts the backend and all fronts wanted, measures them in turn,
-// case by case, and ends them.
+// case by case, and ends them. With an error it returns what was measured before.
 func measureFronts(ctx context.Context, s settings, t tools, dir string, out io.Writer) ([]throughput, []latency, error) {
 	st := &stage{settings: s, tools: t, dir: dir, out: out, fronts: make(map[string]*runningFront)}
 	defer st.stop()
@@ -75,14 +74,14 @@ func measureFronts(ctx context.Context, s settings, t tools, dir string, out io.
 		for _, test := range benchCases {
 			contenders, err := st.contenders(test, logging == loggingOn)
 			if err != nil {
-				return nil, nil, err
+				return rates, latencies, err
 			}
 			if len(contenders) == 0 {
 				continue
 			}
 			fmt.Fprintf(out, "%s, access log %s: %d fronts, %d rounds of %v\n", test.name, logging, len(contenders), s.rounds, s.duration)
 			if err := st.measureCase(ctx, contenders); err != nil {
-				return nil, nil, err
+				return rates, latencies, err
 			}
 			rates = append(rates, summarise(contenders)...)
 			if !test.latency {
@@ -90,7 +89,7 @@ func measureFronts(ctx context.Context, s settings, t tools, dir string, out io.
 			}
 			rate := pacedRate(contenders)
 			if err := st.measurePaced(ctx, contenders, rate); err != nil {
-				return nil, nil, err
+				return rates, latencies, err
 			}
 			latencies = append(latencies, summarisePaced(contenders, rate)...)
 		}
