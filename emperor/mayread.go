@@ -18,7 +18,7 @@ type routerReading struct {
 }
 
 // mayRead tells whether a router for it has to be able to read files.
-func (q *routerRequest) mayRead() bool { return q.configuration.HasFolders() }
+func (q *routerRequest) mayRead() bool { return q.configuration.ServesFolders() }
 
 // MayRead returns when the router, if there is one, may read files, or the error for
 // which it may not. Once it may, each later one may.

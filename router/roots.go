@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,9 +26,10 @@ type roots struct {
 }
 
 type root struct {
-	folder int            // TestRoot: descriptor; -1: none
-	site   *static.Site   // ServeRoot
-	users  *password.File // PasswordRoot
+	folder, parent int            // TestRoot: descriptors; -1: none
+	name           string         // of the folder in its parent
+	site           *static.Site   // ServeRoot
+	users          *password.File // PasswordRoot
 }
 
 // passwordPatience is how long a request waits for its password to be checked.
@@ -50,7 +52,7 @@ func (r *roots) compile(wanted []rule.Root, checker *password.Checker, supply *s
 func closeRoots(all []root) {
 	for i := range all {
 		if all[i].folder >= 0 {
-			_ = unix.Close(all[i].folder)
+			closeAll([]int{all[i].folder, all[i].parent})
 		}
 		if all[i].site != nil {
 			all[i].site.Close()
@@ -59,7 +61,7 @@ func closeRoots(all []root) {
 }
 
 func openRoot(w *rule.Root, supply *supply, v config.Value) (root, error) {
-	opened := root{folder: -1}
+	opened := root{folder: -1, parent: -1, name: filepath.Base(w.Dir)}
 	if w.Use == rule.PasswordRoot {
 		content, known, err := supply.content(filepath.Join(w.Dir, w.Name), v)
 		if !known {
@@ -74,29 +76,38 @@ func openRoot(w *rule.Root, supply *supply, v config.Value) (root, error) {
 		opened.users = users
 		return opened, nil
 	}
-	folder, parent, err := supply.folder(w.Dir, v)
+	folder, parent, err := supply.folder(w.Dir, w.Use == rule.ServeRoot, v)
 	if err != nil || supply.checking {
 		return opened, err
 	}
 	if w.Use == rule.ServeRoot {
-		opened.site, err = static.New(static.Root{Directory: folder, Parent: parent, Name: filepath.Base(w.Dir), Path: w.Dir}, &static.Options{})
+		opened.site, err = static.New(static.Root{Directory: folder, Parent: parent, Name: opened.name, Path: w.Dir}, &static.Options{})
 		return opened, err
 	}
-	_ = unix.Close(parent)
-	opened.folder = folder
+	opened.folder, opened.parent = folder, parent
 	return opened, nil
 }
 
-// look finds name below a root, without following a symbolic link out of it.
-func (r *roots) look(number int, name []byte) (unix.Stat_t, bool) {
-	var stat unix.Stat_t
+// stat looks at what name is below a root, without following a symbolic link out of
+// it. The root is what its name stands for now: it may have been replaced.
+func (r *roots) stat(number int, name []byte, flags uint64) (stat unix.Stat_t, ok bool) {
 	if number < 0 || number >= len(r.all) || r.all[number].folder < 0 {
 		return stat, false
 	}
-	if len(name) == 0 {
-		return stat, unix.Fstat(r.all[number].folder, &stat) == nil
+	at := &r.all[number]
+	folder := at.folder
+	now, err := unix.Openat(at.parent, at.name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		defer func() { _ = unix.Close(now) }()
+		folder = now
+	case errors.Is(err, unix.ENOENT):
+		return stat, false
 	}
-	fd, err := unix.Openat2(r.all[number].folder, string(name), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH})
+	if len(name) == 0 {
+		return stat, unix.Fstat(folder, &stat) == nil
+	}
+	fd, err := unix.Openat2(folder, string(name), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | flags, Resolve: unix.RESOLVE_BENEATH})
 	if err != nil {
 		return stat, false
 	}
@@ -104,10 +115,17 @@ func (r *roots) look(number int, name []byte) (unix.Stat_t, bool) {
 	return stat, unix.Fstat(fd, &stat) == nil
 }
 
+// look is stat of what a symbolic link leads to.
+func (r *roots) look(number int, name []byte) (unix.Stat_t, bool) { return r.stat(number, name, 0) }
+
 // Is implements rule.Files.
 func (r *roots) Is(kind rule.FileKind, number int, name []byte) bool {
+	if number >= 0 && number < len(r.all) && r.all[number].site != nil {
+		return r.serves(r.all[number].site, name)
+	}
 	if kind == rule.Symlink {
-		return r.isSymlink(number, name)
+		stat, ok := r.stat(number, name, unix.O_NOFOLLOW)
+		return ok && stat.Mode&unix.S_IFMT == unix.S_IFLNK
 	}
 	stat, ok := r.look(number, name)
 	if !ok {
@@ -126,18 +144,17 @@ func (r *roots) Is(kind rule.FileKind, number int, name []byte) bool {
 	return true
 }
 
-func (r *roots) isSymlink(number int, name []byte) bool {
-	if number < 0 || number >= len(r.all) || r.all[number].folder < 0 || len(name) == 0 {
-		return false
-	}
-	fd, err := unix.Openat2(r.all[number].folder, string(name), &unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH})
-	if err != nil {
-		return false
-	}
-	defer func() { _ = unix.Close(fd) }()
-	var stat unix.Stat_t
-	return unix.Fstat(fd, &stat) == nil && stat.Mode&unix.S_IFMT == unix.S_IFLNK
+// serves tells whether a site has something for a name (static-next).
+func (r *roots) serves(site *static.Site, name []byte) bool {
+	a := peeks.Get().(*static.Answer)
+	defer peeks.Put(a)
+	site.Open(&static.Request{Method: []byte("GET"), Path: append([]byte{'/'}, name...), Peek: true}, a)
+	defer a.Close()
+	return a.Status != 0
 }
+
+// peeks are answers that are only asked whether they are one.
+var peeks = sync.Pool{New: func() any { return new(static.Answer) }}
 
 // ModTime implements rule.Files.
 func (r *roots) ModTime(number int, name []byte) (t time.Time, ok bool) {

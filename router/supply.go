@@ -67,9 +67,11 @@ func (s *supply) log(path string, v config.Value) (*os.File, error) {
 	return os.NewFile(uintptr(descriptors[0]), path), nil
 }
 
-// folder returns descriptors of a folder and of its parent; -1 while checking.
-func (s *supply) folder(path string, v config.Value) (folder, parent int, err error) {
+// folder returns descriptors of a folder and of its parent; -1 while checking. served:
+// its files are sent to clients.
+func (s *supply) folder(path string, served bool, v config.Value) (folder, parent int, err error) {
 	_, descriptors, err := s.take(link.Folder, path, v)
+	s.wanted[len(s.wanted)-1].Served = served
 	if err != nil || s.checking {
 		return -1, -1, err
 	}

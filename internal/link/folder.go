@@ -96,8 +96,8 @@ func (t *Table) Descriptors() int {
 	return n
 }
 
-// HasFolders tells whether the configuration names folders that are looked into or
-// served while requests come.
-func (c *Configuration) HasFolders() bool {
-	return slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Kind == Folder })
+// ServesFolders tells whether the configuration names folders whose files are sent to
+// clients.
+func (c *Configuration) ServesFolders() bool {
+	return slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Kind == Folder && r.Served })
 }

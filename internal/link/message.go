@@ -131,6 +131,8 @@ type Resource struct {
 	Kind    ResourceKind `json:"kind"`
 	Path    string       `json:"path"` // absolute
 	Content []byte       `json:"content,omitempty"`
+	// Served: the files below a folder are sent to clients, and not only looked at.
+	Served bool `json:"served,omitempty"`
 	// Optional: a file that is not there is an empty one.
 	Optional bool `json:"optional,omitempty"`
 	// Option, File and Line are the directive that asks for it.
