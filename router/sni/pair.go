@@ -82,6 +82,35 @@ func ParsePair(certificate, key []byte) (*Pair, error) {
 // for its common name.
 func (p *Pair) DNSNames() []string { return certificateNames(p.Leaf) }
 
+// CertificateNames is DNSNames for who has no key at hand, nor wants one: the names
+// of the first certificate that is no CA's, or of the first. None is an error.
+func CertificateNames(certificate []byte) ([]string, error) {
+	chain, _, err := readPEM(withoutKeys(certificate))
+	if err != nil {
+		return nil, err
+	}
+	if len(chain) == 0 {
+		return nil, fmt.Errorf("there is no certificate, want PEM with -----BEGIN CERTIFICATE-----%s", instead(certificate))
+	}
+	leaf := max(0, slices.IndexFunc(chain, func(c *x509.Certificate) bool { return !c.IsCA }))
+	names := certificateNames(chain[leaf])
+	if len(names) == 0 {
+		return nil, fmt.Errorf("the certificate of %s is for no host name; write one before the files: sni = NAME CERTIFICATE,KEY", subject(chain[leaf]))
+	}
+	return names, nil
+}
+
+// withoutKeys leaves only the certificates of a file.
+func withoutKeys(text []byte) []byte {
+	var b []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if strings.HasSuffix(block.Type, "CERTIFICATE") {
+			b = append(b, pem.EncodeToMemory(block)...)
+		}
+	}
+	return b
+}
+
 func certificateNames(leaf *x509.Certificate) []string {
 	candidates := leaf.DNSNames
 	if len(candidates) == 0 {

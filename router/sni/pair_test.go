@@ -158,6 +158,30 @@ func TestNamesOfACertificate(t *testing.T) {
 	}
 }
 
+func TestNamesOfACertificateWithoutItsKey(t *testing.T) {
+	ca := newAuthority(t, "root")
+	leaf, key := ca.issue(t, "WWW.example.com", "*.example.com")
+	unnamed, _ := ca.issue(t, "no name")
+	broken := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}})
+	for _, tt := range []struct {
+		name    string
+		content []byte
+		want    string
+		err     string
+	}{
+		{"leaf", leaf, "www.example.com *.example.com", ""},
+		{"bundle, CA first", join(key, ca.pem, leaf), "www.example.com *.example.com", ""},
+		{"a key that is nobody's matter", join(broken, leaf), "www.example.com *.example.com", ""},
+		{"no names", unnamed, "", "the certificate of /CN=no name is for no host name; write one before the files"},
+		{"no certificate", key, "", "there is no certificate, want PEM with -----BEGIN CERTIFICATE-----; the file has PRIVATE KEY"},
+	} {
+		names, err := CertificateNames(tt.content)
+		if got := strings.Join(names, " "); got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %s, %v, want %s, %s", tt.name, got, err, tt.want, tt.err)
+		}
+	}
+}
+
 func FuzzParsePair(f *testing.F) {
 	ca := newAuthority(f, "root")
 	certificate, key := ca.issue(f, "www.example.com")
@@ -165,6 +189,7 @@ func FuzzParsePair(f *testing.F) {
 	f.Add(join(ca.pem, certificate, key), []byte(nil))
 	f.Add([]byte("-----BEGIN EC PRIVATE KEY-----\n\n-----END EC PRIVATE KEY-----\n"), []byte("x"))
 	f.Fuzz(func(t *testing.T, certificate, key []byte) {
+		_, _ = CertificateNames(certificate)
 		p, err := ParsePair(certificate, key)
 		if err == nil && (p.Leaf == nil || p.PrivateKey == nil || !bytes.Equal(p.Certificate.Certificate[0], p.Leaf.Raw)) {
 			t.Errorf("half a pair: %+v", p)
