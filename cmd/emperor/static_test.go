@@ -366,3 +366,131 @@ func (v *visitor) follow(host, path string) (status int, location string) {
 	return response.StatusCode, response.Header.Get("Location")
 }
 
+// TestFilesOfRules: rules serve the files of folders from a router that is nobody,
+// and what they lead to is seen at once.
+func TestFilesOfRules(t *testing.T) {
+	m := folderMachine(t)
+	m.write("www/1/index.html", "1\n")
+	m.write("www/1/site.css", strings.Repeat("a { color: red }\n", 200))
+	m.write("www/1/site.css.gz", "packed")
+	m.write("www/1/.git/config", "secret\n")
+	m.write("www/secret", "secret\n")
+	m.write("pages/404.html", "<h1>nothing</h1>\n")
+	m.write("pages/busy.html", "<h1>busy</h1>\n")
+	m.write("private/page.html", "secret\n")
+	if err := errors.Join(os.Chmod(m.path("private/page.html"), 0o600),
+		os.Symlink("1", m.path("www/current")), os.Symlink("../secret", m.path("www/1/out"))); err != nil {
+		t.Fatal(err)
+	}
+	m.rules("error-page = 404 DIR/pages/404.html\n" +
+		"route-host = ^next\\.test$ static-next:DIR/www/current${PATH_INFO}\n" +
+		"route-host = ^next\\.test$ file:filename=DIR/pages/busy.html,status=503 Busy\n" +
+		"route-host = ^private\\.test$ static:DIR/private${PATH_INFO}\n" +
+		"route-run = static:DIR/www/current${PATH_INFO}\n")
+	m.start()
+	m.waitLog(0, "listening")
+	etag := header(m.curl("www.test", "/site.css"), "ETag")
+	for _, test := range []struct {
+		host, path string
+		words      []string
+		head, body string
+	}{
+		{"www.test", "/index.html", nil, "200 OK", "1"},
+		{"www.test", "/site.css", []string{"-r", "4-8,-6"}, "multipart/byteranges", "color"},
+		{"www.test", "/site.css", []string{"-r", "-6"}, "206 Partial Content", "red }"},
+		{"www.test", "/site.css", []string{"-H", "If-None-Match: " + etag}, "304 Not Modified", "no color"},
+		{"www.test", "/site.css", []string{"-I"}, "Content-Length: 3400", "no color"},
+		{"www.test", "/site.css", []string{"--compressed"}, "Content-Encoding: gzip", ""},
+		{"www.test", "/none", nil, "404 Not Found", "<h1>nothing</h1>"},
+		{"www.test", "/.git/config", nil, "404 Not Found", "<h1>nothing</h1>"},
+		{"www.test", "/out", nil, "403 Forbidden", "no secret"},
+		{"next.test", "/site.css", nil, "200 OK", "color"},
+		{"next.test", "/none", nil, "503 Busy", "<h1>busy</h1>"},
+		{"private.test", "/page.html", nil, "403 Forbidden", "no secret"},
+	} {
+		if os.Geteuid() != 0 && test.host == "private.test" {
+			continue // the router is whoever may read it
+		}
+		words := test.words
+		if len(words) == 1 && words[0] == "--compressed" {
+			words = []string{"-H", "Accept-Encoding: gzip"}
+			test.body = "packed"
+		}
+		answer := m.curl(test.host, test.path, words...)
+		head, body, _ := strings.Cut(answer, "\r\n\r\n")
+		unwanted, no := strings.CutPrefix(test.body, "no ")
+		if !strings.Contains(head, test.head) || no && strings.Contains(body, unwanted) || !no && !strings.Contains(body, test.body) {
+			t.Errorf("%s%s %q: got\n%s\nwant %q, %q", test.host, test.path, test.words, answer, test.head, test.body)
+		}
+	}
+
+	r := startReaders(m, "www.test", "/index.html", 4)
+	for release := 2; release <= 30; release++ {
+		m.write(fmt.Sprintf("www/%d/index.html", release), fmt.Sprintf("%d\n", release))
+		if err := errors.Join(os.Symlink(strconv.Itoa(release), m.path("www/turned")), os.Rename(m.path("www/turned"), m.path("www/current")),
+			os.RemoveAll(m.path(fmt.Sprintf("www/%d", release-1)))); err != nil {
+			t.Fatal(err)
+		}
+		r.deployed.Store(int64(release))
+		seen := r.requests.Load()
+		m.eventually("some requests", func() bool { return r.requests.Load() > seen+8 })
+	}
+	report(t, r.load, "29 deploys")
+	if m.logged("takes over") {
+		t.Error("the first router could not read files")
+	}
+}
+
+// TestPasswords: a rule asks for a password, and the file of passwords counts as it
+// is written now, unless it has a mistake.
+func TestPasswords(t *testing.T) {
+	m := folderMachine(t)
+	hash := func(password string) string {
+		t.Helper()
+		out, err := exec.Command("openssl", "passwd", "-6", password).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	m.write("private/index.html", "welcome\n")
+	m.write("users/htpasswd", "alice:"+hash("first")+"\n")
+	m.give("users/htpasswd", os.Geteuid(), 0o600) // the router may not read it
+	m.vassal("private", "static = DIR/private\n")
+	m.rules("route-host = ^private\\.test$ basicauth:Staff only,DIR/users/htpasswd\n" + byName)
+	m.start()
+	m.waitReady()
+	ask := func(user string) string {
+		t.Helper()
+		answer := m.curl("private.test", "/", "-u", user)
+		return strings.Join(strings.Fields(answer)[1:2], "")
+	}
+	if answer := m.curl("private.test", "/"); !strings.HasPrefix(answer, "HTTP/1.1 401") || header(answer, "WWW-Authenticate") != `Basic realm="Staff only"` {
+		t.Errorf("without a password:\n%s", answer)
+	}
+	for user, want := range map[string]string{"alice:first": "200", "alice:second": "401", "bob:first": "401"} {
+		if got := ask(user); got != want {
+			t.Errorf("%s: %s, want %s", user, got, want)
+		}
+	}
+	mark := m.mark()
+	m.write("users/htpasswd", "alice:"+hash("second")+"\nbob:"+hash("third")+"\n")
+	m.waitLog(mark, "the main file was applied", "front")
+	for user, want := range map[string]string{"alice:first": "401", "alice:second": "200", "bob:third": "200"} {
+		if got := ask(user); got != want {
+			t.Errorf("after the edit, %s: %s, want %s", user, got, want)
+		}
+	}
+	mark = m.mark()
+	m.write("users/htpasswd", "alice:"+hash("fourth")+"\nbob without a colon\n")
+	m.waitLog(mark, "users/htpasswd:2: ")
+	m.waitLog(mark, "the main file was not applied")
+	for user, want := range map[string]string{"alice:fourth": "401", "alice:second": "200"} {
+		if got := ask(user); got != want {
+			t.Errorf("after the mistake, %s: %s, want %s", user, got, want)
+		}
+	}
+	if out, _ := m.order("status"); !strings.Contains(out, "users/htpasswd:2: ") {
+		t.Errorf("the status does not show the mistake:\n%s", out)
+	}
+}
