@@ -30,15 +30,8 @@ type reply func(q dnsmessage.Question, id uint16, network string) [][]byte
 
 func newServer(t *testing.T, say reply) *server {
 	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := samePort(t)
 	s := &server{at: udp.LocalAddr().(*net.UDPAddr).AddrPort()}
-	tcp, err := net.Listen("tcp", s.at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	answers := func(query []byte, network string) [][]byte {
 		var p dnsmessage.Parser
 		h, err := p.Start(query)
@@ -97,6 +90,27 @@ func (s *server) questions() []string {
 	defer s.mu.Unlock()
 	slices.Sort(s.asked)
 	return s.asked
+}
+
+// samePort listens for both kinds of questions on one port. A port that is free
+// for the one may be taken for the other.
+func samePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var failure error
+	for range 100 {
+		udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp, err := net.Listen("tcp", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp
+		}
+		failure = err
+		_ = udp.Close()
+	}
+	t.Fatal(failure)
+	return nil, nil
 }
 
 // message makes a reply of records written as "name ttl A 10.0.0.1", "name ttl
