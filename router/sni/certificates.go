@@ -19,6 +19,7 @@ const DefaultCacheSize = 10_000
 const (
 	mostFailures = 1024 // failures remembered
 	mostWaiting  = 1024 // loads that run or wait for their turn
+	mostPreloads = 64   // of them, those of Preload
 
 	// patience is how long a handshake waits for what is to replace a pair that
 	// would do.
@@ -199,6 +200,22 @@ func (c *Certificates) Put(choice Choice, m Material) error {
 	}
 	c.storeLocked(l)
 	return nil
+}
+
+// Preload loads what choices need, so that their mistakes are found before somebody
+// connects: those of [Table.Choices], or a listener's own. Errors are logged, too.
+func (c *Certificates) Preload(ctx context.Context, choices ...Choice) error {
+	errs := make([]error, len(choices))
+	var loads sync.WaitGroup
+	for i := range choices {
+		// A load has a goroutine anyway; these wait for theirs, so many at a time.
+		if i%mostPreloads == 0 {
+			loads.Wait()
+		}
+		loads.Go(func() { _, errs[i] = c.get(ctx, choices[i].Rule, &choices[i]) })
+	}
+	loads.Wait()
+	return errors.Join(errs...)
 }
 
 // Expiries returns when what is loaded expires, by source.

@@ -306,6 +306,34 @@ func TestPairsThatAreGiven(t *testing.T) {
 	}
 }
 
+func TestPreload(t *testing.T) {
+	w := newWorld(t)
+	broken := w.site("broken.example.com")
+	w.files.remove(broken.Source.Key.Path())
+	var entries []Entry
+	for i := range 3 * mostPreloads {
+		entries = append(entries, named(fmt.Sprintf("s%d.example.com", i), fmt.Sprintf("t%d.example.com", i)))
+	}
+	certificate, key := w.ca.issue(t, "*.example.com")
+	for _, e := range entries {
+		w.files.put(e.Source.Certificate.Path(), certificate)
+		w.files.put(e.Source.Key.Path(), key)
+	}
+	w.serve(append(entries, w.site("*.example.org"), broken)...)
+	own, err := OwnChoice(w.site("default.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.certs.Preload(t.Context(), append(w.certs.Table().Choices(), own)...)
+	if err == nil || err.Error() != "/sni/broken.example.com.key: file does not exist" {
+		t.Errorf("error %v, want that of the one broken pair", err)
+	}
+	w.certs.SetTable(w.certs.Table())
+	if s := w.certs.Stats(); s.Loaded != 3*mostPreloads+2 || s.Failures != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestClientCAThatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	e := w.asks(w.site("a.example.com"), RequireClientCert, newAuthority(t, "staff"))

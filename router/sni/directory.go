@@ -96,13 +96,13 @@ func ReadDirectory(files []string) (names []DirectoryName, problems []error) {
 		// Two spellings of one name: the canonical one first, as it counts.
 		return cmp.Or(cmp.Compare(a.Name, b.Name), -cmp.Compare(a.Base, b.Base))
 	})
-	for i := 1; i < len(names); i++ {
-		if names[i].Name == names[i-1].Name {
-			problems = append(problems, fmt.Errorf("%s: the same name as %s, which counts", names[i].certificateFile(), names[i-1].certificateFile()))
-			names = slices.Delete(names, i, i+1)
-			i--
+	names = slices.CompactFunc(names, func(again, first DirectoryName) bool {
+		if first.Name != again.Name {
+			return false
 		}
-	}
+		problems = append(problems, fmt.Errorf("%s: the same name as %s, which counts", again.certificateFile(), first.certificateFile()))
+		return true
+	})
 	slices.SortFunc(problems, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
 	return names, problems
 }

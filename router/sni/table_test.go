@@ -178,6 +178,23 @@ func TestReadDirectory(t *testing.T) {
 	}
 }
 
+func FuzzReadDirectory(f *testing.F) {
+	f.Add("a.example.com.crt\na.example.com.key\n_wildcard_.b.c.pem\nd/fullchain.pem\nd/privkey.pem\nD.pem\n../x.pem")
+	f.Fuzz(func(t *testing.T, text string) {
+		names, _ := ReadDirectory(strings.Split(text, "\n"))
+		table, problems := Compile(Config{Directories: []Directory{{Path: "/d", Names: names}}})
+		if len(problems) > 0 || table.Len() != len(names) {
+			t.Errorf("%d names, of them in the table %d: %v", len(names), table.Len(), problems)
+		}
+		for i := range names {
+			c, ok := table.Find(names[i].Name)
+			if path := c.Source.Certificate.Path(); !ok || !strings.HasPrefix(path, "/d/") || strings.Contains(path, "/..") {
+				t.Errorf("%+v: %q, %t", names[i], path, ok)
+			}
+		}
+	})
+}
+
 func TestCapturesStayInTheirDirectory(t *testing.T) {
 	for _, tt := range []struct{ pattern, path, name, want string }{
 		{`^(.+)\.example\.com$`, "/certs/$1.crt", "a.example.com", "/certs/a.crt"},
