@@ -74,7 +74,7 @@ func (x *exchange) admit(s *site) (*generation, error) {
 			}
 			continue
 		}
-		if g.folder == nil { // files have no workers that could be busy
+		if !g.isStatic() { // files have no workers that could be busy
 			if err := x.takeTurn(s); err != nil {
 				return nil, err
 			}

@@ -22,16 +22,38 @@ type scripting struct {
 	scgi    scgi.Writer
 	framed  []byte           // a request in one of these
 	records fastcgi.Response // of a FastCGI vassal
-	script  []rule.Var       // what names the script
+	script  []rule.Var       // what is different for them, the script's name above all
+	paths   []byte           // what is in script of it
+	guessed bool             // the script may not exist
+	front   bool             // it did not: the front controller is asked
+	unknown bool             // the program says that it does not
 }
 
 func (s *scripting) reset() {
 	clear(s.script)
 	s.script = s.script[:0]
+	s.guessed, s.front, s.unknown = false, false, false
 }
 
-// attemptFastCGI: one connection, one request.
+// attemptFastCGI: one connection, one request. A second one where the script that
+// the path seemed to name does not exist.
 func (x *exchange) attemptFastCGI(d *destination, to *target) outcome {
+	if x.answeredBeside(d, to) {
+		return outcome{answered: true}
+	}
+	o := x.runFastCGI(d, to)
+	if o.err == errNoScript && x.body.rewind() == nil {
+		x.front = true
+		o = x.runFastCGI(d, to)
+	}
+	if notBegun(o.err) && !o.answered && !x.body.streamed && x.body.rewind() == nil {
+		// It says that it has done nothing, which is as good as not having been asked.
+		o.unreachable, o.sent = true, false
+	}
+	return o
+}
+
+func (x *exchange) runFastCGI(d *destination, to *target) outcome {
 	vars, err := x.variables(d, to)
 	if err != nil {
 		return outcome{err: err}
@@ -51,12 +73,7 @@ func (x *exchange) attemptFastCGI(d *destination, to *target) outcome {
 	if x.body.rest() == nil {
 		x.framed = fastcgi.AppendStdinEnd(x.framed)
 	}
-	o := x.attemptOnce(to, x.framed, cgiInFrames, framedBody)
-	if notBegun(o.err) && !o.answered && !x.body.streamed && x.body.rewind() == nil {
-		// It says that it has done nothing, which is as good as not having been asked.
-		o.unreachable, o.sent = true, false
-	}
-	return o
+	return x.attemptOnce(to, x.framed, cgiInFrames, framedBody)
 }
 
 // notBegun: the program says that it has not begun with the request.
@@ -66,6 +83,9 @@ func notBegun(err error) bool {
 
 // attemptSCGI: one connection, one request.
 func (x *exchange) attemptSCGI(d *destination, to *target) outcome {
+	if x.answeredBeside(d, to) {
+		return outcome{answered: true}
+	}
 	vars, err := x.variables(d, to)
 	if err != nil {
 		return outcome{err: err}
@@ -178,39 +198,6 @@ func (x *exchange) visitorScheme() []byte {
 	return schemeHTTP
 }
 
-// locate makes the variables that name the script, where the document root is
-// known: from a rule or http-var (setdocroot:, DOCUMENT_ROOT), or from the vassal.
-// Without one the program is taken for an application that looks at PATH_INFO. A
-// configuration's own SCRIPT_FILENAME stands.
-func (x *exchange) locate(d *destination, to *target) {
-	root, _ := x.given(d, "DOCUMENT_ROOT")
-	if len(root) == 0 {
-		root = []byte(to.root)
-	}
-	if _, own := x.given(d, "SCRIPT_FILENAME"); own || len(root) == 0 {
-		return
-	}
-	const index, suffix = "index.php", ".php"
-	var s fastcgi.Script
-	var err error
-	x.scratch, err = s.Locate(x.scratch[:0], string(root), x.path, index, suffix)
-	if err != nil {
-		// What is no script is for the site's front controller, which looks at
-		// REQUEST_URI. It gets no PATH_INFO, as behind nginx's try_files: some
-		// applications take that for the way from them to themselves.
-		if x.scratch, err = s.Locate(x.scratch[:0], string(root), indexPath, index, suffix); err != nil {
-			return
-		}
-	}
-	x.script = append(x.script,
-		rule.Var{Name: "SCRIPT_FILENAME", Value: s.Filename},
-		rule.Var{Name: "PATH_INFO", Value: s.PathInfo})
-	x.tell(d, "SCRIPT_NAME", s.Name)
-	x.tell(d, "DOCUMENT_ROOT", root)
-}
-
-var indexPath = []byte("/index.php")
-
 func (x *exchange) isScriptVariable(name []byte) bool {
 	for i := range x.script {
 		if x.script[i].Name == string(name) {
@@ -223,6 +210,10 @@ func (x *exchange) isScriptVariable(name []byte) bool {
 // noteErrorOutput logs what a FastCGI program writes to its error output.
 func (x *exchange) noteErrorOutput() {
 	for line, ok := x.records.Line(); ok; line, ok = x.records.Line() {
+		if x.guessed && !x.body.streamed && string(line) == noScriptLine {
+			x.unknown = true
+			continue
+		}
 		attributes := make([]slog.Attr, 0, 6)
 		if x.pinned != nil {
 			attributes = append(attributes, slog.String("vassal", x.site.name))

@@ -45,11 +45,20 @@ func (x *exchange) answerFile(d *rule.Decision) {
 }
 
 // answerStatic answers x.files with a file of the site. by is the rule's word on
-// the status and type, nil where there is none.
-func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) {
+// the status and type, nil where there is none. With x.files.Peek it returns false
+// where there is no file.
+func (x *exchange) answerStatic(site *static.Site, by *rule.Decision) bool {
 	a := &x.file
 	site.Open(&x.files, a)
 	defer a.Close()
+	if a.Status == 0 {
+		return false
+	}
+	x.sendFile(a, by)
+	return true
+}
+
+func (x *exchange) sendFile(a *static.Answer, by *rule.Decision) {
 	if a.Err != nil && a.Status != 404 { // which the access log tells
 		x.complain(slog.LevelWarn, "file not served", slog.Any("err", a.Err), slog.Int("status", a.Status), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
 	}

@@ -162,7 +162,7 @@ func TestShares(t *testing.T) {
 		{[]string{to(a, ""), to(b, ""), to(c, "")}, "a4 b4 c4"},
 		{[]string{to(a, " weight=3"), to(b, ""), to(c, " backup")}, "a9 b3 c0"},
 		{[]string{to(a, " backup"), "http-to = /nowhere", to(c, " backup weight=2")}, "a4 b0 c8"},
-				{[]string{to(a, ""), to(b, ""), to(c, ""), "http-balance = iphash"}, "a0 b0 c12"},
+		{[]string{to(a, ""), to(b, ""), to(c, ""), "http-balance = iphash"}, "a0 b0 c12"},
 		{[]string{"route-run = uwsgi:" + a.address + "|" + c.address + ",0,0"}, "a6 b0 c6"},
 		{[]string{`route-host = ^(.)$ uwsgi:` + filepath.Dir(a.address) + `/$1|` + filepath.Dir(a.address) + `/a,0,0`}, "a12 b0 c0"}, // /h is nobody
 	} {

@@ -64,6 +64,9 @@ func (x *exchange) relayHead(conn *upstream.Conn) (o outcome, final bool) {
 	}
 	r := &x.response
 	x.first += head
+	if x.unknown && r.Status == 404 {
+		return outcome{err: errNoScript, sent: true}, true
+	}
 	if r.Status < 200 && r.Status != 101 {
 		// 100 is between the vassal and us: the client was answered when its body
 		// was wanted. Other interim answers (103) are the client's, if it knows them.

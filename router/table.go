@@ -79,13 +79,18 @@ type generation struct {
 	retryAt time.Time // Failed: when the emperor tries again; zero = unknown
 	targets []target
 	removed bool
-	folder  *folder // of a vassal of static files; closed with the last request to it
+	folder  *folder // of static files, and of those beside scripts; closed with the last request to it
 
 	inFlight atomic.Int64
 }
 
 // ready tells whether requests may be sent to it.
 func (g *generation) ready() bool { return g.state == link.Ready && len(g.targets) > 0 }
+
+// isStatic: it consists of files, and nobody works on its requests but us.
+func (g *generation) isStatic() bool {
+	return len(g.targets) > 0 && g.targets[0].protocol == protocolStatic
+}
 
 // target is one socket of a generation.
 type target struct {
@@ -275,7 +280,7 @@ func (t *table) isListening(address string, s *site, p protocol) bool {
 		return true
 	}
 	other := t.byAddress[address]
-	return p == protocolStatic && other != nil && other != s && other.current.Load().folder == nil
+	return p == protocolStatic && other != nil && other != s && !other.current.Load().isStatic()
 }
 
 // replace makes g what new requests see and wakes those that wait.
