@@ -204,6 +204,19 @@ func (f *front) tell(m link.Message) {
 	}
 }
 
+// tellOthers is tell for all routers but one. It may have much to say, so it keeps
+// nobody else waiting for a router that is slow to listen.
+func (f *front) tellOthers(but caller, m link.Message) {
+	f.mu.Lock()
+	routers := slices.Clone(f.routers)
+	f.mu.Unlock()
+	for _, router := range routers {
+		if router != but {
+			_ = router.Send(m)
+		}
+	}
+}
+
 // Drained implements vassal.Front. How long it may take is the vassal's mercy, in
 // ctx.
 func (f *front) Drained(ctx context.Context, name string, generation uint64) error {

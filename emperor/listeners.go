@@ -3,6 +3,7 @@ package emperor
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -30,7 +31,7 @@ type bound struct {
 
 // endpoint is a listener's address, parsed.
 type endpoint struct {
-	network string // "tcp", "unix" or "fd"
+	network string // "tcp", "unix" or "fd"; of datagrams "udp" or "unixgram"
 	text    string // host:port, path, or what follows fd://
 	host    string // tcp; empty for all addresses
 	port    string
@@ -38,7 +39,22 @@ type endpoint struct {
 
 // parseListener checks an address that the front shall listen on.
 func parseListener(l link.Listener) (endpoint, error) {
-	text := l.Address
+	e, err := parseStream(l.Address)
+	if err != nil || !l.Datagrams {
+		return e, err
+	}
+	switch e.network {
+	case "tcp":
+		e.network = "udp"
+	case "unix":
+		e.network = "unixgram"
+	default:
+		return e, errors.New("want an address such as 127.0.0.1:7000 or a unix path: sockets for datagrams are not handed over")
+	}
+	return e, nil
+}
+
+func parseStream(text string) (endpoint, error) {
 	const want = "want :8080 (all addresses), 127.0.0.1:8080, [::1]:8080, a unix path or fd://NAME"
 	switch {
 	case text == "":
@@ -96,7 +112,7 @@ func openListeners(wanted []link.Listener, held []*bound, inherited []*sysd.Inhe
 		}
 	}
 	for i, l := range wanted {
-		if slices.ContainsFunc(wanted[:i], func(other link.Listener) bool { return other.Address == l.Address }) {
+		if slices.ContainsFunc(wanted[:i], func(other link.Listener) bool { return other.Address == l.Address && other.Datagrams == l.Datagrams }) {
 			return next, fresh, listenerError(l, errors.New("the address is named twice"))
 		}
 		found := false
@@ -164,7 +180,7 @@ func (e endpoint) matches(in *sysd.Inherited) bool {
 	case "unix":
 		return in.Network == "unix" && in.Address == e.text
 	}
-	if in.Network != "tcp" {
+	if e.network != "tcp" || in.Network != "tcp" {
 		return false
 	}
 	host, port, err := net.SplitHostPort(in.Address)
@@ -186,39 +202,48 @@ func bind(l link.Listener, e endpoint, all []endpoint, mode fs.FileMode) (*bound
 	b := &bound{Listener: l}
 	network := e.network
 	switch {
-	case network == "unix":
-		if err := clearPath(e.text); err != nil {
+	case network == "unix", network == "unixgram":
+		if err := clearPath(network, e.text); err != nil {
 			return nil, err
 		}
 		if !strings.HasPrefix(e.text, "@") {
 			b.path = e.text
 		}
 	case e.isIPv4():
-		network = "tcp4"
-	case e.host == "::" && slices.ContainsFunc(all, func(o endpoint) bool { return o.network == "tcp" && o.port == e.port && o.isIPv4() }):
+		network += "4"
+	case e.host == "::" && slices.ContainsFunc(all, func(o endpoint) bool { return o.network == e.network && o.port == e.port && o.isIPv4() }):
 		// A line of its own asks for IPv4 at this port, so this one must not take it.
-		network = "tcp6"
+		network += "6"
 	}
-	listener, err := net.Listen(network, e.text)
-	if err != nil {
+	var err error
+	if b.fd, err = listen(network, e.text); err != nil {
 		return nil, explainListen(err, e)
 	}
-	if u, ok := listener.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
-	fd, err := proc.Duplicate(listener.(syscall.Conn))
-	_ = listener.Close()
-	if err != nil {
-		return nil, err
-	}
-	b.fd = fd
 	if b.path != "" {
 		if err := os.Chmod(b.path, mode); err != nil {
-			_ = syscall.Close(fd)
+			_ = syscall.Close(b.fd)
 			return nil, err
 		}
 	}
 	return b, nil
+}
+
+// listen returns the descriptor of a socket that listens, or takes datagrams.
+func listen(network, address string) (fd int, err error) {
+	var socket io.Closer
+	if strings.HasPrefix(network, "udp") || network == "unixgram" {
+		socket, err = net.ListenPacket(network, address)
+	} else {
+		socket, err = net.Listen(network, address)
+	}
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = socket.Close() }()
+	if u, ok := socket.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	return proc.Duplicate(socket.(syscall.Conn))
 }
 
 // explainListen says what to do about the two errors that everybody meets.
@@ -240,7 +265,7 @@ func explainListen(err error, e endpoint) error {
 
 // clearPath removes a socket that nobody answers; anything else stays and is an
 // error.
-func clearPath(path string) error {
+func clearPath(network, path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil // net.Listen says what is wrong, if anything is
@@ -248,7 +273,7 @@ func clearPath(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return errors.New("there is a file of that name which is not a socket; it was not touched")
 	}
-	conn, err := net.Dial("unix", path)
+	conn, err := net.Dial(network, path)
 	if err == nil {
 		_ = conn.Close()
 		return errors.New("another server answers on that socket")

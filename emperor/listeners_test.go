@@ -205,3 +205,42 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 		t.Errorf("it was closed: %v", err)
 	}
 }
+
+// TestDatagrams: a socket for datagrams at the port of one for connections, and at
+// a path, opened again only when it has to be.
+func TestDatagrams(t *testing.T) {
+	address, path := "127.0.0.1:"+freePort(t), filepath.Join(t.TempDir(), "s")
+	datagrams := func(address string) link.Listener {
+		return link.Listener{Option: "http-subscription-server", Address: address, Datagrams: true}
+	}
+	held := open(t, nil, datagrams(address), listener(address), datagrams(path))
+	if again := open(t, held, datagrams(address), datagrams(path)); again[0].fd != held[0].fd || again[1].fd != held[2].fd {
+		t.Error("opened again")
+	}
+	for i, network := range []string{"udp", "", "unixgram"} {
+		if network == "" {
+			continue
+		}
+		c, err := net.Dial(network, held[i].Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write([]byte("word")); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+		b := make([]byte, 10)
+		if n, err := syscall.Read(held[i].fd, b); err != nil || string(b[:n]) != "word" {
+			t.Errorf("%s: %q, %v", network, b[:n], err)
+		}
+	}
+	closeListeners(held)
+	if isSocket(path) {
+		t.Error("the path is left")
+	}
+	for _, wrong := range []string{"7000", "fd://3", ":0"} {
+		if _, err := parseListener(datagrams(wrong)); err == nil {
+			t.Errorf("%q was taken", wrong)
+		}
+	}
+}

@@ -136,7 +136,7 @@ func (m *Main) loadResources(problems *config.Problems) (contents []string) {
 	for i := range m.Front.Resources {
 		r := &m.Front.Resources[i]
 		r.Path = m.absolute(r.Path)
-		if r.Kind == link.Content || r.Kind == link.Listing {
+		if r.Kind == link.Content || r.Kind == link.Listing || r.Kind == link.Folded {
 			contents = append(contents, r.Path)
 		}
 		if err := resource.Load(r); err != nil {

@@ -49,6 +49,9 @@ type routerChild struct {
 	quits    chan routerQuit
 	status   atomic.Pointer[control.RouterStatus]
 	counted  atomic.Pointer[link.Counters]
+	// announced is what routers were told by nodes that announce themselves: a router
+	// that begins has not heard it.
+	announced atomic.Pointer[link.Message]
 	// moved is called when the folder of a vassal's files was replaced by one that
 	// only the emperor may open. It must return at once. Set before Run.
 	moved func(vassal string, generation uint64)
@@ -271,6 +274,9 @@ func (r *routerChild) start(ctx context.Context, q routerRequest) (*routerProces
 		return nil, err
 	}
 	err = r.front.connect(ctx, p.peer)
+	if m := r.announced.Load(); err == nil && m != nil {
+		err = p.peer.Send(*m)
+	}
 	if err == nil {
 		err = p.configure(ctx, q)
 	}
@@ -362,6 +368,9 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		p.once.Do(func() { close(p.leaving) })
 	case link.Counted:
 		r.counted.Store(m.Counters)
+	case link.Announced:
+		r.announced.Store(m)
+		r.front.tellOthers(p.peer, *m)
 	case link.Load:
 		question := *m
 		r.children.Go(func() { r.certificates.answer(p.peer, &question) })

@@ -13,6 +13,8 @@
 // this package is all they have in common.
 package link
 
+import "encoding/json"
+
 // State is what the router needs to know of a vassal's life: may bytes be sent
 // to it now, later, or not at all.
 type State string
@@ -80,8 +82,10 @@ type Listener struct {
 	Option string `json:"option"`
 	// Address is the text of the option's value; it names the listener.
 	Address string `json:"address"`
-	File    string `json:"file,omitempty"`
-	Line    int    `json:"line,omitempty"`
+	// Datagrams: it takes datagrams instead of connections.
+	Datagrams bool   `json:"datagrams,omitempty"`
+	File      string `json:"file,omitempty"`
+	Line      int    `json:"line,omitempty"`
 }
 
 // Configuration is the whole front: the router compiles all of it, then swaps,
@@ -109,6 +113,7 @@ type ResourceKind string
 
 const (
 	Content ResourceKind = "content" // Content is the whole file; no descriptor
+	Folded  ResourceKind = "folded"  // Content is what the files in a folder hold, an object of JSON by their names; no descriptor
 	Listing ResourceKind = "listing" // Content is the names in a folder, and one level below it, a line each; no descriptor
 	Folder  ResourceKind = "folder"  // two descriptors: the folder and its parent
 	Log     ResourceKind = "log"     // one descriptor, to append to
@@ -164,8 +169,12 @@ const (
 	Leave     Kind = "leave"     // a successor has the listeners: stop accepting, serve who is connected to the end, exit
 	Quit      Kind = "quit"      // stop accepting, answer what is under way, exit
 
-	Loaded    Kind = "loaded"    // Material, or Error: the answer to the Load with the same Sequence
-	Changed   Kind = "changed"   // Paths: these files of certificates differ from what was Loaded
+	Loaded  Kind = "loaded"  // Material, or Error: the answer to the Load with the same Sequence
+	Changed Kind = "changed" // Paths: these files of certificates differ from what was Loaded
+
+	// From the router, and to the others: those that come after it, and those that
+	// still answer who is connected to them.
+	Announced Kind = "announced" // Announced: the nodes that have announced themselves
 
 	// From the router.
 	Ack     Kind = "ack"     // Sequence, Error
@@ -214,4 +223,6 @@ type Message struct {
 	Pair          *PairRequest   `json:"pair,omitempty"`
 	Material      *Material      `json:"material,omitempty"`
 	Paths         []string       `json:"paths,omitempty"`
+	// Announced is the routers' own affair; the emperor only keeps it.
+	Announced json.RawMessage `json:"announced,omitempty"`
 }

@@ -9,6 +9,7 @@
 package resource
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +49,12 @@ func Load(r *link.Resource) error {
 			return fmt.Errorf("%s: is larger than %d bytes", r.Path, maxContent)
 		}
 		r.Content = content
+	case link.Folded:
+		content, err := fold(r.Path)
+		if err != nil {
+			return withoutOpen(err)
+		}
+		r.Content = content
 	case link.Listing:
 		content, err := list(r.Path)
 		if err != nil {
@@ -73,6 +80,29 @@ func Load(r *link.Resource) error {
 		}
 	}
 	return nil
+}
+
+// fold reads the files in a folder.
+func fold(path string) ([]byte, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	files, size := map[string][]byte{}, 0
+	for _, e := range entries {
+		one := link.Resource{Kind: link.Content, Path: filepath.Join(path, e.Name())}
+		if info, err := os.Stat(one.Path); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if err := Load(&one); err != nil {
+			return nil, err
+		}
+		if size += len(one.Content); size > maxContent {
+			return nil, fmt.Errorf("%s: its files are larger than %d bytes together", path, maxContent)
+		}
+		files[e.Name()] = one.Content
+	}
+	return json.Marshal(files)
 }
 
 // list names what is in a folder, and what is in its folders.

@@ -79,7 +79,7 @@ func (t *Table[P]) Merge(records []Record) {
 				continue // it has as many as it may
 			}
 		} else if e.gone {
-			e.revive()
+			s.revive(e)
 		}
 		e.Node = Node{
 			Address: r.Address, Modifier1: r.Modifier1, Modifier2: r.Modifier2, Cores: r.Cores, Load: r.Load,

@@ -223,8 +223,7 @@ func (t *Table[P]) Apply(p *Packet, from string) (Change, error) {
 			return Nothing, err
 		}
 	} else {
-		s.entries = append(slices.DeleteFunc(s.entries, func(other *entry) bool { return other == e }), e)
-		e.revive()
+		s.revive(e)
 	}
 	e.Node, e.signed = p.Node, signed
 	e.since, e.seen, e.expires, e.unix = now, now, now.Add(t.options.Tolerance), max(e.unix, p.Unix)
@@ -278,11 +277,12 @@ func (t *Table[P]) end(s *slot[P], e *entry, at time.Time) {
 	t.version++
 }
 
-// revive is the opposite of end.
-func (e *entry) revive() {
+// revive is the opposite of end; t.mu is held. Its turn comes last.
+func (s *slot[P]) revive(e *entry) {
 	e.gone = false
 	e.sender.gone.Remove(e.element)
 	e.element = nil
+	s.entries = append(slices.DeleteFunc(s.entries, func(other *entry) bool { return other == e }), e)
 }
 
 // insert makes room for a new entry; t.mu is held.
