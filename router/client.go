@@ -17,6 +17,7 @@ import (
 
 	"emperor/router/deadline"
 	"emperor/router/limit"
+	"emperor/router/static"
 	"emperor/router/upstream"
 )
 
@@ -260,6 +261,12 @@ func (c *client) read(b []byte) (int, error) {
 // write writes all of b, giving up when the client takes nothing for as long as
 // a vassal may be silent, or a long answer more slowly than the least rate.
 func (c *client) write(b []byte) error {
+	_, err := c.push(b, nil)
+	return err
+}
+
+// push is write, or, with a file, one moveFile.
+func (c *client) push(b []byte, file *static.Answer) (n int, err error) {
 	pace := limit.Pace{BytesPerSecond: c.x.settings.protection.readRate, Grace: c.x.settings.responseTimeout}
 	// What the kernel takes at once tells nothing of the client, and so small
 	// answers need no clock.
@@ -275,18 +282,22 @@ func (c *client) write(b []byte) error {
 			patience = pace.Grace
 		}
 		c.writing.Set(patience)
-		n, err := c.conn.Write(b)
+		if file != nil {
+			n, err = c.moveFile(file)
+		} else {
+			n, err = c.conn.Write(b)
+			b = b[n:]
+		}
 		c.sentAll += int64(n)
 		if long {
 			c.meter.Waited(time.Since(before))
 		}
 		if err == nil {
-			return nil
+			return n, nil
 		}
-		b = b[n:]
 		if !errors.Is(err, os.ErrDeadlineExceeded) || c.aborting.Load() {
-			c.failed = true
-			return err
+			c.failed = !errors.Is(err, static.ErrChanged)
+			return n, err
 		}
 		if c.writing.Expired() {
 			if !long {
@@ -296,7 +307,7 @@ func (c *client) write(b []byte) error {
 			c.meter.Took(pace, c.sentAll-c.unacknowledged())
 			if c.tls != nil || c.meter.TooSlow(pace) { // a TLS connection can't go on after that
 				c.failed = true
-				return err
+				return n, err
 			}
 		}
 		_ = c.socket.SetWriteDeadline(time.Time{})

@@ -1,10 +1,10 @@
 package router
 
 import (
-	"errors"
 	"io"
 	"log/slog"
 
+	"emperor/router/accesslog"
 	"emperor/router/http1"
 	"emperor/router/rule"
 	"emperor/router/static"
@@ -94,8 +94,34 @@ func (x *exchange) sendFile(a *static.Answer, by *rule.Decision) {
 		}
 		return
 	}
+	err := x.sendBody(a)
+	if err == nil {
+		return
+	}
+	x.down.cut()
+	x.entry.Ended = accesslog.ClientGone
+	if !x.down.lost() && !x.down.aborted() {
+		x.entry.Ended = accesslog.Truncated
+		x.complain(slog.LevelWarn, "response broke off", slog.Any("err", err), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
+	}
+}
+
+// fastFile is the length from which on the kernel brings a file to the client, where
+// it can.
+const fastFile = 64 << 10
+
+// sendBody sends the body of an answer that has begun.
+func (x *exchange) sendBody(a *static.Answer) error {
+	left := a.Length
+	if sender, ok := x.down.(fileSender); ok && left >= fastFile && x.stream == nil {
+		sent, err := sender.sendFile(a)
+		if err != nil {
+			return err
+		}
+		left -= sent
+	}
 	x.prepareBack()
-	for left := a.Length; left > 0; {
+	for left > 0 {
 		n, err := a.Read(x.back[bodyRoom : len(x.back)-bodyRoom])
 		left -= int64(n)
 		switch {
@@ -107,13 +133,10 @@ func (x *exchange) sendFile(a *static.Answer, by *rule.Decision) {
 			err = errTruncated
 		}
 		if err != nil {
-			x.down.cut()
-			if errors.Is(err, static.ErrChanged) || errors.Is(err, errTruncated) {
-				x.complain(slog.LevelWarn, "response broke off", slog.Any("err", err), slog.String("host", string(x.request.HostField)), slog.String("uri", string(x.request.Target)))
-			}
-			return
+			return err
 		}
 	}
+	return nil
 }
 
 // typed gives a file the status and type of a file: action.

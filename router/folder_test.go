@@ -241,3 +241,24 @@ func TestRulesChangeThePath(t *testing.T) {
 	v.send("GET /site/docs/ HTTP/1.1\r\nHost: a\r\n\r\n")
 	v.want("GET", 200, "xxx")
 }
+
+// TestFileThatIsCut: what can't be sent to its end is seen to break off.
+func TestFileThatIsCut(t *testing.T) {
+	f := newFront(t, folderRules)
+	folder := folderOf(t, "a", 1, map[string]string{"big": strings.Repeat("x", 32<<20)})
+	if err := f.serving(folder); err != nil {
+		t.Fatal(err)
+	}
+	v := f.visit()
+	v.send("GET /big HTTP/1.1\r\nHost: a.name\r\n\r\n")
+	if _, err := v.read(100); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(folder.Files.Path, "big"), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := v.read(32 << 20); err == nil {
+		t.Errorf("the whole file came: %d bytes", len(text))
+	}
+	eventually(t, "the log to say so", func() bool { return strings.Contains(f.log.String(), "response broke off") })
+}
