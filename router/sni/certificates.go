@@ -65,6 +65,7 @@ type Certificates struct {
 	flights  map[key]*flight
 	pools    map[[sha256.Size]byte]*pool
 	stats    Stats
+	lines    []func() // to be logged by unlock
 }
 
 // entry is a loaded pair and what is to become of it.
@@ -194,7 +195,7 @@ func (c *Certificates) Put(choice Choice, m Material) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if c.closed {
 		return errClosed
 	}
@@ -318,7 +319,7 @@ func (c *Certificates) fly(r Request, f *flight) {
 	k := key{r.Source, r.ClientCA}
 
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	delete(c.flights, k)
 	if err != nil {
 		f.loaded, f.err = c.failedLocked(r, k, err)
@@ -379,11 +380,11 @@ func (c *Certificates) storeLocked(l *loaded) *entry {
 	if old, ok := c.pairs.get(l.key); ok {
 		pinned = pinned || old.pinned
 		if !old.loaded.pair.Leaf.Equal(l.pair.Leaf) {
-			c.options.Log.Info("a certificate is replaced", "certificate", l.key.source.Certificate.Path(), "name", l.name, "expires", l.pair.Leaf.NotAfter)
+			c.logLocked(slog.LevelInfo, "a certificate is replaced", "certificate", l.key.source.Certificate.Path(), "name", l.name, "expires", l.pair.Leaf.NotAfter)
 		}
 	}
 	for _, note := range l.pair.Notes {
-		c.options.Log.Warn(note, "certificate", l.key.source.Certificate.Path())
+		c.logLocked(slog.LevelWarn, note, "certificate", l.key.source.Certificate.Path())
 	}
 	e := &entry{loaded: l, pinned: pinned}
 	if gone, evicted, replaced := c.pairs.put(l.key, e); evicted || replaced {
@@ -393,6 +394,22 @@ func (c *Certificates) storeLocked(l *loaded) *entry {
 		}
 	}
 	return e
+}
+
+// logLocked notes a line for unlock: whoever reads the log may be slow, and handshakes
+// do not wait for that.
+func (c *Certificates) logLocked(level slog.Level, message string, attributes ...any) {
+	c.lines = append(c.lines, func() { c.options.Log.Log(context.Background(), level, message, attributes...) })
+}
+
+// unlock unlocks mu and logs what happened meanwhile.
+func (c *Certificates) unlock() {
+	lines := c.lines
+	c.lines = nil
+	c.mu.Unlock()
+	for _, log := range lines {
+		log()
+	}
 }
 
 // forgetLocked is for an entry that is in pairs no more. Connections go on with it.
@@ -420,7 +437,7 @@ func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error
 	if ok && !old.isGone(err, c.options.Now(), c.options.UnloadAfter) {
 		if old.reason != err.Error() {
 			old.reason = err.Error()
-			c.options.Log.Error("a new certificate cannot be used, the one before it stays", attributes...)
+			c.logLocked(slog.LevelError, "a new certificate cannot be used, the one before it stays", attributes...)
 		}
 		old.retryAt = until
 		return old.loaded, nil
@@ -428,9 +445,9 @@ func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error
 	if ok {
 		c.pairs.remove(k)
 		c.forgetLocked(old)
-		c.options.Log.Warn("a certificate is gone and unloaded", attributes...)
+		c.logLocked(slog.LevelWarn, "a certificate is gone and unloaded", attributes...)
 	} else if before, failed := c.failures.get(k); !failed || before.err.Error() != err.Error() {
-		c.options.Log.Error("a certificate cannot be loaded", attributes...)
+		c.logLocked(slog.LevelError, "a certificate cannot be loaded", attributes...)
 	}
 	c.failures.put(k, failure{err: err, until: until})
 	return nil, err

@@ -130,13 +130,16 @@ func (l *Listener) Find(name string) (Choice, bool) {
 
 // Misdirected reports whether a request for host must be answered 421 on a
 // connection that began with h, because the host demands something that was not
-// asked of this connection. Host is canonical and without port. A host without a
-// certificate demands nothing.
+// asked of this connection. Host is without port. A host without a certificate
+// demands nothing.
 //
 // For the very name that the connection was made for, only another demand for a
 // client certificate counts: a change of cipher suites is no reason to fail the
 // requests of connections that are there.
 func (l *Listener) Misdirected(h *Handshake, host string) bool {
+	if canonical, err := CanonicalName(host); err == nil {
+		host = canonical
+	}
 	c, ok := l.Find(host)
 	if !ok || c.id == h.Choice.id {
 		return false

@@ -3,7 +3,9 @@ package sni
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -146,11 +148,7 @@ var https2Keys = map[string]string{
 }
 
 func unknownKey(key string) error {
-	known := make([]string, 0, len(https2Keys))
-	for k := range https2Keys {
-		known = append(known, k)
-	}
-	if guess, ok := near.Word(key, known); ok {
+	if guess, ok := near.Word(key, slices.Sorted(maps.Keys(https2Keys))); ok {
 		return fmt.Errorf("unknown key %q, did you mean %q? %s", key, guess, wantHTTPS2)
 	}
 	return fmt.Errorf("unknown key %q; %s", key, wantHTTPS2)

@@ -287,7 +287,7 @@ func (t *Table) Find(name string) (Choice, bool) {
 	if c, ok := t.lookup(name); ok {
 		return c, true
 	}
-	if t.deepest > 0 {
+	if t.deepest > 0 && len(name) <= longestName {
 		if c, ok := t.findWildcard(name); ok {
 			return c, true
 		}

@@ -60,6 +60,7 @@ func TestOrderOfNames(t *testing.T) {
 		"xexample.com":         "",
 		"unknown.example.org":  "",
 		strings.Repeat("a.", 120) + "example.org": "",
+		strings.Repeat("a.", 200) + "example.com": "",
 	} {
 		c, ok := table.Find(name)
 		got := ""
