@@ -28,11 +28,12 @@ type body struct {
 
 // expect prepares for the body that the parsed head announces.
 func (b *body) expect(x *exchange) {
-	*b = body{
-		x: x, announced: x.request.ContentLength,
-		whole:     !x.request.HasBody(),
-		collected: b.collected[:0],
-	}
+	b.x, b.announced, b.whole = x, x.request.ContentLength, !x.request.HasBody()
+}
+
+// reset forgets a body, of which discard has been called.
+func (b *body) reset() {
+	*b = body{collected: b.collected[:0]}
 	if cap(b.collected) > collected {
 		b.collected = nil
 	}

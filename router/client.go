@@ -109,7 +109,6 @@ func (c *client) serve() {
 		switch {
 		case c.x == nil:
 		case v != nil:
-			c.x.body.discard()
 			c.x.own.Release() // nobody knows what the exchange looks like: it is not used again
 		default:
 			c.x.own.Close()
@@ -161,8 +160,7 @@ func (c *client) serveRequest() bool {
 	}
 	c.input.expect(c)
 	c.sentHead, c.sentAll, c.meter = 0, 0, limit.Meter{}
-	x.serve(c, &c.peer)
-	if !x.body.whole {
+	if !x.serve(c, &c.peer) {
 		// Nobody wanted the rest of the body: the connection can't be used again,
 		// and the client should still get to read the answer.
 		c.closeAfter()
@@ -443,6 +441,7 @@ func (c *client) gone() bool {
 		return over
 	}
 	c.knocked = true
+	c.sentHead += int64(len(continueBytes))
 	return c.write(continueBytes) != nil
 }
 

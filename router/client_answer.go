@@ -33,6 +33,7 @@ func (c *client) interim(r *http1.Response) error {
 	}
 	head := http1.ResponseHead{ContentLength: -1}
 	c.x.unsent = head.Append(c.x.unsent[:0], r)
+	c.sentHead += int64(len(c.x.unsent))
 	return c.flush()
 }
 
@@ -134,6 +135,7 @@ func (c *client) tunnel(h *answerHead, first []byte) error {
 	c.framing.chunked = false
 	head := http1.ResponseHead{ContentLength: -1, Upgrade: h.response.Upgrade, Extra: h.extra}
 	c.x.unsent = head.Append(c.x.unsent[:0], h.response)
+	c.sentHead += int64(len(c.x.unsent))
 	c.appendPiece(first)
 	c.reading.Clear()
 	return c.flush()
@@ -158,7 +160,10 @@ func (c *client) refuseHead(err error) {
 	// Nothing of the request can be relied on, least of all that it is no HEAD.
 	c.x.unsent = http1.AppendStatus(c.x.unsent[:0], bad.Status, bad.Reason, false, true, nil)
 	c.router.complain(&c.peer, slog.LevelInfo, "request refused", slog.Int("status", bad.Status), slog.String("reason", bad.Reason))
-	if c.flush() == nil {
+	c.sentAll, c.sentHead = 0, int64(len(c.x.unsent)-len(bad.Reason)-1)
+	failed := c.flush()
+	c.x.logRefusal(c, &c.peer, bad.Status)
+	if failed == nil {
 		c.linger()
 	}
 }

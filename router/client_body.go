@@ -144,6 +144,7 @@ func (c *client) invite() error {
 		return nil
 	}
 	c.input.invited = false
+	c.sentHead += int64(len(continueBytes))
 	return c.write(continueBytes)
 }
 

@@ -12,6 +12,7 @@ import (
 type routing struct {
 	query    rule.Query
 	decision rule.Decision
+	asked    []byte     // the client's own method, where a rule has made another of it
 	by       *rule.Rule // that decided where the request goes, or what is answered
 	path     []byte     // PATH_INFO
 	hostPort []byte
@@ -175,7 +176,7 @@ func (x *exchange) fix(d *destination) {
 func (x *exchange) applyEdits(d *destination) {
 	e := &x.decision.Request
 	if e.Method != nil {
-		x.request.Method = e.Method
+		x.asked, x.request.Method = x.request.Method, e.Method
 	}
 	if d.uri == nil {
 		switch {

@@ -26,13 +26,13 @@ type exchange struct {
 	own    *upstream.Conn // for vassals that take one request per connection
 	buffers
 
-	down     downstream // the client's side of the request
-	peer     *peer
-	settings *Settings // of the request
-	started  time.Time
-	request  http1.Request
-	body     body
-	upload   *sender // what sends the rest of the body while the response is relayed; nil: nothing does
+	down               downstream // the client's side of the request
+	peer               *peer
+	settings           *Settings // of the request
+	started, attempted time.Time // the request, and sending it to a vassal
+	request            http1.Request
+	body               body
+	upload             *sender // what sends the rest of the body while the response is relayed; nil: nothing does
 
 	identity
 	routing
@@ -61,9 +61,8 @@ type buffers struct {
 }
 
 // serve has the request that stands in x answered: the way of every request,
-// whatever protocol it came by. When it returns, body.whole says whether the
-// client has sent everything.
-func (x *exchange) serve(down downstream, from *peer) {
+// whatever protocol it came by. whole says whether the client has sent everything.
+func (x *exchange) serve(down downstream, from *peer) (whole bool) {
 	x.begun(down, from)
 	defer x.ended()
 	var d destination
@@ -73,6 +72,7 @@ func (x *exchange) serve(down downstream, from *peer) {
 	if !x.body.whole {
 		x.down.closeAfter()
 	}
+	return x.body.whole
 }
 
 // begun prepares x for the request that was parsed into it.
@@ -112,12 +112,13 @@ func (x *exchange) ended() {
 
 // reset forgets what the groups know of the request.
 func (x *exchange) reset() {
+	x.body.reset()
 	x.identity.reset()
 	x.routing.reset()
 	x.scripting.reset()
 	x.outgoing.reset()
 	x.serving.reset()
-	x.entry = accesslog.Entry{}
+	x.started, x.attempted, x.entry = time.Time{}, time.Time{}, accesslog.Entry{}
 }
 
 // admitted asks what holds for a request whatever the rules say; false when it

@@ -183,7 +183,7 @@ func (x *exchange) attempt(d *destination, to *target, repeated bool) (o outcome
 		return outcome{err: to.invalid, unreachable: d.nodes != nil}
 	}
 	x.noteAttempt(d, to)
-	before := time.Now()
+	x.attempted = time.Now()
 	switch to.protocol {
 	case protocolUwsgi:
 		o = x.attemptUwsgi(d, to)
@@ -196,7 +196,7 @@ func (x *exchange) attempt(d *destination, to *target, repeated bool) (o outcome
 	case protocolStatic:
 		o = x.attemptFiles(d)
 	}
-	x.entry.Exchange = time.Since(before)
+	x.entry.Exchange = time.Since(x.attempted)
 	return o
 }
 
@@ -205,6 +205,7 @@ func (x *exchange) noteAttempt(d *destination, to *target) {
 	if x.settings.accessLog.format == nil {
 		return
 	}
+	x.entry.Connect, x.entry.FirstByte = 0, 0
 	if x.entry.Upstream = to.text; to.text == "" {
 		x.entry.Upstream = string(d.address)
 	}
@@ -213,6 +214,19 @@ func (x *exchange) noteAttempt(d *destination, to *target) {
 		if x.pinned != nil {
 			x.entry.Generation = x.pinned.number
 		}
+	}
+}
+
+// noteConnected and noteFirstByte note how long that took.
+func (x *exchange) noteConnected() {
+	if x.settings.accessLog.format != nil {
+		x.entry.Connect = time.Since(x.attempted)
+	}
+}
+
+func (x *exchange) noteFirstByte() {
+	if x.settings.accessLog.format != nil && x.entry.FirstByte == 0 {
+		x.entry.FirstByte = time.Since(x.attempted)
 	}
 }
 
@@ -243,6 +257,7 @@ func (x *exchange) attemptOnce(to *target, ready []byte, answer answerKind, fram
 	if err := x.dial(conn, &to.address); err != nil {
 		return outcome{err: err, unreachable: true}
 	}
+	x.noteConnected()
 	return x.converse(conn, ready, answer, framing)
 }
 

@@ -29,6 +29,7 @@ func (x *exchange) attemptHTTP(d *destination, to *target, repeated bool) outcom
 	if err := x.connect(d, to, repeated); err != nil {
 		return outcome{err: err, unreachable: true}
 	}
+	x.noteConnected()
 	framing := plainBody
 	if head.Chunked {
 		framing = chunkedBody
@@ -96,8 +97,11 @@ func (x *exchange) connectTLS(d *destination, to *target, text []byte, fresh tim
 
 // quickOnly bounds how long a kept connection may have been idle: a vassal may
 // be closing one just now, and a request that must not be executed twice can't be
-// repeated when that happens.
+// repeated when that happens; nor one whose body is not kept.
 func (x *exchange) quickOnly() time.Duration {
+	if x.body.streamed {
+		return 0
+	}
 	if idempotent(x.request.Method) {
 		return x.settings.upstreamIdle
 	}

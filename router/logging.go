@@ -113,8 +113,13 @@ func (x *exchange) logRequest() {
 	}
 	e.Scheme = x.peer.scheme
 	r := &x.request
-	e.Method, e.Target, e.Protocol = r.Method, r.Target, x.protocolName()
-	e.Host = r.HostField
+	if e.Method, e.Target = r.Method, r.Target; len(e.Target) > 0 {
+		e.Protocol = x.protocolName()
+	}
+	if x.asked != nil {
+		e.Method = x.asked
+	}
+	e.Host, e.User = r.HostField, x.decision.Request.RemoteUser
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch {
@@ -131,6 +136,9 @@ func (x *exchange) logRequest() {
 	}
 	e.ReceivedBody = x.body.received
 	e.SentHead, e.Sent = x.down.sent()
+	if e.Status == 0 && e.Ended == accesslog.ClientGone {
+		e.Status = 499
+	}
 	if r := x.by; r != nil {
 		at := r.Pos()
 		e.RuleFile, e.RuleLine = at.File, at.Line
@@ -139,6 +147,15 @@ func (x *exchange) logRequest() {
 	x.unsent = format.Append(x.unsent[:0], e)
 	writer.Write(x.unsent)
 	x.unsent = x.unsent[:0]
+}
+
+// logRefusal writes the line of a request whose head could not be read.
+func (x *exchange) logRefusal(down downstream, from *peer, status int) {
+	x.down, x.peer, x.started = down, from, time.Now()
+	x.request.Reset() // nothing of it can be relied on
+	x.entry.Status, x.entry.Ended = status, accesslog.BadRequest
+	x.logRequest()
+	x.reset()
 }
 
 // Variable answers an access log's question (accesslog.Variables).

@@ -122,6 +122,7 @@ func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 		x.last += n
 		switch {
 		case err == nil:
+			x.noteFirstByte()
 			conn.Deadline.Set(x.settings.responseTimeout) // a slow vassal is not a silent one
 		case errors.Is(err, upstream.ErrTimeout) || errors.Is(err, upstream.ErrAborted):
 			return 0, err

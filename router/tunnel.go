@@ -19,6 +19,7 @@ func (x *exchange) relayTunnel(conn *upstream.Conn) outcome {
 		return outcome{err: fmt.Errorf("%w to this request: it switches protocols, which nobody asked for", errGarbage), sent: true}
 	}
 	x.head = answerHead{response: &x.response, length: -1, noBody: true}
+	x.status, x.entry.Status = x.response.Status, x.response.Status
 	if err := x.down.tunnel(&x.head, x.back[x.first:x.last]); err != nil {
 		return outcome{err: err, sent: true, answered: true}
 	}
