@@ -99,10 +99,7 @@ func (x *exchange) connectTLS(d *destination, to *target, text []byte, fresh tim
 // be closing one just now, and a request that must not be executed twice can't be
 // repeated when that happens; nor one whose body is not kept.
 func (x *exchange) quickOnly() time.Duration {
-	if x.body.streamed {
-		return 0
-	}
-	if idempotent(x.request.Method) {
+	if idempotent(x.request.Method) && !x.body.streamed {
 		return x.settings.upstreamIdle
 	}
 	return time.Second
