@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -207,6 +208,9 @@ func (st *stage) inTurn(contenders []*contender, measure func(*contender) (sampl
 			// Another one begins each time, so that none always follows the same.
 			c := contenders[(round+i)%len(contenders)]
 			sample, err := measure(c)
+			for attempt := 1; errors.Is(err, errNothing) && attempt < 3; attempt++ {
+				sample, err = measure(c) // a machine that stood still, or a front that hangs
+			}
 			for err == nil && sample.Others > quiet && st.settings.patience > 0 {
 				began := time.Now()
 				st.repeated++
@@ -256,6 +260,8 @@ func (st *stage) load(ctx context.Context, c *contender, plan loadPlan) (load, e
 	return runLoad(ctx, st.tools.self, plan)
 }
 
+var errNothing = errors.New("not one request was answered")
+
 // measure loads a front once, and takes the processor time used meanwhile.
 func (st *stage) measure(ctx context.Context, c *contender, plan loadPlan) (sample, error) {
 	if c.running.log != "" {
@@ -279,7 +285,7 @@ func (st *stage) measure(ctx context.Context, c *contender, plan loadPlan) (samp
 	}
 	done := float64(load.Requests) + load.Begun
 	if done == 0 {
-		return sample{}, fmt.Errorf("%s, %s: not one request was answered; its last lines:\n%s", c.front, c.test.name, lastLines(c.running.process.log, 12))
+		return sample{}, fmt.Errorf("%s, %s: %w; its last lines:\n%s", c.front, c.test.name, errNothing, lastLines(c.running.process.log, 12))
 	}
 	spent := after.minus(before)
 	others := spent.machine + spent.stolen - spent.front - spent.backend - load.cpu
