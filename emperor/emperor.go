@@ -378,7 +378,9 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 		return err
 	}
 	var changes []string
-	if !main.sameFront(old) {
+	same := main.sameFront(old)
+	// Who rotates logs moves them away, and says so with SIGHUP.
+	if !same || asked && main.keepsLogs() {
 		next, fresh, err := openListeners(main.Front.Listeners, e.listeners, e.inherited, frontModeOf(main))
 		if err != nil {
 			return err
@@ -401,7 +403,11 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 			e.log.Info("listening", "option", l.Option, "address", l.Address)
 		}
 		e.listeners = next
-		changes = append(changes, "front")
+		if !same {
+			changes = append(changes, "front")
+		} else {
+			e.log.Info("log files of the front were opened anew")
+		}
 	}
 	if !main.sameMonitor(old) {
 		if err := e.monitor.Reconfigure(main.Monitor); err != nil { // it was checked when the file was read

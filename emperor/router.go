@@ -151,6 +151,8 @@ func (r *routerChild) Status() *control.RouterStatus { return r.status.Load() }
 func (r *routerChild) Run(ctx context.Context) {
 	r.retry = time.NewTimer(time.Hour)
 	r.retry.Stop()
+	look := time.NewTicker(lookAtLogs)
+	defer look.Stop()
 	for {
 		var ended, leaving <-chan struct{}
 		if r.live != nil {
@@ -163,6 +165,8 @@ func (r *routerChild) Run(ctx context.Context) {
 			q.reply <- r.allowReading(ctx)
 		case <-r.reopens:
 			r.reopen(ctx)
+		case <-look.C:
+			r.followLogs(ctx)
 		case <-ended:
 			r.lost(ctx)
 		case <-leaving:
@@ -455,7 +459,8 @@ type routerProcess struct {
 	process *proc.Process
 	peer    *link.Peer
 	started time.Time
-	mayRead bool // files, as their permissions allow
+	mayRead bool      // files, as their permissions allow
+	logs    []logFile // that it writes to
 	once    sync.Once
 	leaving chan struct{} // closed when it says that it is going
 	ended   chan struct{} // closed when it is gone
@@ -478,7 +483,11 @@ func (p *routerProcess) configure(ctx context.Context, q routerRequest) error {
 		descriptors = append(descriptors, l.fd)
 	}
 	descriptors = append(descriptors, opened...)
-	return p.peer.Call(ctx, link.Message{Kind: link.Configure, Configuration: &q.configuration}, descriptors...)
+	if err := p.peer.Call(ctx, link.Message{Kind: link.Configure, Configuration: &q.configuration}, descriptors...); err != nil {
+		return err
+	}
+	p.logs = openedLogs(q.configuration.Resources, opened)
+	return nil
 }
 
 func (p *routerProcess) running() bool {

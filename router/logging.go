@@ -21,7 +21,7 @@ import (
 
 var loggingOptions = []config.Option{
 	{Name: "http-log", Type: config.Path, Where: config.Main,
-		Help: "Write a line for each request to FILE; \"-\" is the standard output."},
+		Help: "Write a line for each request to FILE; \"-\" is the standard output. A file that is moved away (logrotate) is opened anew within seconds, at once with SIGHUP."},
 	{Name: "http-log-format", Type: config.String, Default: "combined", Where: config.Main,
 		Help: "Format of http-log: common, combined, json, or a template such as \"%(addr) %(method) %(uri) %(status) %(msecs) %(vassal)\"."},
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -492,5 +493,57 @@ func TestPasswords(t *testing.T) {
 	}
 	if out, _ := m.order("status"); !strings.Contains(out, "users/htpasswd:2: ") {
 		t.Errorf("the status does not show the mistake:\n%s", out)
+	}
+}
+
+// TestAccessLogRotation: the log file is moved away, with a SIGHUP as logrotate sends
+// it and without one: lines go on in a new file, and none is lost.
+func TestAccessLogRotation(t *testing.T) {
+	m := folderMachine(t)
+	m.write("www/index.html", "0\n")
+	m.write("logs/none", "")
+	m.rules("http-log = DIR/logs/access.log\nhttp-log-format = %(method) %(uri)\nroute-run = static:DIR/www${PATH_INFO}\n")
+	m.start()
+	m.waitLog(0, "listening")
+	r := startReaders(m, "www.test", "/index.html", 4)
+	const rotations = 6
+	for i := range rotations {
+		seen := r.requests.Load()
+		m.eventually("some requests", func() bool { return r.requests.Load() > seen+50 })
+		if err := os.Rename(m.path("logs/access.log"), m.path(fmt.Sprintf("logs/access.log.%d", i))); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 != 2 {
+			m.signal(syscall.SIGHUP)
+		}
+		m.eventually("a new file", func() bool {
+			info, err := os.Stat(m.path("logs/access.log"))
+			return err == nil && info.Size() > 0
+		})
+	}
+	report(t, r.load, fmt.Sprintf("%d rotations", rotations))
+	m.stop()
+	lines := 0
+	files, err := filepath.Glob(m.path("logs/access.log*"))
+	if err != nil || len(files) != rotations+1 {
+		t.Errorf("files %q, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if line != "GET /index.html\n" {
+				t.Fatalf("%s has the line %q", file, line)
+			}
+			lines++
+		}
+	}
+	if int64(lines) != r.requests.Load() {
+		t.Errorf("%d lines for %d requests", lines, r.requests.Load())
+	}
+	if m.logged("was applied") {
+		t.Error("the configuration counts as another one")
 	}
 }
