@@ -291,4 +291,7 @@ func TestUnknownNamesTakeNoMemory(t *testing.T) {
 	if w.certs.failures.len() != mostFailures || w.certs.pairs.len() != 0 || w.files.count() != 3000 {
 		t.Errorf("%d failures are remembered, %d pairs, after %d loads", w.certs.failures.len(), w.certs.pairs.len(), w.files.count())
 	}
+	if log := w.log.String(); log != "" {
+		t.Errorf("names that clients make up fill the log: %.200s", log)
+	}
 }

@@ -87,7 +87,8 @@ type failure struct {
 
 // flight is a load that is under way, for all who wait for it.
 type flight struct {
-	done chan struct{}
+	done    chan struct{}
+	guessed bool // see Choice
 	// Written before done is closed.
 	loaded *loaded
 	err    error
@@ -286,7 +287,7 @@ func (c *Certificates) get(ctx context.Context, name string, choice *Choice) (*l
 			}
 			return nil, err
 		}
-		f = &flight{done: make(chan struct{})}
+		f = &flight{done: make(chan struct{}), guessed: choice.guessed}
 		c.flights[k] = f
 		c.loads.Add(1)
 		go c.fly(Request{Name: name, Source: choice.Source, ClientCA: choice.ClientCA}, f)
@@ -322,7 +323,7 @@ func (c *Certificates) fly(r Request, f *flight) {
 	defer c.unlock()
 	delete(c.flights, k)
 	if err != nil {
-		f.loaded, f.err = c.failedLocked(r, k, err)
+		f.loaded, f.err = c.failedLocked(r, k, err, f.guessed)
 		return
 	}
 	c.stats.Loads++
@@ -422,8 +423,9 @@ func (c *Certificates) forgetLocked(e *entry) {
 }
 
 // failedLocked says what a handshake gets after a load that failed: the pair that
-// was there, unless its files are gone.
-func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error) {
+// was there, unless its files are gone. Files that are guessed from a name and not
+// there are nobody's mistake: the log would be the client's to fill.
+func (c *Certificates) failedLocked(r Request, k key, err error, guessed bool) (*loaded, error) {
 	if errors.Is(err, errBusy) || c.closed {
 		if old, ok := c.pairs.get(k); ok {
 			return old.loaded, nil
@@ -446,7 +448,7 @@ func (c *Certificates) failedLocked(r Request, k key, err error) (*loaded, error
 		c.pairs.remove(k)
 		c.forgetLocked(old)
 		c.logLocked(slog.LevelWarn, "a certificate is gone and unloaded", attributes...)
-	} else if before, failed := c.failures.get(k); !failed || before.err.Error() != err.Error() {
+	} else if before, failed := c.failures.get(k); (!failed || before.err.Error() != err.Error()) && !(guessed && errors.Is(err, fs.ErrNotExist)) {
 		c.logLocked(slog.LevelError, "a certificate cannot be loaded", attributes...)
 	}
 	c.failures.put(k, failure{err: err, until: until})

@@ -43,6 +43,7 @@ func (p *pattern) match(name string) (Choice, bool) {
 		return Choice{}, false
 	}
 	c := p.choice
+	c.guessed = true
 	for _, to := range []struct {
 		template *template
 		file     *File

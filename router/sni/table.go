@@ -90,6 +90,7 @@ type Choice struct {
 	Rule     string // what matched, as written: "*.example.com"
 	At       string // FILE:LINE of the rule
 	id       PolicyID
+	guessed  bool // Source has captures of what a client sent: there may be no such files
 }
 
 // choice is what the entry gives by a rule.
