@@ -31,7 +31,7 @@ type scripting struct {
 
 func (s *scripting) reset() {
 	clear(s.script)
-	s.script = s.script[:0]
+	s.script, s.paths = s.script[:0], s.paths[:0]
 	s.guessed, s.front, s.unknown = false, false, false
 }
 
