@@ -92,7 +92,7 @@ func (c *certificates) load(q *link.PairRequest) (*link.Material, error) {
 			break
 		}
 	}
-	c.note(prints) // also of what is missing: it may come
+	c.note(prints, err == nil)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,9 @@ func (c *certificates) watchWith(watch func(owner string, files []string)) {
 	}
 }
 
-func (c *certificates) note(prints map[string]monitor.Fingerprint) {
+// note keeps what files were when they were read. Those of a load that failed are not
+// new to it: with sni-regexp clients make up names, and a router tries again by itself.
+func (c *certificates) note(prints map[string]monitor.Fingerprint, good bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.read == nil {
@@ -130,6 +132,9 @@ func (c *certificates) note(prints map[string]monitor.Fingerprint) {
 	more := false
 	for path, print := range prints {
 		_, known := c.read[path]
+		if !known && !good {
+			continue
+		}
 		more = more || !known
 		c.read[path] = print
 	}
