@@ -242,3 +242,36 @@ func TestRoutersThatFinishAreAskedToo(t *testing.T) {
 		}
 	}
 }
+
+// The newest router is asked whether it could serve a folder, once it may read.
+func TestTryAsksTheRouterThatAccepts(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	row := link.Vassal{Name: "a", Files: &link.StaticFiles{Path: "/srv"}}
+	if err := f.Try(ctx, row); err != nil {
+		t.Errorf("without a router: %v", err)
+	}
+	earlier, newest := newFakeRouter(), newFakeRouter()
+	newest.answer = func(m link.Message) error {
+		if m.Kind == link.Try {
+			return errors.New("nobody may read it")
+		}
+		return nil
+	}
+	for _, router := range []*fakeRouter{earlier, newest} {
+		if err := f.connect(ctx, router); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Try(ctx, row); err == nil || err.Error() != "nobody may read it" {
+		t.Errorf("got %v", err)
+	}
+	if n := len(earlier.all()); n != 1 {
+		t.Errorf("the earlier router got %d messages", n)
+	}
+	f.mayRead = func(context.Context) error { return errors.New("no router could be started") }
+	before := len(newest.all())
+	if err := f.Try(ctx, row); err == nil || err.Error() != "no router could be started" || len(newest.all()) != before {
+		t.Errorf("got %v", err)
+	}
+}

@@ -547,3 +547,27 @@ func TestAccessLogRotation(t *testing.T) {
 		t.Error("the configuration counts as another one")
 	}
 }
+
+// TestFolderInPlaceOfAnApp: a site is a program, then a folder, then an app, under
+// one name; its visitors do not notice.
+func TestFolderInPlaceOfAnApp(t *testing.T) {
+	m := folderMachine(t)
+	m.write("www/index.html", "folder\n")
+	m.vassal("other", "static = DIR/www\n")
+	program := "socket = DIR/%n.sock\nchdir = DIR\ncommand = gunicorn --worker-class gthread --workers 1 --threads 16 webapp:application\n"
+	m.vassal("site", program)
+	m.start()
+	m.untilRelease("site.test", "0")
+	r := startReaders(m, "site.test", "/", 4)
+	for i, text := range []string{"static = DIR/www\n", threaded, "static = DIR/www\nsocket = DIR/%n.sock\n", program} {
+		mark := m.mark()
+		m.vassal("site", text)
+		m.waitLog(mark, "site: ", "vassal ready", fmt.Sprintf("gen=%d", i+2))
+		seen := r.requests.Load()
+		m.eventually("some requests", func() bool { return r.requests.Load() > seen+50 })
+		if body := m.page("site.test", "/"); strings.HasPrefix(text, "static") != (body == "folder\n") {
+			t.Errorf("generation %d answers %q", i+2, body)
+		}
+	}
+	report(t, r.load, "four changes of kind")
+}
