@@ -170,6 +170,8 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 	case errors.Is(err, errSpool):
 		x.refuseBody(err)
 		return
+	case d.key != "" && o.unreachable && d.site == nil:
+		status, text = 503, "this site is out of order; try again soon"
 	case errors.Is(err, upstream.ErrTimeout) && o.sent:
 		status, text = 504, "this site took too long to answer"
 		err = errors.New("no answer within http-timeout")
@@ -242,9 +244,17 @@ func (x *exchange) logFailure(message string, d *destination, to *target, err er
 	if d.site != nil {
 		attributes = append(attributes, slog.String("vassal", d.site.name))
 	}
-	attributes = append(attributes, slog.String("rule", ruleText(d.rule)), slog.String("method", string(r.Method)),
+	attributes = append(attributes, slog.String("rule", d.because()), slog.String("method", string(r.Method)),
 		slog.String("host", string(r.HostField)), slog.String("uri", string(r.Target)))
 	x.complain(slog.LevelWarn, message, append(attributes, more...)...)
+}
+
+// because says why the request went there.
+func (d *destination) because() string {
+	if d.key != "" {
+		return optionSubscriptions + ": " + d.key
+	}
+	return ruleText(d.rule)
 }
 
 func ruleText(r *rule.Rule) string {

@@ -39,6 +39,7 @@ type destination struct {
 	host, uri []byte     // what an http: rule replaces
 	rule      *rule.Rule // nil for a default
 	nodes     *nodes     // several addresses, of which any may answer
+	key       string     // under which they have announced themselves
 	tried     balance.Tried
 	fixed     [1]target  // the address, when no vassal is known there
 	vars      []rule.Var // added by rules
@@ -130,6 +131,13 @@ func (x *exchange) decide(d *destination) (ok bool) {
 		x.refuseRequest(400, decision.Why)
 		return false
 	default:
+		if s.subscriptions.active && !s.mapping.pattern {
+			x.modifiers(d, decision)
+			if !x.toAnnounced(d) {
+				return false
+			}
+			break
+		}
 		if !s.mapping.active && len(s.defaults.targets) == 0 {
 			x.answerNoRule()
 			return false

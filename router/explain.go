@@ -142,7 +142,7 @@ func listenerFor(configuration *link.Configuration, u *url.URL) *link.Listener {
 	for i := range configuration.Listeners {
 		l := &configuration.Listeners[i]
 		secure := l.Option == optionHTTPS || l.Option == optionHTTPS2
-		if l.Option != optionStats && secure == (u.Scheme == "https") && strings.HasSuffix(l.Address, ":"+portOf(u)) {
+		if l.Option != optionStats && !l.Datagrams && secure == (u.Scheme == "https") && strings.HasSuffix(l.Address, ":"+portOf(u)) {
 			return l
 		}
 	}
@@ -226,6 +226,10 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 	case rule.Challenge, rule.Static, rule.File:
 		fmt.Fprintf(out, "answer     %s\n", strings.TrimPrefix(d.String(), "answer "))
 	default:
+		if settings.subscriptions.active && !settings.mapping.pattern {
+			fmt.Fprintf(out, "goes to    the nodes that have announced themselves for %s (%s); 404 if nobody has\n", host, optionSubscriptions)
+			return
+		}
 		if settings.mapping.active {
 			if address, ok := settings.mapping.appendAddress(nil, []byte(host)); ok {
 				explainAddress(out, settings.defaults.protocol.String(), string(address), vassals)

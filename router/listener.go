@@ -19,13 +19,17 @@ import (
 type listener struct {
 	described link.Listener
 	socket    net.Listener
-	port      string // SERVER_PORT
+	datagrams net.PacketConn // instead of socket
+	port      string         // SERVER_PORT
 	done      chan struct{}
 }
 
 // openListener takes over a descriptor from the emperor. The socket itself
 // stays the emperor's: closing our descriptor never closes the port.
 func openListener(described link.Listener, fd int) (*listener, error) {
+	if described.Datagrams {
+		return openDatagrams(described, fd)
+	}
 	file := os.NewFile(uintptr(fd), described.Address)
 	defer func() { _ = file.Close() }() // FileListener duplicates
 	socket, err := net.FileListener(file)
@@ -51,6 +55,10 @@ func serverPort(address net.Addr) string {
 // run accepts until the listener is closed.
 func (l *listener) run(r *Router) {
 	defer close(l.done)
+	if l.datagrams != nil {
+		l.receive(r)
+		return
+	}
 	said := false
 	for {
 		conn, err := l.socket.Accept()
@@ -79,10 +87,21 @@ func (l *listener) run(r *Router) {
 // drain makes run take what the kernel has queued and end: those clients have
 // been told that they are connected.
 func (l *listener) drain() {
-	if d, ok := l.socket.(interface{ SetDeadline(time.Time) error }); ok {
+	if l.datagrams != nil {
+		_ = l.datagrams.SetReadDeadline(time.Unix(1, 0))
+	} else if d, ok := l.socket.(interface{ SetDeadline(time.Time) error }); ok {
 		_ = d.SetDeadline(time.Unix(1, 0))
 	}
 	<-l.done
+}
+
+// close ends it without taking what is queued.
+func (l *listener) close() {
+	if l.datagrams != nil {
+		_ = l.datagrams.Close()
+		return
+	}
+	_ = l.socket.Close()
 }
 
 // takeQueue accepts without waiting. Accept itself no longer works once its

@@ -26,7 +26,7 @@ const (
 
 // ListenerOptions are the options whose values are addresses that the emperor
 // opens for the router.
-var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHTTPS, optionStats}
+var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHTTPS, optionStats, optionSubscriptions}
 
 var listenerOptions = []config.Option{
 	{Name: optionHTTP, Aliases: []string{"httprouter", "http-socket", "http11-socket"}, Type: config.Address, Repeat: true, Where: config.Main,
@@ -66,7 +66,7 @@ func readListeners(c *config.Config) (all []link.Listener, problems config.Probl
 				}
 			}
 		}
-		all = append(all, link.Listener{Option: v.Key, Address: address, File: v.Pos.File, Line: v.Pos.Line})
+		all = append(all, link.Listener{Option: v.Key, Address: address, Datagrams: v.Key == optionSubscriptions, File: v.Pos.File, Line: v.Pos.Line})
 	}
 	return all, problems
 }
@@ -144,14 +144,14 @@ func (r *Router) figures() map[string]any {
 	directory, _ := os.Getwd()
 	out := map[string]any{
 		"version": "emperor", "pid": os.Getpid(), "uid": os.Getuid(), "gid": os.Getgid(), "cwd": directory,
-		"active_sessions": r.counters.connections.Load(), "subscriptions": []any{}, "cheap": 0,
+		"active_sessions": r.counters.connections.Load(), "subscriptions": r.announcedFigures(), "cheap": 0,
 		"requests": r.counters.requests.Load(), "in_flight": r.counters.inFlight.Load(), "tunnels": r.counters.tunnels.Load(),
 		"refused_peers": r.peers.Refused(),
 	}
 	r.mu.Lock()
 	addresses := []string{}
 	for _, l := range r.listeners {
-		if l.described.Option != optionStats {
+		if l.described.Option != optionStats && l.datagrams == nil {
 			addresses = append(addresses, l.described.Address)
 		}
 	}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"math"
@@ -143,6 +144,10 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 			settle()
 			c.acknowledge(m, nil)
 		})
+	case link.Announced:
+		if err := c.router.takeAnnouncements(m.Announced); err != nil {
+			c.router.log.Error("what nodes have announced to another router is lost until they announce it again", slog.Any("err", err))
+		}
 	case link.Loaded:
 		c.router.materials.answered(m)
 	case link.Changed:
@@ -199,16 +204,24 @@ func (c *child) moved(vassal string, generation uint64) {
 	_ = c.peer.Send(link.Message{Kind: link.Moved, Vassal: vassal, Generation: generation})
 }
 
-// count reports the counters when they changed, once a second.
+// count reports the counters, and what nodes have announced, when they changed, once
+// a second.
 func (c *child) count(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	var last link.Counters
+	var carried uint64
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		var news json.RawMessage
+		if news, carried = c.router.announcements(carried); news != nil {
+			if c.peer.Send(link.Message{Kind: link.Announced, Announced: news}) != nil {
+				return
+			}
 		}
 		now := c.router.Count()
 		if now.Requests == last.Requests && now.Connections == last.Connections && now.InFlight == last.InFlight {

@@ -27,6 +27,7 @@ var mappingOptions = []config.Option{
 type mapping struct {
 	before, after string // the address is the host between them
 	active        bool
+	pattern       bool // http-use-pattern, which comes before announced nodes, as in uWSGI
 }
 
 func (m *mapping) compile(c *config.Config, mistake func(config.Value, error)) {
@@ -42,7 +43,7 @@ func (m *mapping) compile(c *config.Config, mistake func(config.Value, error)) {
 	if !ok || v.Value == "" {
 		return
 	}
-	m.before, m.after, m.active = "", "", true
+	m.before, m.after, m.active, m.pattern = "", "", true, true
 	into, places := &m.before, 0
 	for i := 0; i < len(v.Value); i++ {
 		if v.Value[i] != '%' || i+1 == len(v.Value) {

@@ -174,13 +174,16 @@ func (x *exchange) pickNode(d *destination) (*target, error) {
 	var last *target
 	var refusal error
 	for {
-		choice, ok := d.nodes.group.Pick(x.visitorIf(x.settings.balancing.options.Algorithm == balance.IPHash), &d.tried)
+		choice, ok := d.nodes.group.Pick(x.visitorIf(d.nodes.group.Algorithm() == balance.IPHash), &d.tried)
 		if !ok {
 			break
 		}
 		d.tried.Add(choice.Node)
 		x.node, x.hasNode = choice, true
 		to := &d.nodes.targets[choice.Index]
+		if d.key != "" {
+			x.speakAs(d, to)
+		}
 		if d.site = x.router.table.named(to.text); d.site == nil {
 			return to, nil
 		}
@@ -210,6 +213,19 @@ func (x *exchange) pickNode(d *destination) (*target, error) {
 		return nil, refusal
 	}
 	return nil, nil
+}
+
+// speakAs sets the modifiers that a node has announced; http-modifier1 and rules
+// come first.
+func (x *exchange) speakAs(d *destination, to *target) {
+	d.modifier1, d.modifier2 = x.settings.modifier1, x.settings.modifier2
+	x.modifiers(d, &x.decision)
+	if d.modifier1 == 0 {
+		d.modifier1 = to.modifier1
+	}
+	if d.modifier2 == 0 {
+		d.modifier2 = to.modifier2
+	}
 }
 
 // learned notes what a request found out about the address it went to.

@@ -20,6 +20,7 @@ import (
 	"emperor/router/password"
 	"emperor/router/resolve"
 	"emperor/router/sni"
+	"emperor/router/subscription"
 	"emperor/router/upstream"
 )
 
@@ -43,7 +44,10 @@ type Router struct {
 	passwords    *password.Checker
 	resolver     *resolve.Resolver
 	book         *balance.Book // what is known of addresses
-	room         *limit.Room   // of requests that wait for their turn, at all vassals
+	announced    *subscription.Table[*nodes]
+	resubscriber resubscriber
+	hearsay      rationing   // of log lines about announcements
+	room         *limit.Room // of requests that wait for their turn, at all vassals
 
 	settings   atomic.Pointer[Settings]
 	complaints rationing
@@ -97,6 +101,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		listeners:   make(map[string]*listener),
 		clients:     make(map[*client]struct{}),
 	}
+	r.announced = subscription.New(now, r.prepareAnnounced)
 	if r.poller, err = upstream.NewPoller(r.sweeper); err != nil {
 		return nil, err
 	}
@@ -117,6 +122,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.helpers.Go(func() { r.exchanges.run(ctx) })
 	r.helpers.Go(func() { r.resolver.Run(ctx) })
 	r.helpers.Go(func() { r.watchExpiry(ctx) })
+	r.helpers.Go(func() { r.expire(ctx) })
 	return r, nil
 }
 
@@ -140,7 +146,7 @@ func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 		name := described.Option + " " + described.Address
 		l, openErr := openListener(described, descriptors[i]) // closes the descriptor also when we refuse
 		if openErr == nil && opened[name] != nil {
-			_ = l.socket.Close()
+			l.close()
 			openErr = fmt.Errorf("%s:%d: %s = %s: the address is given twice", described.File, described.Line, described.Option, described.Address)
 		}
 		if openErr != nil {
@@ -156,7 +162,7 @@ func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 	}
 	if err != nil {
 		for _, l := range opened {
-			_ = l.socket.Close()
+			l.close()
 		}
 	}
 	return err
@@ -176,6 +182,7 @@ func (r *Router) exchangeListeners(opened map[string]*listener, settings *Settin
 	r.use(settings)
 	old := r.listeners
 	r.listeners = opened
+	r.listensForNodes(opened)
 	for _, l := range opened {
 		r.serving.Go(func() { l.run(r) })
 	}
@@ -203,6 +210,7 @@ func (r *Router) use(settings *Settings) {
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
 	r.settings.Store(settings)
+	r.useSubscriptions(settings)
 	for _, s := range r.table.all() {
 		s.setCaps(settings.protection.caps)
 	}
@@ -355,6 +363,7 @@ func (r *Router) Drain(ctx context.Context) {
 	for _, l := range listeners {
 		l.drain()
 	}
+	r.announced.Rest()
 	r.serving.Go(func() { r.multiplexed.leave(ctx) })
 	done := make(chan struct{})
 	go func() { // ends with the last connection; Close makes sure of that
@@ -396,7 +405,7 @@ func (r *Router) Close() {
 	}
 	r.mu.Unlock()
 	for _, l := range listeners {
-		_ = l.socket.Close()
+		l.close()
 	}
 	close(r.stopped)
 	r.serving.Wait()
@@ -406,5 +415,6 @@ func (r *Router) Close() {
 	r.exchanges.close()
 	r.cancel()
 	r.helpers.Wait()
+	r.resubscriber.close()
 	_ = r.poller.Close()
 }

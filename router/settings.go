@@ -52,16 +52,17 @@ type Settings struct {
 	rawBody         bool  // requests without a length may have a body all the same
 	bodyLimit       int64 // greatest request body; 0: any
 
-	certificates certificates
-	headers      headers
-	accessLog    accessLog
-	pages        pages
-	protection   protection
-	compression  compression
-	balancing    balancing
-	resolver     resolve.Config
-	upstreamTLS  *upstreamTLS
-	roots        *roots // what rules look at in the file system
+	certificates  certificates
+	headers       headers
+	accessLog     accessLog
+	pages         pages
+	protection    protection
+	compression   compression
+	balancing     balancing
+	subscriptions subscriptions
+	resolver      resolve.Config
+	upstreamTLS   *upstreamTLS
+	roots         *roots // what rules look at in the file system
 
 	serverName string
 	vars       []variable // http-var
@@ -128,6 +129,9 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	mistake := func(v config.Value, err error) {
 		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
 	}
+	warn := func(v config.Value, err error) {
+		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error(), Warning: true})
+	}
 	s.mapping.compile(c, mistake)
 	s.redirectPorts = redirectPorts(c)
 	s.proxyHeaderTime = proxyHeaderTime
@@ -152,6 +156,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	}
 	s.balancing.compile(c, mistake)
 	s.defaults.compile(c, mistake)
+	s.subscriptions.compile(c, supply, mistake, warn)
 	for _, v := range c.All("http-var") {
 		name, value, ok := strings.Cut(v.Value, "=")
 		if !ok || name == "" {

@@ -100,6 +100,8 @@ type target struct {
 	protocol protocol
 	root     string // DOCUMENT_ROOT for FastCGI and SCGI; "" if unknown
 	single   bool   // connections are not kept
+
+	modifier1, modifier2 byte // that a node has announced
 }
 
 func newTable() *table {

@@ -107,6 +107,9 @@ func (b *Book) Group(specs []Spec, o Options) *Group {
 	return g
 }
 
+// Algorithm is how the Group chooses.
+func (g *Group) Algorithm() Algorithm { return g.options.Algorithm }
+
 // Nodes returns all addresses in their order; the caller must not change them.
 func (g *Group) Nodes() []Node { return g.nodes }
 

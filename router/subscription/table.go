@@ -42,8 +42,9 @@ type Options struct {
 type View[P any] struct {
 	Key       string
 	Algorithm balance.Algorithm
-	Nodes     []Node // in the order of their first announcement; none: all are gone
-	Prepared  P      // what the prepare of New made of it
+	Nodes     []Node    // in the order of their first announcement; none: all are gone
+	Since     time.Time // when the last one went, when none is left
+	Prepared  P         // what the prepare of New made of it
 }
 
 // Table holds the announced nodes. All methods may be called by any goroutine.
@@ -354,6 +355,9 @@ func (t *Table[P]) publish(s *slot[P], now time.Time) {
 		if !e.gone {
 			v.Nodes = append(v.Nodes, e.Node)
 		}
+		if e.gone && e.seen.After(v.Since) {
+			v.Since = e.seen
+		}
 		recent = recent || !e.gone || now.Sub(e.seen) < remembered
 	}
 	if !recent {
@@ -422,6 +426,16 @@ func (t *Table[P]) Lookup(host, hostPort []byte) *View[P] {
 		}
 	}
 	return v
+}
+
+// Key returns the view of exactly that key, or nil.
+func (t *Table[P]) Key(key string) *View[P] {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if s := t.slots[key]; s != nil {
+		return s.view
+	}
+	return nil
 }
 
 // find looks for the key; t.mu is held.

@@ -1,0 +1,200 @@
+package router
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/router/accesslog"
+	"emperor/router/subscription"
+)
+
+// openDatagrams takes over a descriptor that datagrams come in by.
+func openDatagrams(described link.Listener, fd int) (*listener, error) {
+	file := os.NewFile(uintptr(fd), described.Address)
+	defer func() { _ = file.Close() }() // FilePacketConn duplicates
+	socket, err := net.FilePacketConn(file)
+	if err != nil {
+		return nil, fmt.Errorf("listener %s: %w", described.Address, err)
+	}
+	return &listener{described: described, datagrams: socket, done: make(chan struct{})}, nil
+}
+
+// receive reads announcements until the socket is closed, or its deadline is set.
+func (l *listener) receive(r *Router) {
+	packet := make([]byte, subscription.MaxPacket+1)
+	for {
+		n, from, err := l.datagrams.ReadFrom(packet)
+		switch {
+		case err == nil:
+			r.hear(packet[:n], senderOf(from))
+		case errors.Is(err, net.ErrClosed):
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_ = l.datagrams.Close()
+			return
+		default:
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// senderOf is whom a datagram counts for: one machine, or all of this one that send
+// to a path.
+func senderOf(from net.Addr) string {
+	if udp, ok := from.(*net.UDPAddr); ok {
+		return udp.AddrPort().Addr().Unmap().WithZone("").String()
+	}
+	return "unix"
+}
+
+// hear acts on one datagram.
+func (r *Router) hear(datagram []byte, from string) {
+	p, err := subscription.Parse(datagram)
+	change := subscription.Nothing
+	if err == nil {
+		change, err = r.announced.Apply(&p, from)
+	}
+	attributes := []slog.Attr{slog.String("key", p.Key), slog.String("address", p.Address), slog.String("from", from)}
+	level, message := slog.LevelInfo, ""
+	switch {
+	case err != nil:
+		level, message = slog.LevelWarn, "announcement refused"
+		attributes = append(attributes, slog.Any("err", err))
+	case change == subscription.Added:
+		message = "a node has announced itself"
+		attributes = append(attributes, slog.Int("weight", p.Weight))
+	case change == subscription.Removed:
+		message = "a node has withdrawn"
+	}
+	if message != "" {
+		if dropped, ok := r.hearsay.allow(time.Now()); ok {
+			if dropped > 0 {
+				attributes = append(attributes, slog.Int("lines not shown before", dropped))
+			}
+			r.log.LogAttrs(context.Background(), level, message, attributes...)
+		}
+	}
+	if err == nil && (!p.Withdraw || change == subscription.Removed && r.unannounced(p.Key)) {
+		r.resubscriber.pass(&p)
+	}
+}
+
+// unannounced tells that the key has no nodes.
+func (r *Router) unannounced(key string) bool {
+	v := r.announced.Key(key)
+	return v == nil || v.Empty()
+}
+
+// expire takes away nodes that are silent, until ctx ends.
+func (r *Router) expire(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, g := range r.announced.Expire() {
+			if _, ok := r.hearsay.allow(time.Now()); ok {
+				r.log.Warn("a node has been silent for too long", "key", g.Key, "address", g.Address, "silent", g.Silent.Round(time.Second))
+			}
+			if g.Last {
+				r.resubscriber.pass(&subscription.Packet{Withdraw: true, Key: g.Key})
+			}
+		}
+	}
+}
+
+// listensForNodes says whether this router is the one that reads announcements.
+func (r *Router) listensForNodes(listeners map[string]*listener) {
+	for _, l := range listeners {
+		if l.datagrams != nil {
+			r.announced.Watch()
+			return
+		}
+	}
+	r.announced.Rest()
+}
+
+// announcements is the table for the emperor to keep, if there is something new
+// since that version.
+func (r *Router) announcements(since uint64) (text json.RawMessage, version uint64) {
+	if version = r.announced.Version(); version == since {
+		return nil, version
+	}
+	records, version := r.announced.Records()
+	text, err := json.Marshal(records)
+	if err != nil {
+		return nil, version
+	}
+	return text, version
+}
+
+// takeAnnouncements takes over what another router has heard.
+func (r *Router) takeAnnouncements(text json.RawMessage) error {
+	var records []subscription.Record
+	if err := json.Unmarshal(text, &records); err != nil {
+		return fmt.Errorf("router: announcements: %w", err)
+	}
+	r.announced.Merge(records)
+	return nil
+}
+
+// answerNoNode: the host was announced, and nobody is left.
+func (x *exchange) answerNoNode() {
+	if x.down.gone() {
+		x.down.closeAfter()
+		return
+	}
+	x.entry.Ended = accesslog.NotReady
+	x.complain(slog.LevelWarn, "no node is left for this host", slog.Int("status", 503), slog.String("host", string(x.request.HostField)))
+	x.answerLater(503, 5, "this site is starting or out of order; try again soon")
+}
+
+// announcedFigures are what http-stats shows, with uWSGI's keys and some of ours.
+func (r *Router) announcedFigures() []any {
+	all := []any{}
+	for _, s := range r.announced.Status() {
+		type reached struct {
+			hits     uint64
+			inFlight int
+			failed   int64
+		}
+		known := map[string]reached{}
+		hits := uint64(0)
+		if v := r.announced.Key(s.Key); v != nil && v.Prepared != nil {
+			for _, one := range v.Prepared.group.Status() {
+				k := reached{hits: one.Hits, inFlight: one.InFlight}
+				if !one.Since.IsZero() {
+					k.failed = one.Since.Unix()
+				}
+				known[v.Prepared.targets[one.Node.Index].text] = k
+				hits += one.Hits
+			}
+		}
+		rows := []any{}
+		for _, n := range s.Nodes {
+			k := known[n.Address]
+			proto := "uwsgi"
+			if n.HTTP {
+				proto = "http"
+			}
+			rows = append(rows, map[string]any{
+				"name": n.Address, "modifier1": n.Modifier1, "modifier2": n.Modifier2, "last_check": n.Seen.Unix(), "pid": 0, "uid": 0, "gid": 0,
+				"requests": k.hits, "last_requests": k.hits, "tx": 0, "rx": 0, "cores": n.Cores, "load": n.Load, "weight": n.Weight, "wrr": 0,
+				"ref": k.inFlight, "failcnt": 0, "death_mark": k.failed, "proto": proto, "backup": n.Backup, "vassal": n.Vassal, "since": n.Since.Unix(),
+			})
+		}
+		all = append(all, map[string]any{"key": s.Key, "hits": hits, "algo": s.Algorithm, "nodes": slices.Clip(rows)})
+	}
+	return all
+}

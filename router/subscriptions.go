@@ -1,0 +1,225 @@
+package router
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"crypto/rsa"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router/balance"
+	"emperor/router/subscription"
+	"emperor/router/upstream"
+)
+
+const optionSubscriptions = "http-subscription-server"
+
+var subscriptionOptions = []config.Option{
+	{Name: optionSubscriptions, Type: config.Address, Repeat: true, Where: config.Main,
+		Help: "Take announcements of nodes (uWSGI's subscribe-to) at ADDRESS, \"127.0.0.1:7000\" or a unix path; requests that no rule decides go to the nodes of their host. http-to and http-use-base have no effect then."},
+	{Name: "http-subscription-fallback-key", Type: config.String, Where: config.Main,
+		Help: "Send requests for hosts that nobody has announced to the nodes of this key."},
+	{Name: "http-resubscribe", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Announce what is announced here to another subscription server, with the address of the first http listener; that server must be told to speak HTTP (uWSGI 2.1, or this program)."},
+	{Name: "subscription-algo", Type: config.String, Default: "wrr", Where: config.Main,
+		Help: "How nodes of one key share requests: wrr, lrc, wlrc or iphash, unless the first announcement of the key says."},
+	{Name: "subscription-dotsplit", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Let the key .example.com serve all hosts below example.com that have no key of their own."},
+	{Name: "subscription-tolerance", Type: config.Seconds, Min: 1, Default: "17", Where: config.Main,
+		Help: "How long a node may be silent before it is gone; they announce themselves every 10 seconds (subscribe-freq)."},
+	{Name: "subscriptions-sign-check", Type: config.String, Where: config.Main,
+		Help: "\"DIGEST:FOLDER\": believe only announcements that are signed; the RSA public key of www.example.com is FOLDER/www.example.com.pem."},
+	{Name: "subscriptions-sign-check-tolerance", Type: config.Seconds, Min: 1, Default: "86400", Where: config.Main,
+		Help: "How far the clock of who signs an announcement may be off."},
+	{Name: "subscriptions-use-credentials", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Not supported: refused at start, so that nobody relies on it. Use subscriptions-sign-check."},
+	{Name: "subscriptions-credentials-check", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Not supported: refused at start, so that nobody relies on it. Use subscriptions-sign-check."},
+	{Name: "subscriptions-sign-skip-uid", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Not supported: refused at start, so that nobody relies on it. Every announcement is to be signed where subscriptions-sign-check is given."},
+}
+
+// subscriptions are the options of nodes that announce themselves.
+type subscriptions struct {
+	active    bool
+	options   subscription.Options
+	forwardTo []string // http-resubscribe
+	// as is the address that these are told, of which the host may be missing.
+	as netip.AddrPort
+}
+
+func (s *subscriptions) compile(c *config.Config, supply *supply, mistake, warn func(config.Value, error)) {
+	servers := c.All(optionSubscriptions)
+	s.active = len(servers) > 0
+	s.options = subscription.Options{
+		Tolerance: c.Seconds("subscription-tolerance"), DotSplit: c.Bool("subscription-dotsplit"), FallbackKey: c.Text("http-subscription-fallback-key"),
+		Check: func(n *subscription.Node) error {
+			var a upstream.Address
+			return a.Parse([]byte(n.Address))
+		},
+	}
+	var err error
+	if s.options.Algorithm, err = balance.ParseAlgorithm(c.Text("subscription-algo")); err != nil {
+		v, _ := c.Last("subscription-algo")
+		mistake(v, err)
+	}
+	// Somebody who asks for one of these counts on it: he must not get a front that
+	// believes everybody.
+	for _, v := range c.All("subscriptions-credentials-check", "subscriptions-sign-skip-uid", "subscriptions-use-credentials") {
+		if v.Key != "subscriptions-use-credentials" || c.Bool(v.Key) {
+			mistake(v, errors.New("senders are not known by their uid here; want subscriptions-sign-check, which believes who signs"))
+		}
+	}
+	s.signatures(c, supply, mistake)
+	s.forward(c, mistake)
+	if !s.active {
+		return
+	}
+	for _, v := range servers {
+		if at, err := netip.ParseAddrPort(v.Value); s.options.Signatures == nil && !strings.ContainsAny(v.Value, "/@") && (err != nil || !at.Addr().IsLoopback()) && !strings.HasPrefix(v.Value, "localhost:") {
+			warn(v, errors.New("whoever can send a datagram to it decides where requests go: want 127.0.0.1:PORT, a unix path, or subscriptions-sign-check"))
+		}
+	}
+	for _, v := range c.All("http-to", "http-fallback", "http-use-base") {
+		if _, pattern := c.Last("http-use-pattern"); !pattern {
+			warn(v, fmt.Errorf("has no effect beside %s, as in uWSGI; for hosts that nobody announced there is http-subscription-fallback-key", optionSubscriptions))
+		}
+	}
+}
+
+// signatures reads the public keys.
+func (s *subscriptions) signatures(c *config.Config, supply *supply, mistake func(config.Value, error)) {
+	v, ok := c.Last("subscriptions-sign-check")
+	if !ok {
+		return
+	}
+	name, folder, _ := strings.Cut(v.Value, ":")
+	digest, err := subscription.ParseDigest(name)
+	if err == nil && folder == "" {
+		err = fmt.Errorf("want DIGEST:FOLDER, such as SHA256:/etc/keys, got %q", v.Value)
+	}
+	if err != nil {
+		mistake(v, err)
+		return
+	}
+	signatures := &subscription.Signatures{Digest: digest, Tolerance: c.Seconds("subscriptions-sign-check-tolerance"), Keys: map[string]*rsa.PublicKey{}}
+	s.options.Signatures = signatures
+	known := !supply.checking || len(supply.wanted) < len(supply.given)
+	content, _, err := supply.take(link.Folded, folder, v)
+	if err != nil || !known {
+		if err != nil {
+			mistake(v, err)
+		}
+		return
+	}
+	var files map[string][]byte
+	if err := json.Unmarshal(content, &files); err != nil {
+		mistake(v, fmt.Errorf("%s: %w", folder, err))
+		return
+	}
+	for file, text := range files {
+		name, isKey := strings.CutSuffix(file, ".pem")
+		if !isKey {
+			continue
+		}
+		key, err := subscription.ParseKey(text)
+		if err != nil {
+			mistake(v, fmt.Errorf("%s: %w", filepath.Join(folder, file), err))
+			continue
+		}
+		signatures.Keys[strings.ToLower(name)] = key
+	}
+}
+
+// Held: the socket of a vassal is the emperor's, it is there for whoever runs next.
+func (r *Router) heldSocket(address string) bool {
+	s := r.table.named(address)
+	return s != nil && !s.current.Load().removed
+}
+
+// prepareAnnounced makes a group of the nodes of one key.
+func (r *Router) prepareAnnounced(v *subscription.View[*nodes]) *nodes {
+	s := r.current()
+	if s == nil || len(v.Nodes) == 0 {
+		return nil // Configure follows
+	}
+	n := &nodes{}
+	specs := make([]balance.Spec, 0, len(v.Nodes))
+	for i := range v.Nodes {
+		node := &v.Nodes[i]
+		p := protocolUwsgi
+		if node.HTTP {
+			p = protocolHTTP
+		}
+		n.add(node.Address, p)
+		n.targets[i].modifier1, n.targets[i].modifier2 = node.Modifier1, node.Modifier2
+		specs = append(specs, balance.Spec{Address: p.String() + ":" + node.Address, Weight: node.Weight, Backup: node.Backup})
+	}
+	n.group = r.book.Group(specs, balance.Options{Algorithm: v.Algorithm, Grace: s.balancing.options.Grace})
+	return n
+}
+
+// useSubscriptions puts options in force; s are the settings in force.
+func (r *Router) useSubscriptions(s *Settings) {
+	o := s.subscriptions.options
+	o.Held = r.heldSocket
+	r.announced.Configure(o)
+	r.resubscriber.use(&s.subscriptions, r.log)
+}
+
+// toAnnounced sends the request to the nodes that have announced themselves for its
+// host; false when it was answered.
+func (x *exchange) toAnnounced(d *destination) bool {
+	v := x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
+	if v == nil {
+		x.answerNoRule()
+		return false
+	}
+	if x.goesToHTTPS() {
+		return true
+	}
+	if v.Empty() {
+		if v = x.awaitNode(v); v == nil || v.Empty() {
+			x.answerNoNode()
+			return false
+		}
+	}
+	d.key, d.nodes = v.Key, v.Prepared
+	return true
+}
+
+// returning is how long after its last node went a key's requests are kept for the
+// next: an instance that is reloaded withdraws and is back after a second.
+const returning = 3 * time.Second
+
+// awaitNode waits until somebody announces himself for the host of a view that is
+// empty since a moment ago. It returns the last view.
+func (x *exchange) awaitNode(v *subscription.View[*nodes]) *subscription.View[*nodes] {
+	limits := &x.settings.hold
+	t := x.router.table
+	defer t.held.Add(-1)
+	if t.held.Add(1) > limits.together {
+		return v
+	}
+	end := time.NewTimer(min(limits.time, time.Until(v.Since.Add(returning))))
+	defer end.Stop()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for v != nil && v.Empty() && !x.down.gone() {
+		select {
+		case <-look.C:
+			v = x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
+		case <-end.C:
+			return v
+		case <-x.router.stopped:
+			return v
+		}
+	}
+	return v
+}
