@@ -117,6 +117,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
 	e.router.certificates.keeper = e.program.Reader.Keeper
 	e.router.moved = e.folderMoved
+	e.router.mayRead = e.main.App != nil && e.main.App.Spec().StaticFiles() != nil
 
 	// Deferred calls run in reverse: what was begun last ends first.
 	var background sync.WaitGroup

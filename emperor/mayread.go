@@ -51,7 +51,9 @@ func (r *routerChild) succeed(ctx context.Context, q routerRequest) error {
 	}
 	old := r.live
 	r.current, r.live = &q, p
-	r.log.Info("files are to be served: a router that may read them takes over", "pid", p.process.PID(), "from", old.process.PID())
+	if len(q.listeners) > 0 {
+		r.log.Info("files are to be served: a router that may read them takes over", "pid", p.process.PID(), "from", old.process.PID())
+	}
 	if old.peer.Send(link.Message{Kind: link.Leave}) == nil {
 		r.drain(old)
 	} else {

@@ -78,6 +78,9 @@ func remark(v VassalStatus, now time.Time) string {
 	if next := retry(v, now); next != "" {
 		parts = append(parts, "next try "+next)
 	}
+	if len(parts) == 0 && v.Folder != "" {
+		parts = append(parts, "static: "+v.Folder)
+	}
 	return clean(strings.Join(parts, "; "))
 }
 

@@ -35,6 +35,7 @@ func TestWriteStatus(t *testing.T) {
 					{Name: "old", State: "loyal", Since: before(time.Minute), Generation: 1, PIDs: []int{9}, Problems: []string{"old.ini:1: want [uwsgi]", "more"}},
 					{Name: "due", State: "failed", Retry: before(1)},
 					{Name: "new", State: "starting", Since: before(time.Second), Starting: 1, StartingPIDs: []int{21}, Reason: "its file is new"},
+					{Name: "www", State: "ready", Since: before(time.Second), Generation: 3, Folder: "/srv/www"},
 					{Name: "wrong", State: "failed", Since: before(time.Second), Problems: []string{"wrong.ini:1: want [uwsgi]"}, Reason: "the file has mistakes"},
 				},
 			},
@@ -49,6 +50,7 @@ eu/shop  failed    3s     0    -         4         exit status 1; next try in 8s
 old      loyal     1m00s  1    9         0         edit refused: old.ini:1: want [uwsgi]
 due      failed    -      0    -         0         next try now
 new      starting  1s     1    21        0         its file is new
+www      ready     1s     3    -         0         static: /srv/www
 wrong    failed    1s     0    -         0         wrong.ini:1: want [uwsgi]; the file has mistakes
 `,
 		},
@@ -113,6 +115,18 @@ last lines:
   2026-03-01 11:59:59.000 gen 3 stderr: Traceback \x1b]0;title\x07
   2026-03-01 11:59:59.000 emperor:
   2026-03-01 11:59:59.000 gen 4: both streams
+`,
+		},
+		{
+			name: "a folder",
+			vassal: VassalStatus{Name: "www", File: "/v/www.ini", Kind: "static", KindReason: "static (www.ini:2)", State: "ready", Since: before(time.Hour),
+				Generation: 2, Folder: "/srv/www", Sockets: []string{"static:/run/www.sock"}, Overlap: true},
+			want: `www: ready for 1h00m (since 2026-03-01 11:00:00)
+  file        /v/www.ini
+  kind        static, by static (www.ini:2)
+  folder      /srv/www
+  generation  2, without a process
+  for rules   /run/www.sock
 `,
 		},
 		{
