@@ -64,6 +64,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.waited += time.Since(before)
 	b.received += int64(n)
 	switch {
+	case s.bodyLimit > 0 && b.received > s.bodyLimit:
+		b.err = errBodyTooLarge
+		return 0, b.err
 	case err == io.EOF:
 		b.whole = true
 		if n > 0 {
@@ -71,9 +74,6 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 	case err != nil:
 		b.err = err
-	case s.bodyLimit > 0 && b.received > s.bodyLimit:
-		b.err = errBodyTooLarge
-		return 0, b.err
 	}
 	return n, err
 }

@@ -182,7 +182,7 @@ func (x *exchange) visitorScheme() []byte {
 	if s := x.decision.Request.Scheme; s != nil {
 		return s
 	}
-	if x.settings.trusted.includes(x.peer.remote) {
+	if x.trusted {
 		if f := x.lastOf(http1.XForwardedProto); f != nil {
 			switch {
 			case bytes.EqualFold(f.Value, schemeHTTPS):

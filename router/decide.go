@@ -271,7 +271,9 @@ func (x *exchange) Var(name string) ([]byte, bool) {
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		if f.Flags&http1.Underscore == 0 && isVariable(f.Name, header) {
-			return f.Value, true
+			if value, ok := x.believed(f); ok {
+				return value, true
+			}
 		}
 	}
 	return nil, false

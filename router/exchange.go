@@ -82,11 +82,10 @@ func (x *exchange) begun(down downstream, from *peer) {
 	x.router.counters.inFlight.Add(1)
 	x.started = time.Now()
 	x.askedHead = isHead(x.request.Method)
-	trusted := x.settings.trusted.includes(from.remote)
-	if !trusted {
+	if x.trusted = x.settings.trusted.includes(from.remote); !x.trusted {
 		x.dropForeignForwarded()
 	}
-	x.identify(trusted)
+	x.identify()
 	x.body.expect(x)
 	if x.settings.rawBody && !x.request.HasBody() && x.upgrade() == nil {
 		x.body.raw, x.body.whole = true, false

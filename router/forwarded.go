@@ -25,21 +25,38 @@ func (x *exchange) dropForeignForwarded() {
 	fields := x.request.Fields
 	for i := range fields {
 		f := &fields[i]
-		if f.Kind != http1.Other || len(f.Name) <= len(forwardedPrefix) {
-			continue
-		}
-		if bytes.EqualFold(f.Name[:len(forwardedPrefix)], forwardedPrefix) || sameName(f.Name, "x-request-start") {
+		if f.Kind == http1.Other && isForeign(f.Name) {
 			f.Flags |= http1.HopByHop
 		}
 	}
+}
+
+// isForeign tells which fields beside those of forwardedKinds speak of connections
+// before the client's own.
+func isForeign(name []byte) bool {
+	return len(name) > len(forwardedPrefix) && bytes.EqualFold(name[:len(forwardedPrefix)], forwardedPrefix) || sameName(name, "x-request-start")
+}
+
+// believed is the value of a field for rules and the log, which see what vassals do.
+// ok is false for what a stranger may not say.
+func (x *exchange) believed(f *http1.Field) (value []byte, ok bool) {
+	switch {
+	case x.trusted:
+		return f.Value, true
+	case forwardedKinds.Has(f.Kind):
+		return x.forwardedValue(f)
+	case f.Kind == http1.Other && isForeign(f.Name):
+		return nil, false
+	}
+	return f.Value, true
 }
 
 var forwardedPrefix = []byte("X-Forwarded-")
 
 // forwardedValue says what becomes of field f, for vassals that do not speak HTTP.
 // keep false leaves it out.
-func (x *exchange) forwardedValue(f *http1.Field, trusted bool) (value []byte, keep bool) {
-	if trusted {
+func (x *exchange) forwardedValue(f *http1.Field) (value []byte, keep bool) {
+	if x.trusted {
 		// Several such fields make one list, and we are appended once, at its end.
 		if !lists(f.Kind) || f != x.lastOf(f.Kind) || !x.peer.remote.IsValid() {
 			return f.Value, true

@@ -19,7 +19,7 @@ func (x *exchange) attemptHTTP(d *destination, to *target, repeated bool) outcom
 		head.Chunked, head.ContentLength = false, int64(len(x.body.collected))
 	}
 	head.Upgrade = x.upgrade()
-	x.scratch = x.appendForwarded(x.scratch[:0], x.settings.trusted.includes(x.peer.remote))
+	x.scratch = x.appendForwarded(x.scratch[:0], x.trusted)
 	if x.ownID {
 		x.scratch = append(append(append(x.scratch, "X-Request-ID: "...), x.requestID...), "\r\n"...)
 	}

@@ -173,9 +173,9 @@ func (x *exchange) Variable(name string) []byte {
 
 // identify gives the request its id: that of a proxy we trust, or a new one
 // where that is wanted.
-func (x *exchange) identify(trusted bool) {
+func (x *exchange) identify() {
 	x.requestID, x.ownID = x.requestID[:0], false
-	if trusted {
+	if x.trusted {
 		for i := range x.request.Fields {
 			f := &x.request.Fields[i]
 			if f.Kind == http1.Other && sameName(f.Name, "x-request-id") && len(f.Value) > 0 && len(f.Value) <= 128 {

@@ -156,10 +156,11 @@ func (x *exchange) withinRate() bool {
 		if !r.host.Matches(x.request.Host.Name) {
 			continue
 		}
-		x.scratch = append(x.scratch[:0], x.request.Host.Name...)
-		if r.visitor {
-			x.scratch = append(x.scratch, ' ')
+		x.scratch = x.scratch[:0]
+		if r.visitor { // for all hosts together: a new name is not a new allowance
 			x.scratch = rateGroup(x.visitor()).AppendTo(x.scratch)
+		} else {
+			x.scratch = append(x.scratch, x.request.Host.Name...)
 		}
 		ok, retry := r.buckets.Allow(x.scratch, x.started)
 		if !ok {

@@ -35,14 +35,13 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 	}
 	w.Request(&head)
 	upgrade := x.upgrade() != nil
-	trusted := s.trusted.includes(x.peer.remote)
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch {
 		case f.Kind == http1.ContentLength:
 			// Written below, once, from what is really sent.
 		case forwardedKinds.Has(f.Kind):
-			if value, keep := x.forwardedValue(f, trusted); keep {
+			if value, keep := x.forwardedValue(f); keep {
 				w.Header(f.Name, value)
 			}
 		case f.EndToEnd():

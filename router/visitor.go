@@ -9,6 +9,7 @@ import (
 
 // identity is who asks, and what the request is called.
 type identity struct {
+	trusted      bool // the peer is a proxy that we believe
 	visitorAddr  netip.Addr
 	visitorKnown bool
 	requestID    []byte
@@ -26,10 +27,10 @@ func (x *exchange) visitor() netip.Addr {
 		return x.visitorAddr
 	}
 	x.visitorKnown, x.visitorAddr = true, x.peer.remote
-	trusted := &x.settings.trusted
-	if !trusted.includes(x.peer.remote) {
+	if !x.trusted {
 		return x.visitorAddr
 	}
+	trusted := &x.settings.trusted
 	for i := len(x.request.Fields) - 1; i >= 0; i-- {
 		f := &x.request.Fields[i]
 		if f.Kind != http1.XForwardedFor {
