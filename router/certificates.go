@@ -3,8 +3,6 @@ package router
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -153,7 +151,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			if !known {
 				continue
 			}
-			if names, err = certificateNames(content); err != nil {
+			if names, err = sni.CertificateNames(content); err != nil {
 				mistake(v, fmt.Errorf("%s: %w", n.Certificate, err))
 				continue
 			}
@@ -196,31 +194,6 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 		} else {
 			mistake(config.Value{Key: "sni"}, p)
 		}
-	}
-}
-
-// certificateNames are the host names of the first certificate in a PEM file.
-func certificateNames(content []byte) ([]string, error) {
-	for {
-		var block *pem.Block
-		if block, content = pem.Decode(content); block == nil {
-			return nil, errors.New("no certificate in PEM form")
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		var names []string
-		for _, name := range c.DNSNames {
-			names = append(names, strings.ToLower(name))
-		}
-		if len(names) == 0 {
-			return nil, errors.New("the certificate names no host; write sni = NAME CRT,KEY")
-		}
-		return names, nil
 	}
 }
 
