@@ -1,6 +1,7 @@
 package router
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"crypto/rsa"
 
 	"emperor/internal/config"
 	"emperor/internal/link"
@@ -207,7 +206,7 @@ func (x *exchange) awaitNode(v *subscription.View[*nodes]) *subscription.View[*n
 	if t.held.Add(1) > limits.together {
 		return v
 	}
-	end := time.NewTimer(min(limits.time, time.Until(v.Since.Add(returning))))
+	end := time.NewTimer(min(limits.time, returning-x.router.announced.Ago(v)))
 	defer end.Stop()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()

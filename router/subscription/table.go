@@ -428,6 +428,9 @@ func (t *Table[P]) Lookup(host, hostPort []byte) *View[P] {
 	return v
 }
 
+// Ago is how long ago, by the table's clock, the last node of an empty view went.
+func (t *Table[P]) Ago(v *View[P]) time.Duration { return t.now().Sub(v.Since) }
+
 // Key returns the view of exactly that key, or nil.
 func (t *Table[P]) Key(key string) *View[P] {
 	t.mu.RLock()
