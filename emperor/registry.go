@@ -198,12 +198,13 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 // leavingOwner finds a vassal that was told to leave, has one of the sockets, and
 // has not begun to leave.
 func (r *registry) leavingOwner(spec *vassal.Spec) *entry {
-	for e := range r.all() {
-		if e.leaving && e.spec != nil && e.spec.Name != spec.Name && sharesAddress(e.spec, spec) && !hasLeft(e) {
-			return e
+	var found *entry
+	for _, e := range r.entries { // not in order: it is asked for each of thousands
+		if e.leaving && e.spec != nil && e.spec.Name != spec.Name && sharesAddress(e.spec, spec) && !hasLeft(e) && (found == nil || e.name < found.name) {
+			found = e
 		}
 	}
-	return nil
+	return found
 }
 
 func sharesAddress(a, b *vassal.Spec) bool {

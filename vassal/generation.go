@@ -120,7 +120,7 @@ func (g *generation) boot(others []*generation) error {
 			return context.Cause(g.abandoned)
 		}
 	}
-	if g.v.deps.Slots != nil {
+	if g.v.deps.Slots != nil && g.spec.Kind != Static { // opening a folder takes no processor
 		release, err := g.v.deps.Slots.Acquire(g.abandoned)
 		if err != nil {
 			return err

@@ -141,13 +141,12 @@ func TestFolder(t *testing.T) {
 	}
 	published := func(generation uint64) link.Vassal {
 		t.Helper()
-		var row link.Vassal
-		s.until("published", func(Status) bool {
-			rows := front.published()
-			row = rows[len(rows)-1]
-			return row.Generation == generation && row.State == link.Ready
-		})
-		return row
+		front.mu.Lock()
+		defer front.mu.Unlock()
+		for front.row.Generation != generation || front.row.State != link.Ready {
+			front.change.Wait()
+		}
+		return front.row
 	}
 	first := published(1)
 	if first.Files.Path != filepath.Join(s.dir, "public") || first.Opened == nil {
