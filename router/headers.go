@@ -46,7 +46,7 @@ func (h *headers) compile(c *config.Config, s *Settings, mistake func(config.Val
 			case "close":
 				s.keepAlive = false
 			default:
-				mistake(v, fmt.Errorf("Connection is the front's own business: want Keep-Alive or close, got %q", value))
+				mistake(v, fmt.Errorf("want Keep-Alive or close, got %q: Connection is the front's own business", value))
 			}
 		case framingName(name):
 			mistake(v, fmt.Errorf("%s says how a response is framed, which the front does itself", name))

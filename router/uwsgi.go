@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"emperor/router/http1"
-	"emperor/router/rule"
 	"emperor/router/uwsgi"
 )
 
@@ -80,15 +79,6 @@ func (x *exchange) uwsgiPacket(d *destination, inChunks bool) ([]byte, error) {
 		x.out = packet[:0]
 	}
 	return packet, err
-}
-
-func named(vars []rule.Var, name string) bool {
-	for i := range vars {
-		if vars[i].Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 var upgradeValue, chunkedValue = []byte("Upgrade"), []byte("chunked")
