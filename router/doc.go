@@ -23,6 +23,7 @@
 //	tunnel.go         upgraded connections
 //	secure.go         TLS on a connection
 //	h2.go             HTTP/2: a stream as the client of a request
+//	files.go          a file as the answer; folder.go: vassals of static files; client_file.go: by the kernel
 //	answer.go         answers of our own, and the one log line that explains each
 //
 // One goroutine serves a client connection; a request that is only head and
@@ -30,6 +31,6 @@
 // goes both ways, and the first waits for it.
 //
 // The router runs as a child of the emperor (Main), which sends it everything
-// over internal/link, or alone (Standalone). It starts no process, opens no file
-// named by a request, and nothing the network sends may make it exit.
+// over internal/link, or alone (Standalone). It starts no process, opens files
+// named by a request only below folders that it was handed open, and nothing the network sends may make it exit.
 package router
