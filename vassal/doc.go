@@ -30,8 +30,9 @@
 //   - a generation (generation.go) is led by a goroutine of its own from its start
 //     to its end; handover.go is the moment in which requests change sides.
 //   - a body is what a generation consists of: uwsgi.go runs an unmodified
-//     uWSGI, command.go any other program, and static.go is an open folder, which
-//     the router serves without any process. Bodies know nothing of states.
+//     uWSGI, command.go any other program (either.go: one of which nothing is
+//     known but its command line), and static.go is an open folder, which the
+//     router serves without any process. Bodies know nothing of states.
 //   - Front is the router, as far as a vassal needs it.
 //
 // Ownership: a Vassal ends every process, closes every descriptor and waits for
