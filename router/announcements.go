@@ -16,6 +16,10 @@ import (
 	"emperor/router/subscription"
 )
 
+// hearsay rations log lines about announcements: a flood of nonsense must not hide
+// what becomes of nodes.
+type hearsay struct{ changes, refusals rationing }
+
 // openDatagrams takes over a descriptor that datagrams come in by.
 func openDatagrams(described link.Listener, fd int) (*listener, error) {
 	file := os.NewFile(uintptr(fd), described.Address)
@@ -63,10 +67,10 @@ func (r *Router) hear(datagram []byte, from string) {
 		change, err = r.announced.Apply(&p, from)
 	}
 	attributes := []slog.Attr{slog.String("key", p.Key), slog.String("address", p.Address), slog.String("from", from)}
-	level, message := slog.LevelInfo, ""
+	level, message, ration := slog.LevelInfo, "", &r.hearsay.changes
 	switch {
 	case err != nil:
-		level, message = slog.LevelWarn, "announcement refused"
+		level, message, ration = slog.LevelWarn, "announcement refused", &r.hearsay.refusals
 		attributes = append(attributes, slog.Any("err", err))
 	case change == subscription.Added:
 		message = "a node has announced itself"
@@ -75,7 +79,7 @@ func (r *Router) hear(datagram []byte, from string) {
 		message = "a node has withdrawn"
 	}
 	if message != "" {
-		if dropped, ok := r.hearsay.allow(time.Now()); ok {
+		if dropped, ok := ration.allow(time.Now()); ok {
 			if dropped > 0 {
 				attributes = append(attributes, slog.Int("lines not shown before", dropped))
 			}
@@ -104,7 +108,7 @@ func (r *Router) expire(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for _, g := range r.announced.Expire() {
-			if _, ok := r.hearsay.allow(time.Now()); ok {
+			if _, ok := r.hearsay.changes.allow(time.Now()); ok {
 				r.log.Warn("a node has been silent for too long", "key", g.Key, "address", g.Address, "silent", g.Silent.Round(time.Second))
 			}
 			if g.Last {

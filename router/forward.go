@@ -96,6 +96,9 @@ func (x *exchange) elsewhere(d *destination, g *generation, until time.Time) (*t
 			return to, err
 		}
 	}
+	if d.key != "" && d.site == nil {
+		return x.announcedSince(d)
+	}
 	if d.site == nil || g == nil || !time.Now().Before(until) {
 		return nil, nil
 	}

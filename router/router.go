@@ -46,7 +46,7 @@ type Router struct {
 	book         *balance.Book // what is known of addresses
 	announced    *subscription.Table[*nodes]
 	resubscriber resubscriber
-	hearsay      rationing   // of log lines about announcements
+	hearsay      hearsay     // of log lines about announcements
 	room         *limit.Room // of requests that wait for their turn, at all vassals
 
 	settings   atomic.Pointer[Settings]

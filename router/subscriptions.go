@@ -184,7 +184,7 @@ func (x *exchange) toAnnounced(d *destination) bool {
 		return true
 	}
 	if v.Empty() {
-		if v = x.awaitNode(v); v == nil || v.Empty() {
+		if v = x.awaitNode(v, nil); v == nil {
 			x.answerNoNode()
 			return false
 		}
@@ -193,32 +193,54 @@ func (x *exchange) toAnnounced(d *destination) bool {
 	return true
 }
 
-// returning is how long after its last node went a key's requests are kept for the
-// next: an instance that is reloaded withdraws and is back after a second.
+// returning is how long after a node went a key's requests are kept for the next
+// when nobody else answers: an instance that is reloaded withdraws and is back after a
+// second.
 const returning = 3 * time.Second
 
-// awaitNode waits until somebody announces himself for the host of a view that is
-// empty since a moment ago. It returns the last view.
-func (x *exchange) awaitNode(v *subscription.View[*nodes]) *subscription.View[*nodes] {
+// awaitNode waits until there are other nodes for the host than those, which do not
+// answer, if one of them went a moment ago. v is what there is now; nil: none came.
+func (x *exchange) awaitNode(v *subscription.View[*nodes], than *nodes) *subscription.View[*nodes] {
 	limits := &x.settings.hold
 	t := x.router.table
 	defer t.held.Add(-1)
 	if t.held.Add(1) > limits.together {
-		return v
+		return nil
 	}
 	end := time.NewTimer(min(limits.time, returning-x.router.announced.Ago(v)))
 	defer end.Stop()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	for v != nil && v.Empty() && !x.down.gone() {
+	for {
 		select {
 		case <-look.C:
 			v = x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
+			if v == nil || x.down.gone() {
+				return nil
+			}
+			if !v.Empty() && v.Prepared != than {
+				return v
+			}
 		case <-end.C:
-			return v
+			return nil
 		case <-x.router.stopped:
-			return v
+			return nil
 		}
 	}
-	return v
+}
+
+// announcedSince picks among the nodes that announce themselves while those that d had
+// do not answer. Both nil: nobody does.
+func (x *exchange) announcedSince(d *destination) (*target, error) {
+	v := x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
+	if v == nil || time.Since(x.started) > 2*returning {
+		return nil, nil
+	}
+	if v.Empty() || v.Prepared == d.nodes {
+		if v = x.awaitNode(v, d.nodes); v == nil {
+			return nil, nil
+		}
+	}
+	d.key, d.nodes, d.tried = v.Key, v.Prepared, balance.Tried{}
+	return x.pick(d)
 }

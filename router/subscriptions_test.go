@@ -94,12 +94,19 @@ func TestReturningNode(t *testing.T) {
 	a := node(t, "uwsgi", "A")
 	f.announce("k.test", a)
 	f.withdraw("k.test", a)
-	answer := make(chan string)
-	go func() { answer <- f.names(wanted, 1) }()
-	eventually(t, "the request waits", func() bool { return f.table.held.Load() == 1 })
-	f.announce("k.test", a)
-	if got := <-answer; got != "A" {
-		t.Error(got)
+	dead := node(t, "uwsgi", "D")
+	dead.stop()
+	for range 2 {
+		answer := make(chan string)
+		go func() { answer <- f.names(wanted, 1) }()
+		eventually(t, "the request waits", func() bool { return f.table.held.Load() == 1 })
+		f.announce("k.test", a)
+		if got := <-answer; got != "A" {
+			t.Error(got)
+		}
+		// Once more, beside one that died and could not say so.
+		f.announce("k.test", dead)
+		f.withdraw("k.test", a)
 	}
 }
 

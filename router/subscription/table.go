@@ -43,7 +43,7 @@ type View[P any] struct {
 	Key       string
 	Algorithm balance.Algorithm
 	Nodes     []Node    // in the order of their first announcement; none: all are gone
-	Since     time.Time // when the last one went, when none is left
+	Since     time.Time // when one went last
 	Prepared  P         // what the prepare of New made of it
 }
 
@@ -428,7 +428,7 @@ func (t *Table[P]) Lookup(host, hostPort []byte) *View[P] {
 	return v
 }
 
-// Ago is how long ago, by the table's clock, the last node of an empty view went.
+// Ago is how long ago, by the table's clock, a node of the view's went.
 func (t *Table[P]) Ago(v *View[P]) time.Duration { return t.now().Sub(v.Since) }
 
 // Key returns the view of exactly that key, or nil.
