@@ -19,6 +19,12 @@ import (
 // firstFD is where handed-over sockets begin (sd_listen_fds(3)).
 const firstFD = 3
 
+// fpmSockets hands the first socket to PHP-FPM, which knows nothing of LISTEN_FDS
+// but hands its sockets to itself in this way when it is reloaded. A pool with
+// "listen = /dev/fd/3" takes it. (With the socket's own path PHP-FPM would remove
+// the file when it ends, which is its successor's by then.)
+const fpmSockets = "FPM_SOCKETS=/dev/fd/3=3"
+
 // portTries is how many ports are tried when somebody else takes them first.
 const portTries = 3
 
@@ -28,10 +34,11 @@ type commandBody struct {
 	listeners []*listener
 	capture   *capture
 	notify    *sysd.NotifySocket
-	port      int    // port = auto: what was promised to it
-	at        string // and where it listens
-	byPort    bool   // it uses the port and not the socket, see either.go
-	reason    string // see alone
+	port      int              // port = auto: what was promised to it
+	at        string           // and where it listens
+	byPort    bool             // it uses the port and not the socket, see either.go
+	reason    string           // see alone
+	folder    *link.OpenFolder // of document-root; nil where there is none
 	copies    *copySet
 	senders   atomic.Pointer[copySet] // whose announcements count
 	halted    atomic.Bool
@@ -47,6 +54,11 @@ func newCommandBody(s surroundings) *commandBody {
 
 func (b *commandBody) boot(ctx context.Context) error {
 	var err error
+	if b.spec.static.files.Path != "" {
+		if b.folder, err = b.openFolder(ctx, "document-root", nil); err != nil {
+			return err
+		}
+	}
 	if b.capture, err = newCapture(b.output, b.generation); err != nil {
 		return err
 	}
@@ -198,6 +210,9 @@ func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 	}
 	if b.port != 0 {
 		env = append(env, "PORT="+strconv.Itoa(b.port))
+	}
+	if len(b.listeners) > 0 && b.spec.held()[0].Protocol == "fastcgi" {
+		env = append(env, fpmSockets)
 	}
 	changes := make([]change, len(c.environment))
 	for i, e := range c.environment {
@@ -429,13 +444,23 @@ func (b *commandBody) end(ctx context.Context) {
 		b.capture.finish()
 	}
 	b.returnSockets()
+	if b.folder != nil {
+		b.folder.Close()
+	}
 }
 
-func (b *commandBody) files() (*link.StaticFiles, *link.OpenFolder) { return nil, nil }
+// files are those beside the scripts that it runs.
+func (b *commandBody) files() (*link.StaticFiles, *link.OpenFolder) {
+	if b.folder == nil {
+		return nil, nil
+	}
+	files := b.spec.static.files
+	return &files, b.folder
+}
 
 func (b *commandBody) addresses() []link.Address {
 	if b.spec.Port || b.byPort {
-		return []link.Address{{Address: b.at, Protocol: b.spec.command.protocol}}
+		return []link.Address{b.spec.rooted(link.Address{Address: b.at, Protocol: b.spec.command.protocol})}
 	}
 	return b.spec.Addresses()
 }

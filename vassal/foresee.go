@@ -34,10 +34,13 @@ func (s *Spec) Foresee(w Outlook) config.Problems {
 	switch s.Kind {
 	case Command:
 		f.foreseeCommand()
+		if s.static.files.Path != "" {
+			f.foreseeFolder("document-root", "index.php")
+		}
 	case UWSGI:
 		f.foreseeUWSGI()
 	case Static:
-		f.foreseeFolder()
+		f.foreseeFolder("static", "index.html")
 		return f.problems // its sockets are names
 	}
 	f.foreseeSockets()

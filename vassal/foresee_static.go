@@ -9,11 +9,11 @@ import (
 	"emperor/internal/rights"
 )
 
-// foreseeFolder looks at the folder of a static vassal, first with the rights of
+// foreseeFolder looks at the folder that an option names, and at its page, first with the rights of
 // whoever named it, then with those of the router, which is handed it open: what
 // is above it does not matter to the router, what is in it does.
-func (f *foresight) foreseeFolder() {
-	line, _ := f.Config.Last("static")
+func (f *foresight) foreseeFolder(option, page string) {
+	line, _ := f.Config.Last(option)
 	s := &f.spec.static
 	path := s.files.Path
 	reader := rights.NewReader(s.as)
@@ -39,7 +39,6 @@ func (f *foresight) foreseeFolder() {
 		return
 	}
 	var within, above, index error
-	page := "index.html"
 	for _, o := range s.files.Options {
 		if o.Key == "static-index" {
 			page = o.Value

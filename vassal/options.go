@@ -23,7 +23,7 @@ var Options = append([]config.Option{
 	{Name: "http11-socket", Type: config.String, Repeat: true, Where: config.Vassal, Help: "Listen here, speaking HTTP/1.1 with keep-alive."},
 	{Name: "fastcgi-socket", Type: config.String, Repeat: true, Where: config.Vassal, Help: "Listen here, speaking FastCGI."},
 	{Name: "scgi-socket", Type: config.String, Repeat: true, Where: config.Vassal, Help: "Listen here, speaking SCGI."},
-	{Name: "protocol", Aliases: []string{"socket-protocol"}, Type: config.String, Where: config.Vassal, Help: "What is spoken on socket: uwsgi (default for a uWSGI app), http (default for a command), fastcgi, scgi."},
+	{Name: "protocol", Aliases: []string{"socket-protocol"}, Type: config.String, Where: config.Vassal, Help: "What is spoken on socket: uwsgi (default for a uWSGI app), http (default for a command), fastcgi (a pool of PHP-FPM takes the socket with \"listen = /dev/fd/3\"), scgi."},
 	{Name: "port", Type: config.String, Where: config.Vassal, Help: "auto: the command gets a free TCP port of its own as $PORT and %(port)."},
 	{Name: "listen", Short: 'l', Type: config.Int, Min: 1, Where: config.Vassal, Help: "How many connections the kernel queues on each socket."},
 	{Name: "chmod-socket", Aliases: []string{"chmod"}, Short: 'C', Type: config.Mode, Argument: config.Optional, Where: config.Vassal, Help: "Mode of the socket files."},

@@ -136,7 +136,7 @@ func (s *Spec) Addresses() []link.Address {
 	for _, socket := range s.Sockets {
 		switch socket.Protocol {
 		case "uwsgi", "http", "fastcgi", "scgi", link.Static:
-			out = append(out, link.Address{Address: socket.address.in(s.sockets.dir), Protocol: socket.Protocol, Single: s.Kind == UWSGI && socket.Protocol == "http"})
+			out = append(out, s.rooted(link.Address{Address: socket.address.in(s.sockets.dir), Protocol: socket.Protocol, Single: s.Kind == UWSGI && socket.Protocol == "http"}))
 		}
 	}
 	return out

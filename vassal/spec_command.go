@@ -91,6 +91,8 @@ func (r *reader) readCommand(dir string) {
 		}
 	}
 
+	r.readDocumentRoot(dir)
+
 	s.Overlap = true
 	if v, ok := c.Last("overlap"); ok && !c.Bool("overlap") {
 		s.Overlap, s.OverlapReason = false, reason(v)

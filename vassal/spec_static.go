@@ -13,9 +13,11 @@ import (
 	"emperor/internal/rights"
 )
 
-// staticOptions say how the files of a static vassal are served. In a uWSGI's file
+// staticOptions say how the files of a static vassal, and those beside scripts, are
+// served. In a uWSGI's file
 // those of uWSGI's are uWSGI's business.
 var staticOptions = []config.Option{
+	{Name: "document-root", Type: config.Path, Where: config.Vassal, Help: "The folder of the scripts that a command runs which speaks FastCGI or SCGI: it is told which one a path means (PHP's SCRIPT_FILENAME), else /index.php. Other files in it are sent by the front, as those of static are."},
 	{Name: "static", Type: config.Path, Where: config.Vassal, Help: "A folder of files to serve: the front answers by itself, without any process. A folder that is moved to its place, or a symbolic link that is turned, is served from the next request on."},
 	{Name: "static-index", Type: config.String, Repeat: true, Where: config.Vassal, Help: "The file that stands for a folder; the first that is there counts. Default: index.html."},
 	{Name: "static-try", Type: config.String, Where: config.Vassal, Help: "What a path of static is looked for under, in order: \"$uri $uri.html $uri/ /index.html\" serves /index.html where nothing else is. Default: $uri $uri/."},
@@ -56,6 +58,14 @@ func (r *reader) readStatic(dir string) {
 		r.wrong(v, "the value depends on something that is never evaluated for a vassal (a program, a file's content or a URL)")
 		return
 	}
+	r.readFolder(v, dir)
+	s.Overlap = true // there is nothing that could collide
+	r.readNames(v)
+}
+
+// readFolder reads a folder that the front sends files of, and how it does.
+func (r *reader) readFolder(v config.Value, dir string) {
+	s := r.spec
 	path := v.Value
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
@@ -65,15 +75,47 @@ func (r *reader) readStatic(dir string) {
 	}
 	s.static = staticLaunch{pos: v.Pos, files: link.StaticFiles{Path: path}, as: r.opener.Chooser(v.Author)}
 	for _, line := range r.c.Values {
-		if name := r.staticOption(line); name != "" && name != "static" {
+		if name := r.staticOption(line); name != "" && name != "static" && name != "document-root" {
 			r.readStaticLine(name, line)
 		}
 	}
 	if r.CheckFiles != nil {
 		r.problems = append(r.problems, r.CheckFiles(s.static.files.Options)...)
 	}
-	s.Overlap = true // there is nothing that could collide
-	r.readNames(v)
+}
+
+// scriptEndings are those of files that are run and whose text nobody may see.
+var scriptEndings = []string{".php", ".phtml", ".phar"}
+
+// readDocumentRoot reads the folder of the scripts that a command runs.
+func (r *reader) readDocumentRoot(dir string) {
+	v, ok := r.c.Last("document-root")
+	if !ok {
+		return
+	}
+	s := r.spec
+	isToldFiles := func(protocol string) bool { return protocol == "fastcgi" || protocol == "scgi" }
+	switch {
+	case v.Unknown:
+		r.wrong(v, "the value depends on something that is never evaluated for a vassal (a program, a file's content or a URL)")
+		return
+	case !isToldFiles(s.command.protocol) && !slices.ContainsFunc(s.Sockets, func(socket Socket) bool { return isToldFiles(socket.Protocol) }):
+		r.wrong(v, "only a program that speaks FastCGI or SCGI is told files: want protocol = fastcgi, or no document-root")
+		return
+	}
+	r.readFolder(v, dir)
+	for _, ending := range scriptEndings {
+		s.static.files.Options = append(s.static.files.Options, link.Option{Key: "static-skip-ext", Value: ending, File: v.Pos.File, Line: v.Pos.Line})
+	}
+}
+
+// rooted completes an address with the folder of the scripts that the program there
+// runs.
+func (s *Spec) rooted(a link.Address) link.Address {
+	if s.Kind == Command && (a.Protocol == "fastcgi" || a.Protocol == "scgi") {
+		a.Root = s.static.files.Path
+	}
+	return a
 }
 
 // staticOption is the name of an option about how files are served, "" of others.

@@ -26,20 +26,29 @@ func newStaticBody(s surroundings) *staticBody {
 
 // boot opens the folder and asks the router whether it can serve it.
 func (b *staticBody) boot(ctx context.Context) error {
-	s := &b.spec.static
-	reader := rights.NewReader(s.as)
+	var err error
+	b.folder, err = b.openFolder(ctx, "static", b.addresses())
+	return err
+}
+
+// openFolder opens the spec's folder, which that option names, with the rights of
+// whoever wrote the line, and asks the router whether it can serve it.
+func (s *surroundings) openFolder(ctx context.Context, option string, addresses []link.Address) (*link.OpenFolder, error) {
+	launch := &s.spec.static
+	reader := rights.NewReader(launch.as)
 	defer reader.Close()
-	directory, parent, err := reader.OpenFolder(s.files.Path, 0)
+	directory, parent, err := reader.OpenFolder(launch.files.Path, 0)
 	if err != nil {
-		return fmt.Errorf("%s: static: %s: %w", s.pos, s.files.Path, errorOf(err))
+		return nil, fmt.Errorf("%s: %s: %s: %w", launch.pos, option, launch.files.Path, errorOf(err))
 	}
-	b.folder = link.NewOpenFolder(directory, parent)
-	row := link.Vassal{Name: b.name, Addresses: b.addresses(), State: link.Ready, Generation: b.generation}
-	row.Files, row.Opened = b.files()
-	if err := b.try(ctx, row); err != nil {
-		return fmt.Errorf("%s: static: %w", s.pos, err)
+	folder := link.NewOpenFolder(directory, parent)
+	files := launch.files
+	row := link.Vassal{Name: s.name, Addresses: addresses, State: link.Ready, Generation: s.generation, Files: &files, Opened: folder}
+	if err := s.try(ctx, row); err != nil {
+		folder.Close()
+		return nil, fmt.Errorf("%s: %s: %w", launch.pos, option, err)
 	}
-	return nil
+	return folder, nil
 }
 
 func (b *staticBody) files() (*link.StaticFiles, *link.OpenFolder) {
