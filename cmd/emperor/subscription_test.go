@@ -2,6 +2,9 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"net"
 	"os/exec"
 	"strings"
@@ -123,6 +126,33 @@ func TestAnnouncingVassal(t *testing.T) {
 		return masters <= 3 // with its two workers
 	})
 	m.untilRelease("site.test", "2")
+}
+
+// TestSignedNode: uWSGI signs what it announces; without its key nobody is believed.
+func TestSignedNode(t *testing.T) {
+	m, server := subscriptionMachine(t, "subscriptions-sign-check = SHA256:%dkeys\n")
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, _ := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	m.write("private.pem", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
+	m.write("keys/site.test.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})))
+	m.start()
+	m.announcer("signed", "--subscribe-to", server+":site.test,0,SHA256:"+m.path("private.pem"))
+	m.untilRelease("site.test", "0")
+	forged := "\xe0\x22\x00\x01\x03\x00key\x09\x00site.test\x07\x00address\x07\x00DIR/x.s"
+	c, err := net.Dial("udp", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	mark := m.mark()
+	if _, err := c.Write([]byte(forged)); err != nil {
+		t.Fatal(err)
+	}
+	m.waitLog(mark, "announcement refused", "it is not signed")
+	m.page("site.test", "/")
 }
 
 // hostile sends what nobody should, a lot of it.
