@@ -343,3 +343,29 @@ func TestStreamedToCGI(t *testing.T) {
 		visitor.want("POST", 200, text)
 	}
 }
+
+// TestAnswerBeforeTheBody: a program that answers and ends without having read the
+// request's body has answered.
+func TestAnswerBeforeTheBody(t *testing.T) {
+	hasty := func(answer string) *vassal {
+		return newVassal(t, "raw", "unix", filepath.Join(t.TempDir(), "v.sock"), func(c *call) {
+			_, _ = c.in.Discard(1000)
+			c.say(answer)
+		})
+	}
+	fcgi := hasty(record(fcgiStdout, "X: 1\r\n\r\nenough") + ended(0))
+	scgi := hasty("X: 1\r\n\r\nenough")
+	f := newFront(t, "route-host = ^f$ fastcgi:"+fcgi.address, "route-host = ^s$ scgi:"+scgi.address)
+	for _, host := range []string{"f", "s"} {
+		for _, size := range []int{5000, 60_000, 3 << 20} {
+			visitor := f.visit()
+			go func() { // ends with the connection
+				_, _ = fmt.Fprintf(visitor.Conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", host, size, pattern(size))
+			}()
+			visitor.want("POST", 200, "enough")
+		}
+	}
+	if log := f.log.String(); strings.Contains(log, "WARN") {
+		t.Errorf("the log complains:\n%s", log)
+	}
+}
