@@ -86,6 +86,16 @@ func TestDeadNode(t *testing.T) {
 	}
 }
 
+// TestNodeThatIsNoAddress: what a visitor makes of a rule's address may be none; the
+// others are not his to spoil.
+func TestNodeThatIsNoAddress(t *testing.T) {
+	a := node(t, "uwsgi", "a")
+	f := newFront(t, `route-host = ^(.+)$ uwsgi:`+filepath.Dir(a.address)+`/$1|`+a.address+`,0,0`)
+	if got := f.names(get(strings.Repeat("long", 40)), 3); got != "aaa" {
+		t.Errorf("%s answered", got)
+	}
+}
+
 // TestNodeComesBack: after its grace a node that answers again is used again, also
 // when all were dead meanwhile, and after a reload in between.
 func TestNodeComesBack(t *testing.T) {

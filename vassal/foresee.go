@@ -35,7 +35,7 @@ func (s *Spec) Foresee(w Outlook) config.Problems {
 	case Command:
 		f.foreseeCommand()
 		if s.static.files.Path != "" {
-			f.foreseeFolder("document-root", "index.php")
+			f.foreseeFolder("document-root", "") // PHP reads its scripts itself
 		}
 	case UWSGI:
 		f.foreseeUWSGI()

@@ -252,9 +252,13 @@ func TestDocumentRootThatNobodyMayRead(t *testing.T) {
 	if err := os.Chmod(m.path("site"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	m.rules(byName + "http-hold-timeout = 1\n")
 	m.vassal("php", phpVassal)
+	if text, code := m.ask("check", "uwsgi.ini"); code != 1 || !strings.Contains(text, "php.ini:5: document-root: the router (user nobody) may not enter "+m.path("site")) {
+		t.Errorf("check: %d %s", code, text)
+	}
 	m.start()
-	m.waitLog(0, "php", filepath.Join(m.dir, "site"), "may not enter")
+	m.waitLog(0, "php", m.path("site"), "may not enter")
 	if status, _, err := m.get("php.test", "/"); status != 503 || err != nil {
 		t.Errorf("%d %v", status, err)
 	}
