@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,7 @@ func steadyVassal(b testing.TB, protocol, answer string) *vassal {
 					break
 				}
 				_, _ = unix.Write(int(conn), out)
-				if protocol == "uwsgi" {
+				if protocol != "http" {
 					break
 				}
 			}
@@ -105,13 +106,13 @@ const (
 	steadyResponse = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nSet-Cookie: a=b\r\nContent-Length: 12\r\n\r\nhello world\n"
 	browserRequest = "GET /a%20b/c?d=e HTTP/1.1\r\nHost: www.Example.com:8080\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0\r\n" +
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n" +
-		"Cookie: session=0123456789abcdef; csrf=fedcba9876543210\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\nConnection: keep-alive\r\n\r\n"
+		"Cookie: session=0123456789abcdef; csrf=fedcba9876543210\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Request-ID: given\r\nConnection: keep-alive\r\n\r\n"
 )
 
 // paths are the ways a request can go that must not cost memory.
 var paths = []struct {
 	name, protocol string
-	rule           string // ADDRESS stands for the vassal's
+	rule           string // and other options, a line each; ADDRESS stands for the vassal's
 	table          bool   // the vassal is in the table
 	request        string
 	answer, want   string
@@ -124,7 +125,37 @@ var paths = []struct {
 	{"http in the table", "http", `route-run = vassal:www`, true, browserRequest, steadyResponse, steadyResponse},
 	{"redirect", "", `route-run = redirect-permanent:https://${HTTP_HOST}${REQUEST_URI}`, false, browserRequest, "",
 		"HTTP/1.1 301 Moved Permanently\r\nContent-Type: text/plain\r\nLocation: https://www.Example.com:8080/a%20b/c?d=e\r\nContent-Length: 17\r\n\r\nMoved Permanently"},
+	{"uwsgi with everything", "uwsgi", everything + `route-host = ^www\.example\.com$ vassal:www`, true, browserRequest, steadyResponse, steadyWithEverything},
+	{"http with everything", "http", everything + `route-host = ^www\.example\.com$ http:ADDRESS`, true, browserRequest, steadyResponse, steadyWithEverything},
+	{"one of several", "http", "http-balance = iphash\nroute-run = http:ADDRESS|ADDRESS", true, browserRequest, steadyResponse, steadyResponse},
+	{"one of several unknown", "uwsgi", "http-balance = wlrc\nhttp-to = ADDRESS weight=3\nhttp-fallback = /nowhere/at/all/is/there/a/socket/of/this/name.sock", false, browserRequest, steadyResponse, steadyResponse},
+	{"fastcgi", "fastcgi", "route-run = fastcgi:ADDRESS", false, browserRequest, record(fcgiStdout, "Content-Type: text/x\r\nContent-Length: 5\r\n\r\nhello") + ended(0),
+		"HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nContent-Length: 5\r\n\r\nhello"},
+	{"scgi", "scgi", "route-run = scgi:ADDRESS", false, browserRequest, "Content-Type: text/x\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nContent-Length: 5\r\n\r\nhello"},
+	{"refused", "", "route-host = ^nobody$ return:404", false, "GET / HTTP/1.1\r\nHost: nobody\r\n\r\n", "", "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nNot Found"},
 }
+
+// everything is what most sites switch on, and what is on whether they do or not.
+const everything = `http-log = /dev/null
+http-log-format = combined
+http-limit-rate = 100000000/s
+http-limit-rate = www.example.com 100000000/s by=host
+http-limit-vassal = 100
+http-limit-peer = 100
+http-request-id = true
+http-trusted-proxies = default
+add-header = X-Front: 1
+rem-header = Set-Cookie
+maintenance = elsewhere
+http-health = /_up
+route-uri = ^/a logvar:NOTED=${PATH_INFO}
+route-if = contains:${HTTP_COOKIE};session addheader:X-Session: yes
+response-route-if = equal:${uwsgi[status]};200 addheader:X-Seen: ${REQUEST_METHOD}
+error-route-status = 500 return:502
+final-route-run = logvar:ENDED=${uwsgi[status]}
+`
+
+const steadyWithEverything = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nX-Session: yes\r\nX-Seen: GET\r\nX-Front: 1\r\nX-Request-ID: given\r\nContent-Length: 12\r\n\r\nhello world\n"
 
 func prepare(tb testing.TB, i int) (*front, *steadyClient) {
 	tb.Helper()
@@ -135,7 +166,7 @@ func prepare(tb testing.TB, i int) (*front, *steadyClient) {
 	} else {
 		v = &vassal{}
 	}
-	f := newFront(tb, string(bytes.ReplaceAll([]byte(p.rule), []byte("ADDRESS"), []byte(v.address))))
+	f := newFront(tb, strings.Split(strings.ReplaceAll(p.rule, "ADDRESS", v.address), "\n")...)
 	if p.table {
 		f.vassals(row("www", 1, link.Ready, v))
 	}

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"net/netip"
+	"unsafe"
 
 	"emperor/router/http1"
 )
@@ -62,10 +63,13 @@ func parseForwarded(text []byte) (netip.Addr, bool) {
 	if len(text) == 0 || len(text) > 64 {
 		return netip.Addr{}, false
 	}
-	if a, err := netip.ParseAddr(string(text)); err == nil {
+	// Nothing of what is parsed keeps the string: a zone is copied, and errors are
+	// dropped here.
+	view := unsafe.String(unsafe.SliceData(text), len(text))
+	if a, err := netip.ParseAddr(view); err == nil {
 		return a.Unmap(), true
 	}
-	if a, err := netip.ParseAddrPort(string(text)); err == nil {
+	if a, err := netip.ParseAddrPort(view); err == nil {
 		return a.Addr().Unmap(), true
 	}
 	return netip.Addr{}, false
