@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"emperor/internal/link"
@@ -191,6 +192,11 @@ func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 		Files:             map[int]int{1: b.capture.write, 2: b.capture.write},
 		ListenFDs:         len(b.listeners),
 		ParentDeathSignal: true,
+	}
+	if c.protocol == "fastcgi" {
+		// PHP-FPM: its workers stay when it is killed, and it has written its name over
+		// the environment by which they would be found. Asked, it takes them with it.
+		p.DeathSignal = syscall.SIGTERM
 	}
 	for i, l := range b.listeners {
 		p.Files[firstFD+i] = l.fd

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -263,4 +264,40 @@ func TestDocumentRootThatNobodyMayRead(t *testing.T) {
 		t.Errorf("%d %v", status, err)
 	}
 	m.stop()
+}
+
+// TestNothingOfPHPSurvives: PHP-FPM's workers outlive a master that is killed, hold
+// its socket, and can't be told by their environment. When the emperor is killed
+// they must be gone before the next one starts; when the master is, before it is
+// started again.
+func TestNothingOfPHPSurvives(t *testing.T) {
+	m := phpMachine(t)
+	m.vassal("php", phpVassal)
+	m.start()
+	m.waitReady()
+	worker := m.phpWorker()
+	if err := syscall.Kill(m.masters()[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.untilGone(worker)
+	worker = m.phpWorker()
+	m.signal(syscall.SIGKILL)
+	m.waitExit()
+	m.untilGone(worker)
+	m.start()
+	if another := m.phpWorker(); another == worker {
+		t.Errorf("worker %d answers still", worker)
+	}
+	m.stop()
+}
+
+// phpWorker waits for the site to answer and returns the process that does.
+func (m *machine) phpWorker() (pid int) {
+	m.t.Helper()
+	m.eventually("PHP answers", func() bool {
+		status, text, err := m.get("php.test", "/")
+		_, scanned := fmt.Sscanf(text, "release 0 %d", &pid)
+		return status == 200 && err == nil && scanned == nil
+	})
+	return pid
 }

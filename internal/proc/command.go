@@ -77,6 +77,9 @@ type Command struct {
 	// ParentDeathSignal asks the kernel to send SIGKILL to the child when the
 	// emperor dies, however it dies. It reaches the child itself, not its children.
 	ParentDeathSignal bool
+	// DeathSignal is sent then in place of SIGKILL: a program whose children carry no
+	// mark has to be asked, because only it can end them.
+	DeathSignal unix.Signal
 }
 
 // mark is what the child carries in its environment.

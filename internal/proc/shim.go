@@ -39,6 +39,7 @@ type shimOrder struct {
 	MaxOpenFiles             uint64
 	Confined, MayRead        bool
 	Parent                   int // pid that must still be our parent; 0: no parent-death signal
+	DeathSignal              syscall.Signal
 }
 
 type shimFailure struct {
@@ -63,6 +64,9 @@ func newShimOrder(c *Command, mark string, files []int) *shimOrder {
 	}
 	if c.ParentDeathSignal {
 		o.Parent = os.Getpid()
+		if o.DeathSignal = c.DeathSignal; o.DeathSignal == 0 {
+			o.DeathSignal = syscall.SIGKILL
+		}
 	}
 	return o
 }
@@ -181,7 +185,7 @@ func (o *shimOrder) become(status int) error {
 		}
 	}
 	if o.Parent != 0 {
-		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(o.DeathSignal), 0, 0, 0); err != nil {
 			return fail("asking for a signal when the emperor ends", err)
 		}
 		if os.Getppid() != o.Parent {
