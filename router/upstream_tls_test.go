@@ -13,10 +13,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"emperor/internal/link"
 )
 
 // authority is a private CA.
@@ -222,6 +225,30 @@ func TestNodesBehindTLS(t *testing.T) {
 	}
 	if n := strings.Count(f.log.String(), "is passed over"); n != 1 {
 		t.Errorf("the log says %d times that an address is passed over, want once", n)
+	}
+}
+
+// TestSystemCAs: without http-ca the system's certificates count. Like any file they
+// are read by whoever reads the configuration: the router, which opens none, gets
+// what is in them.
+func TestSystemCAs(t *testing.T) {
+	v := secureVassal(t, answering(okResponse), newAuthority(t).issue(time.Hour, "site.test"))
+	f := newFront(t)
+	c := mustOptions(t, []link.Option{{Key: "route-run", Value: "https:" + v.address + ",site.test", File: "uwsgi.ini", Line: 7}})
+	wanted := &supply{checking: true}
+	if _, problems := compile(c, wanted); problems.Err() != nil {
+		t.Fatal(problems)
+	}
+	if !slices.ContainsFunc(wanted.wanted, func(r link.Resource) bool {
+		return r.Kind == link.Content && slices.Contains(systemRoots, r.Path) && r.Line == 7
+	}) {
+		t.Errorf("wanted: %+v", wanted.wanted)
+	}
+	if err := f.configure("route-run = https:" + v.address + ",site.test"); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.ask(get("a")); r.StatusCode != 502 || !strings.Contains(f.log.String(), "certificate signed by unknown authority") {
+		t.Errorf("a private CA: %d", r.StatusCode)
 	}
 }
 
