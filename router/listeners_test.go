@@ -159,6 +159,8 @@ func TestStats(t *testing.T) {
 			}
 		}
 	}
+	// A request is counted when it has ended, which its client may be told before.
+	eventually(t, "the requests to be counted", func() bool { return f.table.site("v").served.Load() == 4 })
 	all := read()
 	check(all, map[string]any{
 		"cheap": 0.0, "requests": 4.0, "http 0": f.unix.Addr().String(), "http 1": f.tcp.Addr().String(),

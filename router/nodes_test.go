@@ -150,8 +150,15 @@ func TestFallback(t *testing.T) {
 	}
 	newVassal(t, "uwsgi", "unix", dir+"/a", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"))
 	f.later.Store(int64(time.Minute))
-	if got := f.names(get("h"), 3); got != "aaa" {
+	if got := f.names(get("h"), 1); got != "a" {
 		t.Errorf("%s answered with a back", got)
+	}
+	// It has all of them again once the one that tried it has ended.
+	eventually(t, "the address to count as working", func() bool {
+		return strings.Contains(f.log.String(), `msg="an address works again" address=uwsgi:`+dir+"/a")
+	})
+	if got := f.names(get("h"), 2); got != "aa" {
+		t.Errorf("%s answered then", got)
 	}
 }
 
