@@ -83,11 +83,6 @@ const (
 	requestHop  = responseHop | 1<<Proxy
 )
 
-// IsHopByHop reports whether a request field of this name concerns one
-// connection only, whatever Connection lists. Fields of a parsed Request carry
-// the answer, with the names that Connection lists, in Flags.
-func IsHopByHop(name []byte) bool { return Kinds(requestHop).Has(KindOf(name)) }
-
 // KindOf finds a field name, in any case, among the known ones.
 func KindOf(name []byte) Kind {
 	if len(name) == 0 {
