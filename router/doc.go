@@ -15,9 +15,10 @@
 //	downstream.go     what a request needs of its client, whatever protocol that speaks
 //	exchange.go       the working set and the way of one request
 //	decide.go         request head → rule → destination
-//	defaults.go       http-to: whose turn it is
+//	nodes.go          several addresses for one request: whose turn it is
 //	admit.go          a site that is not ready: wait, within limits
 //	forward.go        destination → upstream connection, retry
+//	cgi.go            the same for FastCGI and SCGI; scripts.go: which script a path means
 //	body.go           the request's body, collected or streamed
 //	respond.go        the response, relayed
 //	tunnel.go         upgraded connections
