@@ -133,6 +133,7 @@ func (x *exchange) answerNotAdmitted(d *destination, err error) {
 		x.down.closeAfter()
 		return
 	}
+	x.entry.Vassal = d.site.name
 	if isTurn(err) {
 		x.answerNoTurn(d.site, err)
 		return

@@ -108,7 +108,8 @@ func TestFaultOfOurs(t *testing.T) {
 					defer v.mu.Unlock()
 					return len(v.conns) == 0
 				})
-			})
+				f.wantIdle(t)
+			}, "http-limit-vassal = 5", "http-compress = gzip", "http-log = /dev/null")
 		})
 	}
 }

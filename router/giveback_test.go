@@ -152,3 +152,40 @@ func TestReloadsLeaveNothing(t *testing.T) {
 	}
 	eventually(t, "the old folders to be closed", func() bool { runtime.GC(); return opened() <= once })
 }
+
+// TestTurnsAreOfAGeneration: what a replaced generation still works on takes no turn
+// at its successor, neither from who waits already nor from who comes.
+func TestTurnsAreOfAGeneration(t *testing.T) {
+	release := make(chan struct{})
+	old := uwsgiVassal(t, func(c *call) { <-release; c.say(okResponse) })
+	t.Cleanup(func() { close(release) })
+	successor := uwsgiVassal(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnew"))
+	f := newFront(t, "http-limit-vassal = 1", "http-limit-vassal-queue = 1", "route-run = vassal:v")
+	f.vassals(row("v", 1, link.Ready, old))
+	long, waiting := f.visit(), f.visit()
+	long.send(get("a"))
+	eventually(t, "the long request", func() bool { return len(old.calls()) == 1 })
+	waiting.send(get("a"))
+	turns := f.table.site("v").turns.Load()
+	eventually(t, "one that waits", func() bool { _, n := turns.Load(); return n == 1 })
+	if r := f.ask(get("a")); r.StatusCode != 503 {
+		t.Errorf("beyond the queue: %d", r.StatusCode)
+	}
+	f.vassals(row("v", 1, link.Ready, old)) // nothing new
+	if _, n := turns.Load(); n != 1 {
+		t.Errorf("%d wait", n)
+	}
+	f.vassals(row("v", 2, link.Ready, successor))
+	waiting.want("GET", 200, "new")
+	for range 3 {
+		if r := f.ask(get("a")); r.text != "new" {
+			t.Errorf("afterwards: %d %q", r.StatusCode, r.text)
+		}
+	}
+	release <- struct{}{}
+	long.want("GET", 200, "ok")
+	if n := f.table.site("v").refused(); n != 1 {
+		t.Errorf("%d were refused, want 1", n)
+	}
+	f.wantIdle(t)
+}

@@ -167,7 +167,7 @@ func (r *Router) figures() map[string]any {
 		row := map[string]any{"name": s.name, "state": g.state, "generation": g.number, "requests": s.served.Load(), "in_flight": g.inFlight.Load(), "held": s.held.Load()}
 		if turns := s.turns.Load(); turns != nil {
 			row["running"], row["waiting"] = turns.Load()
-			row["refused"] = turns.Refused()
+			row["refused"] = s.refused()
 		}
 		sites = append(sites, row)
 	}

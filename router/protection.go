@@ -183,17 +183,20 @@ func rateGroup(a netip.Addr) netip.Addr {
 
 // takeTurn waits until the site may be given another request; nil or why not.
 func (x *exchange) takeTurn(s *site) error {
-	if x.settings.protection.caps.Running == 0 || x.turn != nil {
+	if x.settings.protection.caps.Running == 0 {
 		return nil
 	}
-	turns := s.turnsOf(x.router)
-	before := time.Now()
-	err := turns.Acquire(x.router.stopped, x)
-	x.entry.Held += time.Since(before)
-	if err == nil {
+	for turns := s.turnsOf(x.router); x.turn != turns; turns = s.turnsOf(x.router) {
+		x.endTurn() // at a generation that is not the current one any more
+		before := time.Now()
+		err := turns.Acquire(x.router.stopped, x)
+		x.entry.Held += time.Since(before)
+		if err != nil {
+			return err
+		}
 		x.turn = turns
 	}
-	return err
+	return nil
 }
 
 // endTurn gives the turn back, if the request has one.

@@ -44,30 +44,54 @@ type site struct {
 	gate    gate
 	held    atomic.Int64
 	served  atomic.Uint64
-	turns   atomic.Pointer[limit.InFlight] // nil while there was no http-limit-vassal
+	turns   atomic.Pointer[limit.InFlight] // at the current generation; nil while no request has asked for one
 
-	mu      sync.Mutex
-	changed chan struct{} // guarded by mu; closed when current or the gate changes
-	retired []*generation // guarded by mu; replaced, with requests under way
-	idle    chan struct{} // guarded by mu; closed when a retired generation has none left
+	mu            sync.Mutex
+	refusedBefore uint64        // guarded by mu; how many requests got no turn at earlier generations
+	changed       chan struct{} // guarded by mu; closed when current or the gate changes
+	retired       []*generation // guarded by mu; replaced, with requests under way
+	idle          chan struct{} // guarded by mu; closed when a retired generation has none left
 }
 
 // turnsOf returns what gives requests their turn at the site.
 func (s *site) turnsOf(r *Router) *limit.InFlight {
-	if t := s.turns.Load(); t != nil {
-		return t
+	for {
+		if t := s.turns.Load(); t != nil {
+			return t
+		}
+		s.turns.CompareAndSwap(nil, limit.NewInFlight(r.current().protection.caps, r.room))
+		// New limits may have come into force between the two, see Router.use.
+		s.setCaps(r.current().protection.caps)
 	}
-	s.turns.CompareAndSwap(nil, limit.NewInFlight(r.current().protection.caps, r.room))
-	// New limits may have come into force between the two, see Router.use.
-	s.setCaps(r.current().protection.caps)
-	return s.turns.Load()
 }
 
 // setCaps gives the site other limits; who waits or has a turn stays.
 func (s *site) setCaps(caps limit.Caps) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if t := s.turns.Load(); t != nil {
 		t.SetCaps(caps)
 	}
+}
+
+// endTurns begins to count anew, for another generation: what the one before still
+// works on does not keep that from working. Who waits is let go, and finds out that
+// it waited for the wrong turn. s.mu is held.
+func (s *site) endTurns() {
+	if t := s.turns.Swap(nil); t != nil {
+		t.SetCaps(limit.Caps{})
+		s.refusedBefore += t.Refused()
+	}
+}
+
+// refused is how many requests got no turn.
+func (s *site) refused() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.turns.Load(); t != nil {
+		return s.refusedBefore + t.Refused()
+	}
+	return s.refusedBefore
 }
 
 // generation is one life of a site: what is true of it does not change, but for
@@ -290,6 +314,9 @@ func (s *site) replace(g *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.current.Swap(g)
+	if g.number != old.number {
+		s.endTurns()
+	}
 	s.retired = append(s.retired, old)
 	s.prune()
 	s.announce()
