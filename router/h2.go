@@ -181,7 +181,7 @@ func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
 	x.settings = m.router.current()
 	peer := c.peer
 	if err := s.parse(); err != nil {
-		s.refuse(err)
+		s.refuse(err, &peer)
 		return
 	}
 	stop := context.AfterFunc(r.Context(), s.abort)
@@ -250,12 +250,15 @@ func (s *stream) parse() error {
 }
 
 // refuse answers a request that could not be taken apart.
-func (s *stream) refuse(err error) {
+func (s *stream) refuse(err error, from *peer) {
 	bad := &http1.Error{Status: 400, Reason: "malformed request"}
 	_ = errors.As(err, &bad)
+	defer s.x.logRefusal(s, from, bad.Status)
+	s.x.router.complain(from, slog.LevelInfo, "request refused", slog.Int("status", bad.Status), slog.String("reason", bad.Reason))
 	s.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	s.w.WriteHeader(bad.Status)
-	_, _ = io.WriteString(s.w, bad.Reason+"\n")
+	n, _ := io.WriteString(s.w, bad.Reason+"\n")
+	s.all = int64(n)
 }
 
 func (s *stream) readBody(p []byte, wait time.Duration) (int, error) {

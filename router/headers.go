@@ -119,6 +119,7 @@ func (x *exchange) editHead(r *http1.Response, extra []byte) {
 		x.lines = append(x.lines, x.router.date.line()...)
 	}
 	if h.requestID && len(x.requestID) > 0 {
+		remove(r, "X-Request-ID") // of an app that answers with what it was told
 		x.lines = append(append(append(x.lines, "X-Request-ID: "...), x.requestID...), "\r\n"...)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,4 +97,38 @@ func (c *counting) Read(b []byte) (int, error) {
 func countingVisitor(f *front) (*visitor, *counting) {
 	c := &counting{Conn: f.visit().Conn}
 	return newVisitor(f.t, c), c
+}
+
+// TestAccessLogOfHTTP2: its requests are in the log too, those that are refused for
+// their head as well.
+func TestAccessLogOfHTTP2(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	f := newFront(t, "http-log = "+file, "http-log-format = %(method) %(uri) %(proto) %(status) %(rsize) %(ended)", "route-run = return:200 hello")
+	client := secureClient(f, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+	for host, want := range map[string]int{"a": 200, "a..b": 400} {
+		r, err := http.NewRequest("GET", "http://a/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		if _ = answer.Body.Close(); answer.StatusCode != want {
+			t.Errorf("%s: %d", host, answer.StatusCode)
+		}
+	}
+	client.CloseIdleConnections()
+	f.Close()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"GET /x HTTP/2.0 200 5 -\n", "- - - 400 15 bad-request\n"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the log lacks %q: %s", want, text)
+		}
+	}
 }

@@ -90,7 +90,10 @@ func TestDate(t *testing.T) {
 func TestRequestID(t *testing.T) {
 	for _, protocol := range []string{"uwsgi", "http"} {
 		t.Run(protocol, func(t *testing.T) {
-			v := newVassal(t, protocol, "unix", filepath.Join(t.TempDir(), "v.sock"), answering(okResponse))
+			v := newVassal(t, protocol, "unix", filepath.Join(t.TempDir(), "v.sock"), func(c *call) {
+				// Many frameworks answer with the id that they got.
+				c.say(strings.Replace(okResponse, "\r\n", "\r\nX-Request-Id: "+c.vars["HTTP_X_REQUEST_ID"]+c.vars["X-Request-ID"]+"\r\n", 1))
+			})
 			f := newFront(t, "http-request-id = true", "route-run = "+protocol+":"+v.address+",0,0"[:len(",0,0")*b2i(protocol == "uwsgi")])
 			id := func(trusted string, sent string) (told, answered string) {
 				if err := f.configure("http-request-id = true", "http-trusted-proxies = "+trusted, "route-run = "+protocol+":"+v.address+",0,0"[:len(",0,0")*b2i(protocol == "uwsgi")]); err != nil {
