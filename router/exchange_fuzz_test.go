@@ -51,10 +51,11 @@ func FuzzExchange(f *testing.F) {
 		_ = visitor.SetDeadline(time.Now().Add(patience))
 		const health = "GET /_up HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 		go func() {
-			_, _ = io.WriteString(visitor.Conn, request)
+			said := request
 			if whole {
-				_, _ = io.WriteString(visitor.Conn, health)
+				said += health // in one write: a later one would be told of a reset, and reading not any more
 			}
+			_, _ = io.WriteString(visitor.Conn, said)
 			_ = visitor.Conn.(*net.TCPConn).CloseWrite()
 		}()
 		seen := readAnswers(t, visitor, method, request, whole)
