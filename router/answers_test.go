@@ -128,10 +128,17 @@ func TestRuleAnswersDuringAnUpload(t *testing.T) {
 func TestErrorPageByRule(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "404.html"), "not here, sorry")
+	write(t, filepath.Join(dir, "file.html"), strings.Repeat("a file", 10_000))
 	v := uwsgiVassal(t, answering("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"))
 	f := newFront(t, "error-route-status = 404 file:filename="+dir+"/404.html,status=404",
-		"route = ^/down file:filename="+dir+"/404.html,status=503", "http-to = "+v.address)
+		"route = ^/down file:filename="+dir+"/404.html,status=503",
+		"route = ^/file static:"+dir+"/file.html", "response-route = ^/file file:filename="+dir+"/404.html,status=410", "http-to = "+v.address)
 	visitor := f.visit()
+	for range 3 {
+		// A file in the place of a file.
+		visitor.send("GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+		visitor.want("GET", 410, "not here, sorry")
+	}
 	for _, request := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-3\r\n\r\n",
