@@ -103,6 +103,9 @@ func (c *client) serve() {
 		v := recover()
 		if v != nil {
 			c.router.logPanic(v, &c.peer)
+			if c.framing.untilClose {
+				c.resetAtEnd()
+			}
 		}
 		c.router.sweeper.Remove(&c.reading)
 		c.router.sweeper.Remove(&c.writing)
@@ -172,7 +175,7 @@ func (c *client) serveRequest() bool {
 // resetAtEnd makes the end of the connection look like the failure that it is.
 func (c *client) resetAtEnd() {
 	c.broken = true
-	if tcp, ok := c.socket.(*net.TCPConn); ok {
+	if tcp, ok := c.socket.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0)
 	}
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -111,5 +112,39 @@ func TestFaultOfOurs(t *testing.T) {
 				f.wantIdle(t)
 			}, "http-limit-vassal = 5", "http-compress = gzip", "http-log = /dev/null")
 		})
+	}
+}
+
+// TestFaultInAnAnswer: an answer that ends with its connection does not look whole
+// when a fault of ours has ended it.
+func TestFaultInAnAnswer(t *testing.T) {
+	began := make(chan struct{})
+	v := uwsgiVassal(t, func(c *call) {
+		c.say("HTTP/1.1 200 OK\r\n\r\nhalf")
+		<-began
+		c.say("the rest")
+	})
+	f := newFront(t, "http-to = "+v.address)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	visitor := visit(t, l.Addr())
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := &faulty{TCPConn: conn.(*net.TCPConn)}
+	bad.reads.Store(1 << 40)
+	bad.writes.Store(1)
+	f.serve(bad, &listener{})
+	visitor.send("GET / HTTP/1.0\r\n\r\n")
+	if _, err := visitor.read(len("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf")); err != nil {
+		t.Fatal(err)
+	}
+	close(began)
+	if text, err := io.ReadAll(visitor.in); err == nil {
+		t.Errorf("the answer looks whole, with %q as its end", text)
 	}
 }
