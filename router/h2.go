@@ -41,8 +41,10 @@ type multiplexed struct {
 	once    sync.Once
 	serving sync.WaitGroup
 
-	mu    sync.Mutex
-	owner map[net.Conn]*multiplexedConn // guarded by mu
+	mu       sync.Mutex
+	owner    map[net.Conn]*multiplexedConn // guarded by mu
+	closed   bool                          // guarded by mu
+	requests sync.WaitGroup                // the library does not wait for them when a connection ends
 }
 
 // multiplexedConn is one connection that net/http serves.
@@ -155,14 +157,30 @@ func (m *multiplexed) close() {
 	_ = m.server.Close()
 	_ = (*connQueue)(m).Close()
 	m.serving.Wait()
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.requests.Wait()
+}
+
+// begins counts a request in, which m.requests.Done ends; false when it comes too
+// late.
+func (m *multiplexed) begins() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.requests.Add(1)
+	}
+	return !m.closed
 }
 
 // request has one stream's request answered.
 func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
 	c, ok := r.Context().Value(clientKey{}).(*client)
-	if !ok {
+	if !ok || !m.begins() {
 		panic(http.ErrAbortHandler)
 	}
+	defer m.requests.Done()
 	x := m.router.exchanges.borrow()
 	s := &stream{w: w, request: r, control: http.NewResponseController(w), x: x}
 	defer func() {

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -252,4 +253,32 @@ func TestDrainOfHTTP2(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the drain does not end")
 	}
+}
+
+// TestCloseWaitsForHTTP2: when Close returns, no request of HTTP/2 is under way any
+// more, and all are in the access log.
+func TestCloseWaitsForHTTP2(t *testing.T) {
+	const many = 20
+	file := t.TempDir() + "/log"
+	v := uwsgiVassal(t, func(c *call) { _, _ = io.Copy(io.Discard, c.Conn) })
+	f := newFront(t, "http-to = "+v.address, "http-log = "+file)
+	client := secureClient(f, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+	var asking sync.WaitGroup
+	for range many {
+		asking.Go(func() {
+			if r, err := client.Get("http://a/"); err == nil {
+				_ = r.Body.Close()
+				t.Errorf("answered %d", r.StatusCode)
+			}
+		})
+	}
+	eventually(t, "the requests", func() bool { return len(v.calls()) == many })
+	f.Close()
+	if n := f.Count().InFlight; n != 0 {
+		t.Errorf("%d requests are under way", n)
+	}
+	if text, err := os.ReadFile(file); strings.Count(string(text), "\n") != many || err != nil {
+		t.Errorf("%d lines in the log, want %d (%v)", strings.Count(string(text), "\n"), many, err)
+	}
+	asking.Wait()
 }

@@ -299,7 +299,10 @@ func TestAccessLog(t *testing.T) {
 	f := newFront(t, options...)
 	f.vassals(row("v", 3, link.Ready, v))
 	f.ask("POST /x?y=1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\nUser-Agent: \"me\"\r\nContent-Length: 3\r\n\r\nabc")
+	// A line is written after its answer.
+	eventually(t, "the first line", func() bool { text, _ := os.ReadFile(file); return len(text) > 0 })
 	f.ask(get("gone"))
+	eventually(t, "the second line", func() bool { text, _ := os.ReadFile(file); return strings.Count(string(text), "\n") == 2 })
 	if err := f.configure(append(options, "http-timeout = 7")...); err != nil {
 		t.Fatal(err)
 	}
