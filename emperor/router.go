@@ -52,6 +52,9 @@ type routerChild struct {
 	// announced is what routers were told by nodes that announce themselves: a router
 	// that begins has not heard it.
 	announced atomic.Pointer[link.Message]
+	// tickets is what TLS sessions of routers are sealed with: those of one are resumed
+	// by the next, also if the first has crashed.
+	tickets atomic.Pointer[link.Message]
 	// moved is called when the folder of a vassal's files was replaced by one that
 	// only the emperor may open. It must return at once. Set before Run.
 	moved func(vassal string, generation uint64)
@@ -278,8 +281,10 @@ func (r *routerChild) start(ctx context.Context, q routerRequest) (*routerProces
 		return nil, err
 	}
 	err = r.front.connect(ctx, p.peer)
-	if m := r.announced.Load(); err == nil && m != nil {
-		err = p.peer.Send(*m)
+	for _, kept := range []*link.Message{r.announced.Load(), r.tickets.Load()} {
+		if err == nil && kept != nil {
+			err = p.peer.Send(*kept)
+		}
 	}
 	if err == nil {
 		err = p.configure(ctx, q)
@@ -374,6 +379,9 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		r.counted.Store(m.Counters)
 	case link.Announced:
 		r.announced.Store(m)
+		r.front.tellOthers(p.peer, *m)
+	case link.Tickets:
+		r.tickets.Store(m)
 		r.front.tellOthers(p.peer, *m)
 	case link.Load:
 		question := *m

@@ -59,6 +59,8 @@ type child struct {
 	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained → its cancel
 	waking sync.Map                 // names reported by Wake since their last row
 
+	tickets tickets
+
 	working sync.WaitGroup // Drained and Hold that are being waited for
 }
 
@@ -127,7 +129,9 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 			c.acknowledge(m, errors.New("router: a configuration without its descriptors"))
 			return
 		}
-		c.acknowledge(m, c.router.Configure(m.Configuration, descriptors))
+		err := c.router.Configure(m.Configuration, descriptors)
+		c.shareTickets() // before the first connection, so that no crash loses sessions
+		c.acknowledge(m, err)
 		return
 	case link.Tabulate:
 		for i := range m.Table.Vassals {
@@ -148,6 +152,8 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		if err := c.router.takeAnnouncements(m.Announced); err != nil {
 			c.router.log.Error("what nodes have announced to another router is lost until they announce it again", slog.Any("err", err))
 		}
+	case link.Tickets:
+		c.takeTickets(m.Tickets)
 	case link.Loaded:
 		c.router.materials.answered(m)
 	case link.Changed:
@@ -223,6 +229,7 @@ func (c *child) count(ctx context.Context) {
 				return
 			}
 		}
+		c.shareTickets()
 		now := c.router.Count()
 		if now.Requests == last.Requests && now.Connections == last.Connections && now.InFlight == last.InFlight {
 			continue

@@ -39,6 +39,7 @@ type Router struct {
 	multiplexed  *multiplexed
 	materials    materials
 	certificates *sni.Certificates
+	tickets      *sni.Ring
 	compressors  *compress.Pool
 	peers        *limit.Peers
 	passwords    *password.Checker
@@ -110,11 +111,10 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.poller.SetNames(r.resolver)
 	r.exchanges.router = r
 	r.multiplexed = newMultiplexed(r)
-	ring, err := sni.NewRing(sni.RingOptions{})
-	if err != nil {
+	if r.tickets, err = sni.NewRing(sni.RingOptions{}); err != nil {
 		return nil, err
 	}
-	r.certificates = sni.NewCertificates(sni.Options{Loader: &r.materials, Tickets: ring, Log: log})
+	r.certificates = sni.NewCertificates(sni.Options{Loader: &r.materials, Tickets: r.tickets, Log: log})
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })

@@ -175,6 +175,7 @@ const (
 	// From the router, and to the others: those that come after it, and those that
 	// still answer who is connected to them.
 	Announced Kind = "announced" // Announced: the nodes that have announced themselves
+	Tickets   Kind = "tickets"   // Tickets: what tickets of TLS sessions are sealed with
 
 	// From the router.
 	Ack     Kind = "ack"     // Sequence, Error
@@ -223,6 +224,8 @@ type Message struct {
 	Pair          *PairRequest   `json:"pair,omitempty"`
 	Material      *Material      `json:"material,omitempty"`
 	Paths         []string       `json:"paths,omitempty"`
-	// Announced is the routers' own affair; the emperor only keeps it.
+	// Announced and Tickets are the routers' own affair; the emperor only keeps them.
+	// Tickets are as secret as keys.
 	Announced json.RawMessage `json:"announced,omitempty"`
+	Tickets   []byte          `json:"tickets,omitempty"`
 }

@@ -100,6 +100,9 @@ func (r *Ring) setLocked(all []secret, now time.Time) {
 	r.changes.Add(1)
 }
 
+// Changes counts the changes of the secrets, those that others have to be told.
+func (r *Ring) Changes() uint64 { return r.changes.Load() }
+
 // version tells one set of secrets from the next, and makes the next if it is time.
 func (r *Ring) version() uint64 {
 	now := r.options.Now()
@@ -157,7 +160,14 @@ var ErrNotExported = errors.New("these are no secrets of session tickets")
 
 // Merge takes over the secrets of another's Export, so that tickets sealed there are
 // opened here. The newest of both seals.
-func (r *Ring) Merge(exported []byte) error {
+func (r *Ring) Merge(exported []byte) error { return r.take(exported, true) }
+
+// Replace is Merge for a ring that has sealed nothing yet: it forgets its own secrets.
+// A router that is often started again would otherwise push those out that tickets
+// were sealed with.
+func (r *Ring) Replace(exported []byte) error { return r.take(exported, false) }
+
+func (r *Ring) take(exported []byte, keepOwn bool) error {
 	rest, ok := bytes.CutPrefix(exported, ringHeader)
 	if !ok || len(rest)%secretSize != 0 || len(rest) > mostExported*secretSize {
 		return ErrNotExported
@@ -165,7 +175,11 @@ func (r *Ring) Merge(exported []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.options.Now()
-	all := slices.Clone(r.secrets)
+	var all []secret
+	if keepOwn || len(rest) == 0 {
+		all = slices.Clone(r.secrets)
+	}
+	before := len(all)
 	for ; len(rest) > 0; rest = rest[secretSize:] {
 		s := secret{created: time.Unix(0, int64(binary.BigEndian.Uint64(rest)))}
 		copy(s.value[:], rest[8:])
@@ -175,6 +189,9 @@ func (r *Ring) Merge(exported []byte) error {
 		if !slices.ContainsFunc(all, func(o secret) bool { return o.value == s.value }) {
 			all = append(all, s)
 		}
+	}
+	if len(all) == before {
+		return nil // nothing new: two rings that tell each other come to an end
 	}
 	slices.SortFunc(all, func(a, b secret) int {
 		// Of the same age any, but for both generations the same.

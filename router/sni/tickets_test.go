@@ -174,6 +174,36 @@ func TestTicketsOfOtherGenerations(t *testing.T) {
 	}
 }
 
+// TestReplacedSecrets: a router that is started again and again takes what the one
+// before had, and pushes nothing out of it; rings that have the same do not change.
+func TestReplacedSecrets(t *testing.T) {
+	first, err := NewRing(RingOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := first.Export()
+	for range 20 {
+		next, err := NewRing(RingOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := next.Replace(kept); err != nil {
+			t.Fatal(err)
+		}
+		before := next.Changes()
+		if err := next.Merge(kept); err != nil || next.Changes() != before {
+			t.Errorf("the same secrets again are a change, %v", err)
+		}
+		kept = next.Export()
+	}
+	if !bytes.Equal(kept, first.Export()) {
+		t.Error("after twenty starts the secrets are others")
+	}
+	if err := first.Replace(ringHeader); err != nil || len(first.keys("x")) != 1 {
+		t.Errorf("an empty export leaves %d keys, %v", len(first.keys("x")), err)
+	}
+}
+
 func TestTicketKeysRotate(t *testing.T) {
 	for _, tt := range []struct {
 		step  time.Duration
