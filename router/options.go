@@ -37,7 +37,7 @@ var Options = slices.Concat([]config.Option{
 	{Name: "http-modifier2", Type: config.Int, Max: 255, Default: "0", Where: config.Main,
 		Help: "Send uwsgi requests with this modifier2 whatever the rule says."},
 	{Name: "http-var", Type: config.KeyValue, Repeat: true, Where: config.Main,
-		Help: "Add NAME=VALUE to the variables of every uwsgi request."},
+		Help: "Add NAME=VALUE to the variables of every uwsgi, FastCGI and SCGI request; ${…} in VALUE is filled in as in rules: VISITOR=${REMOTE_ADDR}, SESSION=${cookie[id]}."},
 	{Name: "http-trusted-proxies", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "Whose X-Forwarded-* fields are believed: addresses, networks, unix, default (loopback, unix, private ranges) or none."},
 	{Name: "http-head-size", Type: config.Size, Min: 1024, Max: 60 << 10, Default: "32768", Where: config.Main,

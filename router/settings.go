@@ -157,14 +157,21 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s.balancing.compile(c, mistake)
 	s.defaults.compile(c, mistake)
 	s.subscriptions.compile(c, supply, mistake, warn)
+	var sources []rule.Source // those of http-var that depend on the request first
 	for _, v := range c.All("http-var") {
 		name, value, ok := strings.Cut(v.Value, "=")
 		if !ok || name == "" {
 			mistake(v, fmt.Errorf("want NAME=VALUE, got %q", v.Value))
 			continue
 		}
+		// The last of a name counts.
 		s.vars = slices.DeleteFunc(s.vars, func(v variable) bool { return v.name == name })
-		s.vars = append(s.vars, variable{name, value})
+		sources = slices.DeleteFunc(sources, func(s rule.Source) bool { return strings.HasPrefix(s.Value, name+"=") })
+		if strings.Contains(value, "${") {
+			sources = append(sources, rule.Source{Key: rule.VariableKey, Value: v.Value, File: v.Pos.File, Line: v.Pos.Line})
+		} else {
+			s.vars = append(s.vars, variable{name, value})
+		}
 	}
 	var err error
 	if s.trusted, err = parseTrust(c.All("http-trusted-proxies")); err != nil {
@@ -177,7 +184,6 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 			mistake(from[len(from)-1], err)
 		}
 	}
-	var sources []rule.Source
 	for _, v := range c.All(rule.Keys()...) {
 		sources = append(sources, rule.Source{Key: v.Key, Value: v.Value, File: v.Pos.File, Line: v.Pos.Line})
 	}

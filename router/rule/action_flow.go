@@ -40,14 +40,15 @@ func (a *gotoAction) apply(r *Rule, q *Query, d *Decision) flow {
 func (a *gotoAction) String() string { return "goto:" + a.label }
 
 // resolve finds the target of a jump from rule at; labels come first, as in uWSGI.
-func (a *gotoAction) resolve(at int, rules int, labels map[string]int) error {
+// The first rule that counts is that behind the variables.
+func (a *gotoAction) resolve(at, variables, rules int, labels map[string]int) error {
 	target, ok := labels[a.label]
 	if !ok {
 		number, err := strconv.Atoi(a.label)
-		if err != nil || number < 0 || number >= rules {
+		if err != nil || number < 0 || number >= rules-variables {
 			return fmt.Errorf("action goto: there is no label %q, want route-label = %s below", a.label, a.label)
 		}
-		target = number
+		target = variables + number
 	}
 	if target <= at {
 		return fmt.Errorf("action goto: %q is not below this rule, want a jump forward", a.label)

@@ -43,6 +43,13 @@ func chainOf(key string) (c Chain, suffix string, ok bool) {
 	return 0, "", false
 }
 
+// VariableKey is a directive beside those of Keys: NAME=VALUE gives every request
+// that variable, as "route-run = addvar:NAME=VALUE" would. Such directives come
+// before all others, and rules that goto: counts are counted without them.
+const VariableKey = "http-var"
+
+const variableSuffix = "=" // of no route directive
+
 // Compile reads directives in the order in which they apply. It reports every
 // mistake at once, each a *[Problem]; with any mistake the Table is nil.
 // No directives make a Table that leaves every request to the default.
@@ -51,7 +58,10 @@ func chainOf(key string) (c Chain, suffix string, ok bool) {
 func Compile(sources []Source) (*Table, []error) {
 	c := compiler{table: &Table{}}
 	for i := range sources {
-		if chain, _, ok := chainOf(sources[i].Key); ok {
+		if sources[i].Key == VariableKey {
+			c.chains[RequestChain].count++
+			c.chains[RequestChain].variables++
+		} else if chain, _, ok := chainOf(sources[i].Key); ok {
 			c.chains[chain].count++
 		}
 	}
@@ -92,6 +102,8 @@ type chainCompiler struct {
 	filings []*filing // for the index, one for each rule
 	labels  map[string]int
 	jumps   bool
+
+	variables int // how many rules at the start are VariableKey
 }
 
 func (c *chainCompiler) init(table *chain) {
@@ -132,6 +144,9 @@ func inOrder(remarks []remark) []error {
 // add compiles one directive.
 func (c *compiler) add(place int, source *Source) {
 	chain, suffix, ok := chainOf(source.Key)
+	if source.Key == VariableKey {
+		chain, suffix, ok = RequestChain, variableSuffix, true
+	}
 	if !ok {
 		c.errors = append(c.errors, newRemark(place, source, "unknown route directive, want one of "+strings.Join(Keys(), " ")))
 		return
@@ -173,6 +188,9 @@ func (b *builder) build(suffix string, one *chainCompiler) error {
 	switch suffix {
 	case "-host":
 		return b.host(value)
+	case variableSuffix:
+		b.rule.test = always{}
+		return b.action("addvar:"+value, &b.scope)
 	case "-run":
 		b.rule.test = always{}
 		return b.action(strings.TrimLeft(value, " \t"), &b.scope)
@@ -299,7 +317,7 @@ func (c *compiler) resolveJumps(one *chainCompiler) {
 			continue
 		}
 		one.jumps = true
-		if err := jump.resolve(i, len(rules), one.labels); err != nil {
+		if err := jump.resolve(i, one.variables, len(rules), one.labels); err != nil {
 			c.errors = append(c.errors, newRemark(one.places[i], rules[i].source, err.Error()))
 		}
 	}
