@@ -220,8 +220,12 @@ func (x *exchange) noteAttempt(d *destination, to *target) {
 	}
 }
 
-// noteConnected and noteFirstByte note how long that took.
+// noteConnected and noteFirstByte note how long that took, and that an address of
+// several can be reached.
 func (x *exchange) noteConnected() {
+	if x.hasNode {
+		x.noteChange(x.node.Connected(), nil)
+	}
 	if x.settings.accessLog.format != nil {
 		x.entry.Connect = time.Since(x.attempted)
 	}

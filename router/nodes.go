@@ -234,14 +234,18 @@ func (x *exchange) learned(result balance.Result, err error) {
 		return
 	}
 	x.hasNode = false
-	change := x.node.Done(result)
+	x.noteChange(x.node.Done(result), err)
+	x.node = balance.Choice{}
+}
+
+// noteChange says what became of the address that the request went to.
+func (x *exchange) noteChange(change balance.Change, err error) {
 	switch {
 	case change.Failed:
 		x.router.log.Warn("an address is passed over for a while", slog.String("address", x.node.Address), slog.Any("err", err), slog.Duration("time", change.Grace))
 	case change.Recovered:
 		x.router.log.Info("an address works again", slog.String("address", x.node.Address))
 	}
-	x.node = balance.Choice{}
 }
 
 // resultOf is what an attempt's outcome says about the address.

@@ -135,6 +135,43 @@ func TestNodeComesBack(t *testing.T) {
 	}
 }
 
+// TestNodeServesBesideADownload: a node that is back has its share while the request
+// that found out still goes on.
+func TestNodeServesBesideADownload(t *testing.T) {
+	for _, protocol := range []string{"uwsgi", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			dir := t.TempDir()
+			slow := func(c *call) {
+				if c.vars["PATH_INFO"] == "/slow" || strings.HasPrefix(c.head, "GET /slow ") {
+					_, _ = c.in.ReadByte() // until the client goes
+					return
+				}
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
+			}
+			b := newVassal(t, protocol, "unix", dir+"/b", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb"))
+			f := newFront(t, "http-to = "+dir+"/a", "http-to = "+b.address, "http-backend-http = "+fmt.Sprint(protocol == "http"))
+			if got := f.names(get("h"), 2); got != "bb" {
+				t.Errorf("%s with a dead", got)
+			}
+			a := newVassal(t, protocol, "unix", dir+"/a", slow)
+			f.later.Store(int64(time.Minute))
+			var visitors []*visitor
+			for range 2 { // one of them finds out
+				visitor := f.visit()
+				visitor.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+				visitors = append(visitors, visitor)
+			}
+			eventually(t, "the download to begin", func() bool { return len(a.calls()) == 1 })
+			if got := f.names(get("h"), 8); strings.Count(got, "a") < 3 || strings.Count(got, "b") < 3 {
+				t.Errorf("%s beside a download", got)
+			}
+			for _, visitor := range visitors {
+				_ = visitor.Close()
+			}
+		})
+	}
+}
+
 // TestFallback: row 47, in the order of the lines, as long as no http-to address
 // works, and not longer.
 func TestFallback(t *testing.T) {

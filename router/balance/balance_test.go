@@ -341,6 +341,33 @@ func TestOneTriesAgain(t *testing.T) {
 	}
 }
 
+// TestConnected: who can be reached has its share before the request that found out
+// has ended, and a failure after it is a new one.
+func TestConnected(t *testing.T) {
+	c := &clock{at: time.Unix(1000, 0)}
+	g := group(NewBook(c.now), WRR, "A B")
+	fail(t, g, "A")
+	c.advance(10 * time.Second)
+	var tried Tried
+	tried.Add(&g.Nodes()[1])
+	download := pick(t, g, &tried)
+	if change := download.Connected(); !change.Recovered {
+		t.Errorf("%+v", change)
+	}
+	if got := turns(t, g, 4); strings.Count(got, "A") != 2 {
+		t.Errorf("during the download: %s", got)
+	}
+	if change := download.Connected(); change != (Change{}) {
+		t.Errorf("once more: %+v", change)
+	}
+	if change := fail(t, g, "A"); !change.Failed || change.Grace != 10*time.Second {
+		t.Errorf("it fails again: %+v", change)
+	}
+	if change := download.Done(Works); change != (Change{}) {
+		t.Errorf("what is older than the failure: %+v", change)
+	}
+}
+
 // TestAllFailed: trying is better than an error, and the one that failed longest
 // ago is the likeliest to be back.
 func TestAllFailed(t *testing.T) {

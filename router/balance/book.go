@@ -128,13 +128,35 @@ func (c Choice) Done(r Result) Change {
 	}
 	switch {
 	case r == Works && s.bad.Load():
-		s.bad.Store(false)
-		s.failures, s.until = 0, time.Time{}
+		s.recover()
 		return Change{Recovered: true}
 	case r == Fails && c.group.options.Grace > 0:
 		return s.fail(c.probe, c.group)
 	}
 	return Change{}
+}
+
+// Connected notes that the address could be reached: it takes its share from now on,
+// not only when the request that found out has ended, which may be a long download.
+// Done still follows.
+func (c Choice) Connected() Change {
+	s := c.state
+	if !s.bad.Load() {
+		return Change{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.bad.Load() || c.epoch != s.epoch.Load() {
+		return Change{}
+	}
+	s.recover()
+	return Change{Recovered: true}
+}
+
+// recover makes the address whole again; s.mu is held.
+func (s *state) recover() {
+	s.bad.Store(false)
+	s.failures, s.until = 0, time.Time{}
 }
 
 // fail notes a failure; s.mu is held.

@@ -10,7 +10,7 @@
 //
 // A failed address is passed over for a grace time that doubles with every
 // failure in a row, up to a cap. When it is over, one request at a time tries
-// the address; its success makes the address whole again. When every address has
+// the address; a connection makes the address whole again. When every address has
 // failed, the one that failed longest ago is tried: trying costs less than an
 // error that may not be needed.
 package balance
