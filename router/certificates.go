@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,44 +15,6 @@ import (
 	"emperor/router/http1"
 	"emperor/router/sni"
 )
-
-const (
-	optionHTTPS  = "https"
-	optionHTTPS2 = "https2"
-)
-
-var certificateOptions = []config.Option{
-	{Name: optionHTTPS, Type: config.String, Repeat: true, Where: config.Main,
-		Help: "\"ADDRESS,CRT,KEY[,CIPHERS[,[!]CA]]\": listen for HTTPS; the pair is for names that no sni has. With a CA clients are asked for a certificate, with !CA they need one. An address alone serves the names of sni, sni-regexp and sni-dir only."},
-	{Name: optionHTTPS2, Type: config.String, Repeat: true, Where: config.Main,
-		Help: "\"addr=,cert=,key=[,ciphers=][,clientca=]\": the same with names."},
-	{Name: "sni", Type: config.String, Repeat: true, Where: config.Main,
-		Help: "\"[NAME ]CRT,KEY[,CIPHERS[,[!]CA]]\": the pair for NAME or *.NAME; without a name, for the names of the certificate."},
-	{Name: "sni-regexp", Type: config.String, Repeat: true, Where: config.Main,
-		Help: "\"REGEX CRT,KEY[,CIPHERS[,[!]CA]]\": the pair for names that match; $1 in the paths is the first group and never leaves its directory."},
-	{Name: "sni-dir", Type: config.Path, Repeat: true, Where: config.Main,
-		Help: "A folder of NAME.crt and NAME.key (NAME.ca for clients), NAME.pem, or NAME/fullchain.pem and NAME/privkey.pem; _wildcard_.example.com is *.example.com."},
-	{Name: "sni-dir-ciphers", Type: config.String, Where: config.Main,
-		Help: "Ciphers, in OpenSSL's words, for the names of sni-dir."},
-	{Name: "sni-dir-require-client", Type: config.Bool, Default: "false", Where: config.Main,
-		Help: "Names of sni-dir with a NAME.ca need a client certificate instead of asking for one."},
-	{Name: "sni-cache", Type: config.Int, Min: 16, Default: "10000", Where: config.Main,
-		Help: "How many pairs stay loaded. (In force for a new router.)"},
-	{Name: "https-session-context", Type: config.String, Where: config.Main,
-		Help: "Keeps TLS sessions of the https lines that follow apart from others'."},
-	{Name: "https-export-cert", Type: config.Bool, Default: "false", Where: config.Main,
-		Help: "Send a client's certificate to vassals as HTTPS_CC."},
-	{Name: "https-export-tls", Type: config.Bool, Default: "false", Where: config.Main,
-		Help: "Send HTTPS_PROTOCOL, HTTPS_CIPHER and HTTPS_SNI to vassals."},
-	{Name: "https-http2", Type: config.Bool, Default: "true", Where: config.Main,
-		Help: "Offer HTTP/2 on https listeners."},
-	{Name: "https-hsts", Type: config.String, Where: config.Main,
-		Help: "Value of Strict-Transport-Security for every response over https, such as \"max-age=31536000; includeSubDomains\"."},
-	{Name: "ssl-verify-depth", Type: config.Int, Max: 100, Default: "1", Where: config.Main,
-		Help: "How many certificates may stand between a client's and its CA."},
-	{Name: "ssl-min-version", Type: config.String, Default: "1.2", Where: config.Main,
-		Help: "The oldest TLS that is spoken: 1.2 or 1.3; 1.0 and 1.1, which are broken, for those who insist."},
-}
 
 // certificates is TLS as the options want it.
 type certificates struct {
@@ -74,12 +35,8 @@ type secureListener struct {
 }
 
 func (s *certificates) compile(c *config.Config, supply *supply, mistake func(config.Value, error)) {
-	base := sni.Policy{VerifyDepth: int(c.Int("ssl-verify-depth"))}
+	base := s.policy(c, mistake)
 	var err error
-	if base.MinVersion, err = tlsVersion(c.Text("ssl-min-version")); err != nil {
-		v, _ := c.Last("ssl-min-version")
-		mistake(v, err)
-	}
 	s.http2 = c.Bool("https-http2")
 	s.vars = sni.VarOptions{ExportCertificate: c.Bool("https-export-cert"), Details: c.Bool("https-export-tls")}
 	if hsts := c.Text("https-hsts"); hsts != "" {
@@ -116,7 +73,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			continue
 		}
 		l := secureListener{address: h.Address, options: sni.ListenerOptions{SessionContext: session, Protocols: []string{"h2", "http/1.1"}}}
-		if !s.http2 {
+		if !s.http2 && !h.HTTP2 {
 			l.options.Protocols = []string{"http/1.1"}
 		}
 		if h.OwnCertificate {
@@ -195,20 +152,6 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			mistake(config.Value{Key: "sni"}, p)
 		}
 	}
-}
-
-func tlsVersion(text string) (uint16, error) {
-	switch text {
-	case "1.2", "":
-		return tls.VersionTLS12, nil
-	case "1.3":
-		return tls.VersionTLS13, nil
-	case "1.1":
-		return tls.VersionTLS11, nil
-	case "1.0":
-		return tls.VersionTLS10, nil
-	}
-	return 0, fmt.Errorf("want 1.2 or 1.3, got %q", text)
 }
 
 // listen makes the listeners that give connections their TLS configuration.

@@ -139,6 +139,8 @@ func TestClientCertificates(t *testing.T) {
 	far := newIntermediate(t, near, "far")
 	anyDepth := w.asks(w.site("any.example.com"), RequireClientCert, staff)
 	anyDepth.Policy.VerifyDepth = -1
+	itself := w.asks(w.site("itself.example.com"), RequireClientCert, staff)
+	itself.Policy.VerifyDepth = NoneBetween
 	byPattern := w.asks(Entry{Pattern: `^(r)\.example\.com$`, Source: Files{Certificate: "/sni/$1.crt", Key: "/sni/$1.key"}.Source()}, RequireClientCert, staff)
 	certificate, key := w.ca.issue(t, "r.example.com")
 	w.files.put("/sni/r.crt", certificate)
@@ -146,7 +148,7 @@ func TestClientCertificates(t *testing.T) {
 	w.serve(
 		w.asks(w.site("request.example.com"), RequestClientCert, staff),
 		w.asks(w.site("require.example.com"), RequireClientCert, staff),
-		anyDepth, byPattern, w.site("open.example.com"),
+		anyDepth, itself, byPattern, w.site("open.example.com"),
 	)
 	l := w.listener(ListenerOptions{})
 	none := tls.Certificate{}
@@ -169,6 +171,8 @@ func TestClientCertificates(t *testing.T) {
 		{"require", near.client(t, "one between"), "", "", "/CN=one between"},
 		{"require", far.client(t, "two between"), "bad certificate", "bad certificate", ""},
 		{"any", far.client(t, "two between"), "", "", "/CN=two between"},
+		{"itself", member, "", "", "/CN=member one"},
+		{"itself", near.client(t, "one between"), "bad certificate", "bad certificate", ""},
 		{"r", none, "certificate required", "handshake failure", ""},
 		{"r", member, "", "", "/CN=member one"},
 		{"r", strangers.client(t, "stranger"), "unknown certificate authority", "unknown certificate authority", ""},

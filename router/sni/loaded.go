@@ -142,6 +142,9 @@ func (p *Policy) config(f flavour, now func() time.Time) *tls.Config {
 	case RequireClientCert:
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
+	if p.SessionTime > 0 {
+		limitSessions(config, p.SessionTime, now)
+	}
 	if depth := p.depth(); p.Client != NoClientCert && depth >= 0 {
 		config.VerifyConnection = func(state tls.ConnectionState) error { return checkDepth(&state, depth) }
 	}

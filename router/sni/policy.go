@@ -3,8 +3,10 @@ package sni
 import (
 	"crypto/tls"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ClientAuth says what is asked of a client.
@@ -24,6 +26,10 @@ const (
 // CA: OpenSSL's meaning of ssl-verify-depth, and uWSGI's default.
 const DefaultVerifyDepth = 1
 
+// NoneBetween is the VerifyDepth of ssl-verify-depth = 0: the CA has signed the
+// client's certificate itself.
+const NoneBetween = math.MinInt
+
 // A Policy is what a name demands of a connection, apart from the certificate that
 // it shows. The zero Policy is TLS 1.2 or newer, Go's secure suites, HTTP/2 where
 // the listener speaks it and no client certificate. A Policy is not changed once it
@@ -36,8 +42,12 @@ type Policy struct {
 	Client                 ClientAuth
 	ClientCA               File // where the CAs are, if Client asks for a certificate
 	// VerifyDepth bounds the certificates between a client's and its CA. 0 stands
-	// for DefaultVerifyDepth, a negative number for no bound.
+	// for DefaultVerifyDepth, NoneBetween for none, another negative number for no
+	// bound.
 	VerifyDepth int
+	// SessionTime is how long a session ticket can be used (ssl-sessions-timeout). 0:
+	// as long as its key is kept. Whoever uses one in time gets a new one.
+	SessionTime time.Duration
 	NoHTTP2     bool // keeps a name to HTTP/1.1
 	NoTickets   bool // sessions are not resumed
 }
@@ -70,6 +80,8 @@ func (p *Policy) depth() int {
 	switch {
 	case p.VerifyDepth == 0:
 		return DefaultVerifyDepth
+	case p.VerifyDepth == NoneBetween:
+		return 0
 	case p.VerifyDepth < 0:
 		return -1
 	}

@@ -237,6 +237,8 @@ func parseFiles(tail string) (Files, error) {
 	var f Files
 	f.Certificate = fields[0]
 	switch {
+	case strings.HasPrefix(tail, "-----BEGIN "):
+		return Files{}, errors.New("this is a certificate itself (uWSGI's ssl-tmp-dir); put it into a file and name that")
 	case f.Certificate == "":
 		return Files{}, errors.New("the certificate is missing")
 	case len(fields) < 2 || fields[1] == "":

@@ -231,6 +231,27 @@ func TestTicketKeysRotate(t *testing.T) {
 	}
 }
 
+// TestSessionTime: ssl-sessions-timeout.
+func TestSessionTime(t *testing.T) {
+	for _, tt := range []struct {
+		limit, after time.Duration
+		want         bool
+	}{
+		{300 * time.Second, 299 * time.Second, true},
+		{300 * time.Second, 302 * time.Second, false},
+		{0, 3600 * time.Second, true},
+	} {
+		w := newWorld(t)
+		e := w.site("a.example.com")
+		e.Policy.SessionTime = tt.limit
+		w.serve(e)
+		l := w.listener(ListenerOptions{})
+		if got := w.resumes(l, l, func() { w.clock.advance(tt.after) }); got != tt.want {
+			t.Errorf("limit %v, after %v: resumed %t, want %t", tt.limit, tt.after, got, tt.want)
+		}
+	}
+}
+
 func TestRingIsBounded(t *testing.T) {
 	c := &clock{}
 	r, err := NewRing(RingOptions{Now: c.now})
