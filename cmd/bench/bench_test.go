@@ -176,6 +176,9 @@ func TestVerdicts(t *testing.T) {
 		{ratio{Case: "uwsgi", Front: frontEmperor, Against: frontUWSGI, PerSecond: good}, "≥ 1.3: reached"},
 		{ratio{Case: "http-upload", Front: frontEmperor, Against: frontNginx, PerSecond: bad}, "≥ 0.9: MISSED"},
 		{ratio{Case: "rules", Front: frontManyRules, Against: frontEmperor, CPU: good}, "CPU ≤ 1.2: MISSED"},
+		{ratio{Case: "https", Front: frontEmperor, Against: frontNginx, PerSecond: good, CPU: bad}, "≥ 1.0: reached"},
+		{ratio{Case: "handshake-ecdsa", Front: frontEmperor, Against: frontNginx, PerSecond: bad}, "≥ 0.9: MISSED"},
+		{ratio{Case: "handshake-rsa", Front: frontEmperor, Against: frontNginx, PerSecond: bad}, ""},
 		{ratio{Case: "websocket", Front: frontEmperor, Against: frontNginx, PerSecond: good}, ""},
 	} {
 		if got := test.ratio.verdict(); got != test.want {

@@ -11,7 +11,11 @@ type benchCase struct {
 	path   string // what the backend answers, see request.answer
 	upload int64  // bytes of body of each request
 
-	websocket   bool
+	key        string // of the front's certificate: HTTPS instead of HTTP
+	http2      bool
+	handshakes string // every request on a connection of its own: full handshakes, or resumed
+	websocket  bool
+
 	connections int     // kept busy; 0 is what -connections says
 	mebibytes   float64 // of body in each request or answer, where that is the figure to read
 	latency     bool    // measured at a fixed rate too
@@ -24,6 +28,7 @@ var (
 	uwsgiBodies = []string{frontEmperor, frontNginx, frontNginxOne, frontUWSGI, frontRouteHost}
 	httpBodies  = []string{frontEmperor, frontNginx, frontNginxOne, frontHAProxy, frontCaddy}
 	ruleFronts  = []string{frontEmperor, frontManyRules}
+	tlsFronts   = httpFronts
 )
 
 const (
@@ -47,6 +52,14 @@ var benchCases = []benchCase{
 		fronts: []string{frontEmperor, frontEmperorAll, frontNginx, frontNginxOne, frontHAProxy, frontCaddy, frontUWSGI}},
 	{name: "rules", meant: "28 bytes, uwsgi, 10 rules and 10,000: the host spelled out", host: hostUWSGI, path: pathSmall, fronts: ruleFronts},
 	{name: "rules-capture", meant: "28 bytes, uwsgi, 10 rules and 10,000: the regular expression at the end", host: hostCapture, path: pathSmall, fronts: ruleFronts},
+	{name: "https", meant: "28 bytes, kept connections, HTTP/1.1 over TLS 1.3", host: hostHTTP, path: pathSmall, key: keyECDSA, fronts: tlsFronts},
+	{name: "https2", meant: "28 bytes, 16 kept connections with 4 requests at a time each, HTTP/2 over TLS 1.3", host: hostHTTP, path: pathSmall, key: keyECDSA, http2: true, connections: 16, fronts: tlsFronts},
+	{name: "handshake-ecdsa", meant: "new connections with one request each, full handshake of TLS 1.3, ECDSA P-256", host: hostHTTP, path: pathSmall,
+		key: keyECDSA, handshakes: handshakesFull, connections: 16, fronts: tlsFronts},
+	{name: "handshake-rsa", meant: "new connections with one request each, full handshake of TLS 1.3, RSA-2048", host: hostHTTP, path: pathSmall,
+		key: keyRSA, handshakes: handshakesFull, connections: 16, fronts: tlsFronts},
+	{name: "handshake-resumed", meant: "new connections with one request each, resumed sessions of TLS 1.3", host: hostHTTP, path: pathSmall,
+		key: keyECDSA, handshakes: handshakesResumed, connections: 16, fronts: tlsFronts},
 }
 
 func caseNames() []string {
@@ -70,10 +83,15 @@ func (c benchCase) wanted(s settings, front string) bool {
 	return slices.Contains(s.cases, c.name) && slices.Contains(c.fronts, front) && s.wants(front)
 }
 
+// measured tells whether any front is wanted in this case.
+func (c benchCase) measured(s settings) bool {
+	return slices.ContainsFunc(c.fronts, func(front string) bool { return c.wanted(s, front) })
+}
+
 // plan is the load of this case, as fast as the front answers.
 func (c benchCase) plan(s settings, address string) loadPlan {
 	plan := loadPlan{Address: address, Host: c.host, Path: c.path, Upload: c.upload,
-		Connections: s.connections, Duration: s.duration, Websocket: c.websocket}
+		Connections: s.connections, Duration: s.duration, Websocket: c.websocket, Secure: c.key != "", Handshakes: c.handshakes}
 	if c.connections > 0 {
 		plan.Connections = c.connections
 	}
@@ -82,7 +100,7 @@ func (c benchCase) plan(s settings, address string) loadPlan {
 
 // byWrk: wrk, which everyone knows, makes the load where it can at no great cost
 // of its own.
-func (c benchCase) byWrk() bool { return c.path == pathSmall }
+func (c benchCase) byWrk() bool { return c.path == pathSmall && c.handshakes == "" && !c.http2 }
 
 // unit is what PerSecond counts.
 func (c benchCase) unit() string {
@@ -91,6 +109,8 @@ func (c benchCase) unit() string {
 		return "MiB/s"
 	case c.websocket:
 		return "messages/s"
+	case c.handshakes != "":
+		return "handshakes/s"
 	}
 	return "requests/s"
 }

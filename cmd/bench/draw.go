@@ -108,8 +108,8 @@ func (r *report) pageHeading(page *strings.Builder, t throughput) {
 	if l != nil {
 		fmt.Fprintf(page, "![latency](%s.svg)\n", chartFile(t, "p99"))
 	}
-	fmt.Fprintf(page, "\n| front | %s | CPU µs/request | errors | others' CPU |", caseNamed(t.Case).unit())
-	rule := "\n|---|---|---|---|---|"
+	fmt.Fprintf(page, "\n| front | %s | CPU µs/request | errors | load's CPU | others' CPU |", caseNamed(t.Case).unit())
+	rule := "\n|---|---|---|---|---|---|"
 	if t.logged() != "" {
 		page.WriteString(" lines logged |")
 		rule += "---|"
@@ -122,9 +122,9 @@ func (r *report) pageHeading(page *strings.Builder, t throughput) {
 }
 
 func (r *report) pageRow(page *strings.Builder, t throughput) {
-	fmt.Fprintf(page, "| %s | %s [%s–%s] | %.1f [%.1f–%.1f] | %d | %.0f%% |", withProcessors(t.Front),
+	fmt.Fprintf(page, "| %s | %s [%s–%s] | %.1f [%.1f–%.1f] | %d | %.0f%% | %.0f%% |", withProcessors(t.Front),
 		figure(t.Summary.PerSecond), figure(t.Least.PerSecond), figure(t.Greatest.PerSecond),
-		micro(t.Summary.CPU), micro(t.Least.CPU), micro(t.Greatest.CPU), t.Summary.Errors, 100*t.Summary.Others)
+		micro(t.Summary.CPU), micro(t.Least.CPU), micro(t.Greatest.CPU), t.Summary.Errors, 100*t.Summary.Load, 100*t.Summary.Others)
 	if logged := t.logged(); logged != "" {
 		fmt.Fprintf(page, " %s |", logged)
 	}

@@ -67,9 +67,14 @@ func prepareCaddy(s setup) (program, error) {
   }%s
 }
 `, s.dir, keepAlive, metrics)
+	scheme, secure := "http", ""
+	if s.pair != nil {
+		scheme = "https"
+		secure = fmt.Sprintf("\n  tls %s %s {\n    protocols tls1.3\n    curves x25519\n  }", s.pair.certificate, s.pair.key)
+	}
 	site := func(name, socket string) {
-		fmt.Fprintf(&file, `http://%s:%s {
-  bind %s%s
+		fmt.Fprintf(&file, `%s://%s:%s {
+  bind %s%s%s
   reverse_proxy unix/%s {
     transport http {
       dial_timeout 3s
@@ -80,7 +85,7 @@ func prepareCaddy(s setup) (program, error) {
     }
   }
 }
-`, name, port, host, logging, socket)
+`, scheme, name, port, host, secure, logging, socket)
 	}
 	for _, other := range s.otherHosts() {
 		site(other, filepath.Join(s.dir, other+".sock"))

@@ -10,8 +10,12 @@ import (
 func prepareEmperor(env ...string) func(setup) (program, error) {
 	return func(s setup) (program, error) {
 		var ini strings.Builder
-		fmt.Fprintf(&ini, "[uwsgi]\nemperor = %s/*.ini\ncontrol = %s\nhttp = %s\nhttp-keepalive = %d\n",
-			filepath.Join(s.dir, "vassals.d"), filepath.Join(s.dir, "control.sock"), s.address, keepAlive)
+		listener := "http = " + s.address
+		if s.pair != nil {
+			listener = fmt.Sprintf("https = %s,%s,%s\nssl-min-version = 1.3", s.address, s.pair.certificate, s.pair.key)
+		}
+		fmt.Fprintf(&ini, "[uwsgi]\nemperor = %s/*.ini\ncontrol = %s\n%s\nhttp-keepalive = %d\n",
+			filepath.Join(s.dir, "vassals.d"), filepath.Join(s.dir, "control.sock"), listener, keepAlive)
 		if s.logged {
 			fmt.Fprintf(&ini, "http-log = %s\nhttp-log-format = combined\nhttp-stats = %s\n", s.log, s.stats)
 		}

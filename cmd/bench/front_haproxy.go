@@ -34,6 +34,11 @@ frontend statistics
   stats enable
   stats uri /`, s.stats)
 	}
+	secure, scheme := "", "http"
+	if s.pair != nil {
+		secure = fmt.Sprintf(" ssl crt %s alpn h2,http/1.1 ssl-min-ver TLSv1.3 curves X25519 ciphersuites %s", s.pair.bundle, tlsSuite)
+		scheme = "https"
+	}
 	conf := fmt.Sprintf(`global
   maxconn %d
   no strict-limits
@@ -47,15 +52,15 @@ defaults
   timeout tunnel 1h
   http-reuse always
 frontend sites
-  bind %s%s
+  bind %s%s%s
   option forwardfor
-  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Proto %s
   use_backend %%[req.hdr(host),field(1,:),lower,map(%s)]
 backend backend
   server only unix@%s
 backend nobody
   server only unix@%s%s
-`, maxConnections, keepAlive, s.address, logging, hostMap, s.httpSocket(), filepath.Join(s.dir, "nobody.sock"), stats)
+`, maxConnections, keepAlive, s.address, secure, logging, scheme, hostMap, s.httpSocket(), filepath.Join(s.dir, "nobody.sock"), stats)
 	file := filepath.Join(s.dir, "haproxy.cfg")
 	p := program{path: s.tools.path(toolHAProxy), args: []string{"-db", "-f", file}}
 	if s.logged {

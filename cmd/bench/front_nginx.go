@@ -43,8 +43,8 @@ http {
     keepalive_timeout 30s;
     keepalive_requests 1000000000;
   }
-%[7]s}
-`, workers, s.dir, maxConnections, logging, keepAlive, s.httpSocket(), nginxServers(s))
+%[8]s%[7]s}
+`, workers, s.dir, maxConnections, logging, keepAlive, s.httpSocket(), nginxServers(s), nginxTLS(s))
 		file := filepath.Join(s.dir, "nginx.conf")
 		return program{path: s.tools.path(toolNginx), args: []string{"-e", filepath.Join(s.dir, "error.log"), "-p", s.dir, "-c", file}},
 			os.WriteFile(file, []byte(conf), 0o644)
@@ -53,8 +53,12 @@ http {
 
 func nginxServers(s setup) string {
 	var servers strings.Builder
+	secure := ""
+	if s.pair != nil {
+		secure = " ssl http2"
+	}
 	server := func(address, name, location string) {
-		fmt.Fprintf(&servers, "  server {\n    listen %s;\n    server_name %s;\n    location / {%s}\n  }\n", address, name, location)
+		fmt.Fprintf(&servers, "  server {\n    listen %s%s;\n    server_name %s;\n    location / {%s}\n  }\n", address, secure, name, location)
 	}
 	uwsgiTo := func(socket string) string {
 		return fmt.Sprintf(`
@@ -83,7 +87,18 @@ func nginxServers(s setup) string {
     `)
 	server(s.address, `~^(?<captured>[-\w]+)\.capture\.test$`, uwsgiTo(filepath.Join(s.backend, "$captured.sock")))
 	if s.logged {
+		secure = ""
 		server(s.stats, "statistics", " stub_status; ")
 	}
 	return servers.String()
+}
+
+// nginxTLS is what the other fronts do by themselves, spelled out; session tickets
+// are on.
+func nginxTLS(s setup) string {
+	if s.pair == nil {
+		return ""
+	}
+	return fmt.Sprintf("  ssl_certificate %s; ssl_certificate_key %s;\n  ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; ssl_conf_command Ciphersuites %s;\n",
+		s.pair.certificate, s.pair.key, tlsSuite)
 }

@@ -43,8 +43,9 @@ type setup struct {
 	backend string // the folder with the sockets uwsgi.sock and http.sock
 	logged  bool   // access log to log, statistics on stats
 	log     string
-	stats   string // an address
-	many    int    // rules, instead of ten
+	stats   string     // an address
+	many    int        // rules, instead of ten
+	pair    *pairFiles // HTTPS instead of HTTP
 }
 
 var fronts = []front{

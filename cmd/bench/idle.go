@@ -54,7 +54,7 @@ func measureIdle(ctx context.Context, s settings, t tools, dir string, out io.Wr
 }
 
 func (st *stage) measureIdleOf(ctx context.Context, f front) (idle, error) {
-	running, err := startFront(f, st.tools, filepath.Join(st.dir, f.name), st.backendDir, false)
+	running, err := startFront(f, st.tools, filepath.Join(st.dir, f.name), st.backendDir, false, nil)
 	if err != nil {
 		return idle{}, err
 	}

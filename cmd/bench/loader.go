@@ -46,6 +46,9 @@ type loadPlan struct {
 	Rate        float64 // requests a second; 0 is as fast as the front answers
 	Websocket   bool    // messages instead of requests
 	Refusable   bool    // 503 is an answer as good as 200, and counted
+	Secure      bool    // HTTPS
+	Handshakes  string  // a connection for each request, see handshaker
+	Script      string  // wrk's, see wrkScript
 }
 
 // warmUp is the beginning of a load at a fixed rate that is not counted:
@@ -78,15 +81,30 @@ func runLoader(args []string) error {
 	debug.SetGCPercent(-1)
 	runtime.LockOSThread()
 	wakePrecisely()
-	l, err := newLoader(plan)
-	if err != nil {
-		return err
-	}
-	result, err := l.run()
+	result, err := runPlan(plan)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+func runPlan(plan loadPlan) (loadResult, error) {
+	if plan.Handshakes != "" {
+		// One thread, as the other loads have. What a handshake leaves is collected now
+		// and then: fresh memory would cost more than that.
+		runtime.GOMAXPROCS(1)
+		debug.SetMemoryLimit(64 << 20)
+		h, err := newHandshaker(plan)
+		if err != nil {
+			return loadResult{}, err
+		}
+		return h.run()
+	}
+	l, err := newLoader(plan)
+	if err != nil {
+		return loadResult{}, err
+	}
+	return l.run()
 }
 
 // wakePrecisely takes away the 50 µs by which the kernel may wake this thread

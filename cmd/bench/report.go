@@ -22,6 +22,7 @@ const (
 	wantBodiesNginx    = 0.9
 	wantP99Nginx       = 1.0
 	wantCPURules       = 1.2
+	wantHandshakes     = 0.9
 	wantIdle           = 6 << 10
 	wantNeighbour      = 1.5
 	wantMemory         = 30 << 20
@@ -133,12 +134,12 @@ func (r *report) printThroughput(out io.Writer) {
 			last = title
 			table.Flush()
 			fmt.Fprintf(out, "\n%s\n", title)
-			fmt.Fprintf(table, "front\t%s\t\tCPU µs/request\t\tp50\tp99\terrors\tothers' CPU\tlines logged\t\n", caseNamed(t.Case).unit())
+			fmt.Fprintf(table, "front\t%s\t\tCPU µs/request\t\tp50\tp99\terrors\tload's CPU\tothers' CPU\tlines logged\t\n", caseNamed(t.Case).unit())
 		}
-		fmt.Fprintf(table, "%s\t%.0f\t[%.0f–%.0f]\t%.1f\t[%.1f–%.1f]\t%s\t%s\t%d\t%.0f%%\t%s\t\n", t.Front,
+		fmt.Fprintf(table, "%s\t%.0f\t[%.0f–%.0f]\t%.1f\t[%.1f–%.1f]\t%s\t%s\t%d\t%.0f%%\t%.0f%%\t%s\t\n", t.Front,
 			t.Summary.PerSecond, t.Least.PerSecond, t.Greatest.PerSecond,
 			micro(t.Summary.CPU), micro(t.Least.CPU), micro(t.Greatest.CPU),
-			short(t.Summary.Median), short(t.Summary.P99), t.Summary.Errors, 100*t.Summary.Others, t.logged())
+			measured(t.Summary.Median), measured(t.Summary.P99), t.Summary.Errors, 100*t.Summary.Load, 100*t.Summary.Others, t.logged())
 		doubtful = doubtful || t.Summary.Others > quiet
 	}
 	table.Flush()
@@ -201,6 +202,8 @@ func (r ratio) verdict() string {
 		return "" // neither alike nor as they come
 	case test.websocket:
 		return ""
+	case test.key != "":
+		return r.verdictSecure(test)
 	case frontNamed(r.Against).tool == toolNginx && test.path != pathSmall:
 		return fmt.Sprintf("≥ %.1f: %s", wantBodiesNginx, reached(r.PerSecond.Median >= wantBodiesNginx))
 	case frontNamed(r.Against).tool == toolNginx:
@@ -214,6 +217,18 @@ func (r ratio) verdict() string {
 		return fmt.Sprintf("≥ %.1f: %s", wantPerSecondCaddy, reached(r.PerSecond.Median >= wantPerSecondCaddy))
 	}
 	return ""
+}
+
+// verdictSecure is the verdict for HTTPS.
+func (r ratio) verdictSecure(test benchCase) string {
+	wanted := wantPerSecondNginx
+	if test.handshakes != "" {
+		wanted = wantHandshakes
+	}
+	if frontNamed(r.Against).tool != toolNginx || test.http2 || test.handshakes != "" && !(test.handshakes == handshakesFull && test.key == keyECDSA) {
+		return ""
+	}
+	return fmt.Sprintf("≥ %.1f: %s", wanted, reached(r.PerSecond.Median >= wanted))
 }
 
 func (r *report) printLatency(out io.Writer) {
@@ -317,6 +332,14 @@ func micro(d time.Duration) float64 { return float64(d) / float64(time.Microseco
 func mebibytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 func short(d time.Duration) string  { return d.Round(10 * time.Microsecond).String() }
 func cores() int                    { return runtime.NumCPU() }
+
+// measured is short, or nothing for what was not measured.
+func measured(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return short(d)
+}
 
 // describeMachine says what the figures were taken on, in one line.
 func describeMachine() string {

@@ -42,6 +42,7 @@ func summariseSamples(c *contender, samples []sample) throughput {
 	t := throughput{Case: c.test.name, Logged: c.logged, Front: c.front, Rounds: samples}
 	t.Summary, t.Least, t.Greatest = samples[0], samples[0], samples[0]
 	summariseFigure(&t, func(s *sample) *float64 { return &s.PerSecond })
+	summariseFigure(&t, func(s *sample) *float64 { return &s.Load })
 	summariseFigure(&t, func(s *sample) *float64 { return &s.Others })
 	summariseFigure(&t, func(s *sample) *float64 { return &s.Logged })
 	summariseFigure(&t, func(s *sample) *time.Duration { return &s.CPU })

@@ -35,6 +35,9 @@ type sample struct {
 	P99       time.Duration
 	Requests  int64
 	Errors    int64
+	// Load is how much of one processor the load took. It has one thread: at 1 it is
+	// the load that is measured.
+	Load float64
 	// Others is the share of the machine, 0 to 1, that went to programs that
 	// have nothing to do with the measurement, or to other virtual machines.
 	Others float64
@@ -54,9 +57,10 @@ type stage struct {
 	settings   settings
 	tools      tools
 	dir        string
+	secure     *secureFiles // nil: no case wants HTTPS
 	backend    *child
 	backendDir string
-	fronts     map[string]*runningFront // by name and whether they log
+	fronts     map[string]*runningFront // by name, whether they log, and the key of HTTPS
 	out        io.Writer
 	repeated   int
 }
@@ -67,6 +71,9 @@ func measureFronts(ctx context.Context, s settings, t tools, dir string, out io.
 	st := &stage{settings: s, tools: t, dir: dir, out: out, fronts: make(map[string]*runningFront)}
 	defer st.stop()
 	if err := st.startBackend(ctx); err != nil {
+		return nil, nil, err
+	}
+	if err := st.prepareSecure(); err != nil {
 		return nil, nil, err
 	}
 	var rates []throughput
@@ -134,14 +141,14 @@ func (st *stage) stop() {
 func (st *stage) contenders(test benchCase, logged bool) ([]*contender, error) {
 	var all []*contender
 	for _, f := range fronts {
-		if !test.wanted(st.settings, f.name) || logged && f.quiet {
+		if !test.wanted(st.settings, f.name) || logged && (f.quiet || test.handshakes != "") {
 			continue
 		}
-		key := fmt.Sprintf("%s-%t", f.name, logged)
+		key := fmt.Sprintf("%s-%t%s", f.name, logged, test.key)
 		running := st.fronts[key]
 		if running == nil {
 			var err error
-			if running, err = startFront(f, st.tools, filepath.Join(st.dir, key), st.backendDir, logged); err != nil {
+			if running, err = startFront(f, st.tools, filepath.Join(st.dir, key), st.backendDir, logged, st.secure.of(test.key)); err != nil {
 				return nil, err
 			}
 			st.fronts[key] = running
@@ -151,11 +158,11 @@ func (st *stage) contenders(test benchCase, logged bool) ([]*contender, error) {
 	return all, nil
 }
 
-func startFront(f front, t tools, dir, backendDir string, logged bool) (*runningFront, error) {
+func startFront(f front, t tools, dir, backendDir string, logged bool, pair *pairFiles) (*runningFront, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	s := setup{tools: t, dir: dir, backend: backendDir, logged: logged}
+	s := setup{tools: t, dir: dir, backend: backendDir, logged: logged, pair: pair}
 	var err error
 	if s.address, err = freeAddress(); err != nil {
 		return nil, err
@@ -231,7 +238,13 @@ func (st *stage) inTurn(contenders []*contender, measure func(*contender) (sampl
 func rightAnswer(ctx context.Context, c *contender) error {
 	client := newClient(c.running.address, 1)
 	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, "GET", "http://"+c.test.host+"/", nil)
+	scheme := "http://"
+	if c.test.key != "" {
+		scheme = "https://"
+		transport := client.Transport.(*http.Transport)
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = anyCertificate(c.test), c.test.http2
+	}
+	request, err := http.NewRequestWithContext(ctx, "GET", scheme+c.test.host+"/", nil)
 	if err != nil {
 		return err
 	}
@@ -246,6 +259,8 @@ func rightAnswer(ctx context.Context, c *contender) error {
 		return err
 	case response.StatusCode != http.StatusOK || string(body) != backendBody:
 		return fmt.Errorf("%s: got status %d and %q, want the backend's answer", c.test.host, response.StatusCode, body)
+	case c.test.http2 != (response.ProtoMajor == 2):
+		return fmt.Errorf("%s: the answer came over %s", c.test.host, response.Proto)
 	case response.Close:
 		return fmt.Errorf("%s: the front closes the connection after one request", c.test.host)
 	}
@@ -254,7 +269,11 @@ func rightAnswer(ctx context.Context, c *contender) error {
 
 // load sends requests in the way that suits the case.
 func (st *stage) load(ctx context.Context, c *contender, plan loadPlan) (load, error) {
+	if c.test.http2 {
+		return runH2load(ctx, st.tools.path(toolH2load), plan)
+	}
 	if c.test.byWrk() && plan.Rate == 0 {
+		plan.Script = st.secure.script()
 		return runWrk(ctx, st.tools.path(toolWrk), plan)
 	}
 	return runLoad(ctx, st.tools.self, plan)
@@ -296,6 +315,7 @@ func (st *stage) measure(ctx context.Context, c *contender, plan loadPlan) (samp
 		P99:       load.P99,
 		Requests:  load.Requests,
 		Errors:    load.Errors,
+		Load:      load.cpu.Seconds() / elapsed.Seconds(),
 		Others:    max(0, others.Seconds()/elapsed.Seconds()/float64(cores())),
 	}
 	if c.running.log != "" && !c.test.websocket && load.Requests > 0 {

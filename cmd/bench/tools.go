@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ const (
 	toolHAProxy = "haproxy"
 	toolCaddy   = "caddy"
 	toolUWSGI   = "uwsgi"
+	toolH2load  = "h2load"
 )
 
 // tools are absolute paths of the programs needed.
@@ -38,6 +40,7 @@ func findTools(ctx context.Context, s settings, out io.Writer) (tools, error) {
 	}
 	needed := make(map[string]bool)
 	needed[toolWrk] = s.measuresAny()
+	needed[toolH2load] = slices.ContainsFunc(benchCases, func(c benchCase) bool { return c.http2 && c.measured(s) })
 	needed[toolEmperor] = s.wants(sectionNeighbour) || s.wants(sectionMemory) || s.wants(sectionDeploy)
 	for _, f := range fronts {
 		needed[f.tool] = needed[f.tool] || s.needs(f.name)
@@ -45,6 +48,7 @@ func findTools(ctx context.Context, s settings, out io.Writer) (tools, error) {
 	var missing []error
 	for _, tool := range []struct{ tool, name, hint string }{
 		{toolWrk, "wrk", "it makes the load (Debian: apt-get install wrk)"},
+		{toolH2load, "h2load", "it makes the load of the case https2 (Debian: apt-get install nghttp2-client); or choose other cases with -cases"},
 		{toolEmperor, s.emperor, "build it with make build, say where it is with -emperor, or leave it out with -only"},
 		{toolNginx, "nginx", "install it (Debian: apt-get install nginx-core) or leave it out with -only"},
 		{toolHAProxy, "haproxy", "install it (Debian: apt-get install haproxy) or leave it out with -only"},

@@ -31,9 +31,14 @@ func runWrk(ctx context.Context, wrk string, plan loadPlan) (load, error) {
 	// wrk ends by itself; the deadline is for one that does not.
 	ctx, cancel := context.WithTimeout(ctx, plan.Duration+20*time.Second)
 	defer cancel()
-	command := exec.CommandContext(ctx, wrk,
-		"-t1", "-c"+strconv.Itoa(plan.Connections), fmt.Sprintf("-d%ds", int(plan.Duration.Seconds())),
-		"--latency", "--timeout", "5s", "-H", "Host: "+plan.Host, "http://"+plan.Address+plan.Path)
+	args := []string{"-t1", "-c" + strconv.Itoa(plan.Connections), fmt.Sprintf("-d%ds", int(plan.Duration.Seconds())),
+		"--latency", "--timeout", "5s", "-H", "Host: " + plan.Host}
+	if plan.Secure {
+		args = append(args, "-s", plan.Script, secureURL(plan))
+	} else {
+		args = append(args, "http://"+plan.Address+plan.Path)
+	}
+	command := exec.CommandContext(ctx, wrk, args...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	output, err := command.CombinedOutput()
 	if ctx.Err() != nil {
