@@ -26,6 +26,7 @@ type certificates struct {
 	hsts        []byte // a complete line
 	notes       []string
 	http2       bool
+	cacheSize   int
 	byName      map[string]*sni.Listener // by the listener's address; made in the router
 }
 
@@ -38,6 +39,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 	base := s.policy(c, mistake)
 	var err error
 	s.http2 = c.Bool("https-http2")
+	s.cacheSize = int(c.Int("sni-cache"))
 	s.vars = sni.VarOptions{ExportCertificate: c.Bool("https-export-cert"), Details: c.Bool("https-export-tls")}
 	if hsts := c.Text("https-hsts"); hsts != "" {
 		if !http1.ValidValue([]byte(hsts)) {
@@ -154,11 +156,13 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 	}
 }
 
-// listen makes the listeners that give connections their TLS configuration.
-func (s *certificates) listen(all *sni.Certificates, log *slog.Logger) {
+// listen makes the listeners that give connections their TLS configuration, and
+// returns what is named by lines of https and sni.
+func (s *certificates) listen(all *sni.Certificates, log *slog.Logger) (named []sni.Choice) {
 	for _, note := range s.notes {
 		log.Warn(note)
 	}
+	all.SetCacheSize(s.cacheSize)
 	all.SetTable(s.table)
 	s.byName = map[string]*sni.Listener{}
 	for _, l := range s.https {
@@ -168,7 +172,27 @@ func (s *certificates) listen(all *sni.Certificates, log *slog.Logger) {
 			continue
 		}
 		s.byName[l.address] = made
+		if own, ok := made.Own(); ok {
+			named = append(named, own)
+		}
 	}
+	all.KeepOwn(named...)
+	return append(named, s.table.Choices()...)
+}
+
+// preload loads the pairs that lines name, so that what is wrong with them is said
+// at once and not when somebody connects. (Those of folders and patterns wait for
+// that.) Connections wait for none but their own. More than half of the room would
+// only push others out.
+func (r *Router) preload(named []sni.Choice, room int) {
+	r.helpers.Go(func() {
+		// Errors are logged; for each the pair that was there before goes on.
+		_ = r.certificates.Preload(context.Background(), named[:min(len(named), room/2)]...)
+		select {
+		case r.looked <- struct{}{}:
+		default: // watchExpiry is about to look
+		}
+	})
 }
 
 // materials is the router's side of loading pairs: whoever may read keys is asked

@@ -1,13 +1,10 @@
 package router
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -141,22 +138,4 @@ func covers(names []string, name string) bool {
 		}
 	}
 	return false
-}
-
-// watchExpiry says in the log which certificates end soon, until ctx ends.
-func (r *Router) watchExpiry(ctx context.Context) {
-	ticker := time.NewTicker(time.Hour)
-	defer ticker.Stop()
-	var watch sni.ExpiryWatch
-	for {
-		for _, e := range watch.Due(time.Now(), r.certificates.Expiries()) {
-			r.log.Warn("a certificate ends soon", slog.String("name", e.Name), slog.String("file", filepath.Clean(e.Source)),
-				slog.String("on", e.NotAfter.Format(time.DateTime)), slog.Int("days", e.Days(time.Now())))
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

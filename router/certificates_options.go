@@ -33,7 +33,7 @@ var certificateOptions = []config.Option{
 	{Name: "sni-dir-require-client", Type: config.Bool, Default: "false", Where: config.Main,
 		Help: "Names of sni-dir with a NAME.ca need a client certificate instead of asking for one."},
 	{Name: "sni-cache", Type: config.Int, Min: 16, Default: "10000", Where: config.Main,
-		Help: "How many pairs stay loaded. (In force for a new router.)"},
+		Help: "How many pairs stay loaded; others are read again when somebody asks for them."},
 	{Name: "https-session-context", Type: config.String, Where: config.Main,
 		Help: "Keeps TLS sessions of the https lines that follow apart from others'."},
 	{Name: "https-export-cert", Type: config.Bool, Default: "false", Where: config.Main,

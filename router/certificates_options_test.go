@@ -98,7 +98,9 @@ func TestTLSOptions(t *testing.T) {
 		{lines: []string{https, "https-session-context = x"}, holds: func(s *Settings) bool { return s.certificates.https[0].options.SessionContext == "" }},
 		{lines: []string{https, "https-export-cert"}, holds: func(s *Settings) bool { return s.certificates.vars.ExportCertificate }},
 		{lines: []string{https, "https-export-tls"}, holds: func(s *Settings) bool { return s.certificates.vars.Details }},
-		{lines: []string{https, "https-hsts = max-age=1"}, holds: func(s *Settings) bool { return string(s.certificates.hsts) == "Strict-Transport-Security: max-age=1\r\n" }},
+		{lines: []string{https, "https-hsts = max-age=1"}, holds: func(s *Settings) bool {
+			return string(s.certificates.hsts) == "Strict-Transport-Security: max-age=1\r\n"
+		}},
 		{lines: []string{https, "https-hsts = a\x01b"}, err: "f.ini:2: https-hsts: "},
 
 		{lines: []string{"sni = a.test /c,/k,HIGH,!/ca"}, holds: func(s *Settings) bool {

@@ -172,5 +172,6 @@ func (r *Router) figures() map[string]any {
 		sites = append(sites, row)
 	}
 	out["vassals"] = sites
+	out["certificates"] = r.certificateFigures(time.Now())
 	return out
 }

@@ -39,6 +39,7 @@ type Router struct {
 	multiplexed  *multiplexed
 	materials    materials
 	certificates *sni.Certificates
+	looked       chan struct{} // holds one: pairs were loaded, watchExpiry is to look
 	tickets      *sni.Ring
 	compressors  *compress.Pool
 	peers        *limit.Peers
@@ -76,6 +77,8 @@ type counters struct {
 	connections atomic.Int64
 	inFlight    atomic.Int64
 	tunnels     atomic.Int64
+
+	handshakesFailed atomic.Uint64
 }
 
 // New makes a router that serves nothing yet. Close must follow.
@@ -92,6 +95,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		sweeper: deadline.NewSweeper(),
 		table:   newTable(),
 		stopped: make(chan struct{}),
+		looked:  make(chan struct{}, 1),
 		moved:   func(string, uint64) {},
 
 		compressors: compress.NewPool(compressStreams),
@@ -206,7 +210,7 @@ func (r *Router) use(settings *Settings) {
 	settings.balancing.prepare(r.book, settings.rules.Rules())
 	settings.defaults.prepare(r.book, settings.balancing.options, &before.defaults)
 	r.resolver.Configure(settings.resolver)
-	settings.certificates.listen(r.certificates, r.log)
+	r.preload(settings.certificates.listen(r.certificates, r.log), settings.certificates.cacheSize)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
 	r.settings.Store(settings)

@@ -85,6 +85,7 @@ func (c *client) secure(s *Settings) bool {
 // is told so, in plain HTTP.
 func (c *client) refuseHandshake(known *secured, err error) {
 	h := &known.handshake
+	c.router.counters.handshakesFailed.Add(1)
 	c.router.complain(&c.peer, slog.LevelInfo, "TLS handshake failed", slog.Any("err", err),
 		slog.String("sni", h.Asked), slog.String("certificate", h.String()))
 	if sni.PlainHTTP(err) {

@@ -163,6 +163,36 @@ func (c *Certificates) SetTable(t *Table) {
 	c.failures = newLRU[key, failure](mostFailures) // the new table may be the cure
 }
 
+// KeepOwn says which pairs listeners have for themselves, and unloads those that were
+// some listener's and are no more.
+func (c *Certificates) KeepOwn(own ...Choice) {
+	keep := map[key]bool{}
+	for i := range own {
+		keep[keyOf(&own[i])] = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pairs.all(func(k key, e *entry) bool {
+		if e.pinned && !keep[k] {
+			c.pairs.remove(k)
+			c.forgetLocked(e)
+		}
+		return true
+	})
+}
+
+// SetCacheSize changes how many pairs stay loaded (sni-cache).
+func (c *Certificates) SetCacheSize(most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pairs.most = most
+	for c.pairs.len() > most {
+		_, e := c.pairs.removeOldest()
+		c.forgetLocked(e)
+		c.stats.Evicted++
+	}
+}
+
 // Changed says that a file has been replaced or removed: the next handshake that
 // needs it loads it again. Until the load is done, and if what it brings is not
 // good, the pair that is there goes on.

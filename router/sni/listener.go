@@ -57,6 +57,14 @@ func (c *Certificates) Listener(o ListenerOptions) (*Listener, error) {
 	return l, nil
 }
 
+// Own returns what the listener's own entry gives; false if it has none.
+func (l *Listener) Own() (Choice, bool) {
+	if l.own == nil {
+		return Choice{}, false
+	}
+	return *l.own, true
+}
+
 // OwnChoice returns what a listener's own entry gives, as for [Certificates.Put].
 func OwnChoice(e Entry) (Choice, error) {
 	if err := e.Policy.check(); err != nil {

@@ -40,9 +40,15 @@ func (l *lru[K, V]) put(k K, v V) (gone V, evicted, replaced bool) {
 	if l.order.Len() <= l.most {
 		return gone, false, false
 	}
+	_, gone = l.removeOldest()
+	return gone, true, false
+}
+
+// removeOldest removes what was not used for the longest time. There must be one.
+func (l *lru[K, V]) removeOldest() (K, V) {
 	oldest := l.order.Back().Value.(*item[K, V])
 	l.remove(oldest.key)
-	return oldest.value, true, false
+	return oldest.key, oldest.value
 }
 
 func (l *lru[K, V]) remove(k K) {
