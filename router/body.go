@@ -21,7 +21,7 @@ type body struct {
 	raw       bool // whatever follows the head (http-raw-body)
 	collected []byte
 	streamed  bool     // what follows the collected part goes to a vassal as it comes, and is not kept
-	spool     *os.File // a chunked body that had to be measured, behind the collected part
+	spool     *os.File // what is kept behind the collected part: a chunked body that had to be measured, or any with http-post-buffering
 	spooled   int64    // its length
 	err       error    // why reading ended before the end
 }
@@ -123,37 +123,43 @@ func (b *body) appendCollected(dst []byte, chunked bool) []byte {
 // measure returns the length of a chunked body, because a uwsgi vassal has to be
 // told. What is not collected goes into an unlinked temporary file.
 func (b *body) measure() (int64, error) {
-	if b.spool != nil || b.whole {
-		return int64(len(b.collected)) + b.spooled, nil
-	}
-	file, err := os.CreateTemp("", "emperor-body-")
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errSpool, err)
-	}
-	b.spool = file
-	if err := os.Remove(file.Name()); err != nil {
-		return 0, fmt.Errorf("%w: %w", errSpool, err)
-	}
-	for buffer := make([]byte, 32<<10); ; {
-		n, err := b.Read(buffer)
-		b.spooled += int64(n)
-		if b.x.router.spooled.Add(int64(n)) > spoolLimit {
-			return 0, fmt.Errorf("%w: %d bytes wait there already", errSpool, int64(spoolLimit))
-		}
-		if _, err := file.Write(buffer[:n]); err != nil {
-			return 0, fmt.Errorf("%w: %w", errSpool, err)
-		}
-		if err == io.EOF {
-			return int64(len(b.collected)) + b.spooled, b.rewind()
-		}
-		if err != nil {
+	if b.spool == nil && !b.whole {
+		if err := b.keep(); err != nil {
 			return 0, err
 		}
 	}
+	if !b.whole {
+		return 0, fmt.Errorf("%w: %d bytes wait there already", errSpool, b.x.settings.spoolLimit)
+	}
+	return int64(len(b.collected)) + b.spooled, nil
 }
 
-// errSpool: a chunked body for a uwsgi vassal can't be kept until its length is
-// known.
+// keep takes in the body to its end, or as far as there is room for all bodies that
+// wait in this way.
+func (b *body) keep() error {
+	file, err := os.CreateTemp("", "emperor-body-")
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	b.spool = file
+	if err := os.Remove(file.Name()); err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	for buffer := make([]byte, 32<<10); !b.whole && b.x.router.spooled.Load() < b.x.settings.spoolLimit; {
+		n, err := b.Read(buffer)
+		b.spooled += int64(n)
+		b.x.router.spooled.Add(int64(n))
+		if _, err := file.Write(buffer[:n]); err != nil {
+			return fmt.Errorf("%w: %w", errSpool, err)
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return b.rewind()
+}
+
+// errSpool: a body can't be kept until it is whole.
 var errSpool = errors.New("no room to keep the request body")
 
 // rewind makes the spooled part be read from its start (again).
@@ -170,12 +176,15 @@ func (b *body) rewind() error {
 // rest is what follows the collected part, nil when nothing does.
 func (b *body) rest() io.Reader {
 	switch {
-	case b.spooled > 0:
+	case b.spooled > 0 && b.whole:
 		return b.spool
 	case b.whole:
 		return nil
 	}
 	b.streamed = true
+	if b.spooled > 0 {
+		return io.MultiReader(b.spool, b)
+	}
 	return b
 }
 

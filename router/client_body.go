@@ -31,8 +31,8 @@ func (b *bodyReader) expect(c *client) {
 	r := &c.x.request
 	*b = bodyReader{
 		chunked: r.Chunked, remaining: max(r.ContentLength, 0),
-		raw:     c.x.settings.rawBody && !r.HasBody(),
-		ended:   !r.HasBody() && !c.x.settings.rawBody,
+		raw:     c.x.settings.takesRaw(r),
+		ended:   !r.HasBody() && !c.x.settings.takesRaw(r),
 		invited: r.Expect100 && r.HasBody(),
 	}
 }

@@ -87,7 +87,7 @@ func (x *exchange) begun(down downstream, from *peer) {
 	}
 	x.identify()
 	x.body.expect(x)
-	if x.settings.rawBody && !x.request.HasBody() && x.upgrade() == nil {
+	if x.settings.takesRaw(&x.request) && x.upgrade() == nil {
 		x.body.raw, x.body.whole = true, false
 		down.closeAfter()
 	}

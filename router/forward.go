@@ -38,6 +38,11 @@ func (x *exchange) forward(d *destination) {
 			x.refuseBody(err)
 			return
 		}
+	} else if x.settings.bufferBodies && !x.body.whole && !x.body.raw {
+		if err := x.body.keep(); err != nil {
+			x.refuseBody(err)
+			return
+		}
 	}
 	// A vassal in the table that can't be reached means that the emperor is about
 	// to tell us something: it restarts, or has moved.
@@ -404,6 +409,9 @@ func (s *sender) copy(buffer []byte) error {
 			if _, err := s.conn.Write(s.framing.frame(buffer, n)); err != nil {
 				return err
 			}
+		}
+		if err == io.EOF && s.x.body.raw {
+			return s.conn.CloseWrite() // which is all that tells where it ends
 		}
 		if err == io.EOF {
 			_, err = s.conn.Write(s.framing.last())

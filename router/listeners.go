@@ -37,6 +37,8 @@ var listenerOptions = []config.Option{
 		Help: "Write the router's figures, as JSON, to whoever connects to ADDRESS."},
 	{Name: "stats-http", Type: config.Bool, Default: "false", Where: config.Main,
 		Help: "Let http-stats speak HTTP, so that a browser can show it."},
+	{Name: "http-stud-prefix", Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Connections of ADDRESS begin with the address of the visitor, as stud and hitch (--write-ip) write it, who came by https; without it they are closed. The PROXY protocol says more."},
 	{Name: "http-enable-proxy-protocol", Type: config.Bool, Argument: config.Optional, Default: "false", Where: config.Main,
 		Help: "Connections of http-proxy-protocol-from begin with a PROXY header (version 1 or 2) that names the visitor; without one they are closed."},
 	{Name: "http-proxy-protocol-from", Type: config.String, Repeat: true, Where: config.Main,
@@ -144,7 +146,7 @@ func (r *Router) figures() map[string]any {
 	directory, _ := os.Getwd()
 	out := map[string]any{
 		"version": "emperor", "pid": os.Getpid(), "uid": os.Getuid(), "gid": os.Getgid(), "cwd": directory,
-		"active_sessions": r.counters.connections.Load(), "subscriptions": r.announcedFigures(), "cheap": 0,
+		"active_sessions": r.counters.connections.Load(), "subscriptions": r.announcedFigures(), "cheap": r.cheapNow(),
 		"requests": r.counters.requests.Load(), "in_flight": r.counters.inFlight.Load(), "tunnels": r.counters.tunnels.Load(),
 		"refused_peers": r.peers.Refused(),
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"emperor/internal/config"
+	"emperor/router/http1"
 	"emperor/router/upstream"
 )
 
@@ -19,8 +20,17 @@ var mappingOptions = []config.Option{
 		Help: "Speak HTTP instead of uwsgi to http-to, http-fallback, http-use-pattern and http-use-base."},
 	{Name: "http-raw-body", Type: config.Bool, Default: "false", Where: config.Main,
 		Help: "Pass on what follows a request that announces no body, as it comes; such a connection serves one request."},
+	{Name: "http-manage-source", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "Let a request with the method SOURCE send as long as it likes (icecast); such a connection serves one request."},
+	{Name: "http-post-buffering", Type: config.Size, Default: "0", Where: config.Main,
+		Help: "Other than 0: take in a whole request body before a vassal is asked, so that a slow upload occupies none; what is beyond 64 KiB waits in a file in TMPDIR."},
 	{Name: "http-body-limit", Type: config.Size, Default: "0", Where: config.Main,
 		Help: "Greatest size of a request body in bytes; more is answered 413. 0 is any size."},
+}
+
+// takesRaw tells whether whatever follows the request's head is passed on.
+func (s *Settings) takesRaw(r *http1.Request) bool {
+	return !r.HasBody() && (s.rawBody || s.manageSource && string(r.Method) == "SOURCE")
 }
 
 // mapping makes an address of the host, for requests that no rule decides.

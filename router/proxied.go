@@ -20,9 +20,15 @@ var (
 	errSlowProxyHeader = errors.New("its PROXY header did not come in time")
 )
 
-// wantsProxyHeader: connections of that peer begin with a PROXY header.
+// wantsProxyHeader: connections of that peer begin with a header that names the
+// visitor.
 func (s *Settings) wantsProxyHeader(from *peer) bool {
-	return s.proxyProtocol && s.proxiesFrom.includes(from.remote)
+	return s.proxyProtocol && s.proxiesFrom.includes(from.remote) || s.sendsStud(from)
+}
+
+// sendsStud: that header is stud's.
+func (s *Settings) sendsStud(from *peer) bool {
+	return s.studFrom.includes(from.remote)
 }
 
 // expectProxyHeader reads the PROXY header of a connection whose peer sends one,
@@ -30,6 +36,7 @@ func (s *Settings) wantsProxyHeader(from *peer) bool {
 // connection.
 func (c *client) expectProxyHeader() bool {
 	s := c.router.current()
+	stud := s.sendsStud(&c.peer)
 	if c.counted || !s.wantsProxyHeader(&c.peer) {
 		return true
 	}
@@ -39,9 +46,12 @@ func (c *client) expectProxyHeader() bool {
 	c.x = x
 	x.settings = s
 	for {
-		h, n, err := proxyproto.Parse(x.in[x.start:x.end])
+		h, n, err := parseProxyHeader(x.in[x.start:x.end], stud)
 		if err == nil && n > 0 {
 			c.visitedBy(&h)
+			if stud {
+				c.peer.scheme = "https" // which is what stud is for
+			}
 			if x.start += n; x.start == x.end {
 				x.start, x.end = 0, 0
 				c.router.exchanges.giveBack(x)
@@ -66,9 +76,23 @@ func (c *client) expectProxyHeader() bool {
 				err = errSlowProxyHeader
 			}
 		}
-		c.router.complain(&c.peer, slog.LevelWarn, "connection closed: http-enable-proxy-protocol wants a PROXY header from this peer", slog.Any("err", err))
+		c.router.complain(&c.peer, slog.LevelWarn, "connection closed: "+wantedHeader(stud)+" from this peer", slog.Any("err", err))
 		return false
 	}
+}
+
+func parseProxyHeader(b []byte, stud bool) (proxyproto.Header, int, error) {
+	if stud {
+		return proxyproto.ParseStud(b)
+	}
+	return proxyproto.Parse(b)
+}
+
+func wantedHeader(stud bool) string {
+	if stud {
+		return "http-stud-prefix wants a stud header"
+	}
+	return "http-enable-proxy-protocol wants a PROXY header"
 }
 
 // visitedBy takes the visitor from the header.

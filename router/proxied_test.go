@@ -33,6 +33,7 @@ func version2(t *testing.T, secured bool, local bool) string {
 func TestProxyProtocol(t *testing.T) {
 	const on = "http-enable-proxy-protocol = true"
 	request := "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n"
+	const stud = "http-stud-prefix = 127.0.0.1"
 	const v1 = "PROXY TCP4 192.0.2.9 198.51.100.1 4242 443\r\n"
 	for _, test := range []struct {
 		name    string
@@ -58,6 +59,11 @@ func TestProxyProtocol(t *testing.T) {
 		{name: "not from this peer", options: []string{on, "http-proxy-protocol-from = 192.0.2.0/24"}, sent: request, status: 200, vars: map[string]string{"REMOTE_ADDR": "127.0.0.1"}},
 		{name: "from a stranger", options: []string{on, "http-proxy-protocol-from = 192.0.2.0/24"}, sent: v1 + request, status: 400},
 		{name: "from nobody by default", options: []string{on, "http-trusted-proxies = none"}, sent: v1 + request, status: 400},
+		{name: "stud", options: []string{stud}, sent: "\x02\xc0\x00\x02\x09" + request, status: 200, vars: map[string]string{"REMOTE_ADDR": "192.0.2.9", "HTTPS": "on"}},
+		{name: "stud, IPv6", options: []string{stud}, sent: "\x0a\x20\x01\x0d\xb8" + strings.Repeat("\x00", 11) + "\x09" + request, status: 200, vars: map[string]string{"REMOTE_ADDR": "2001:db8::9", "HTTPS": "on"}},
+		{name: "stud, missing", options: []string{stud}, sent: request, log: "http-stud-prefix wants a stud header"},
+		{name: "stud, cut", options: []string{stud}, sent: "\x02\xc0\x00", log: "ended before"},
+		{name: "stud, not from this peer", options: []string{"http-stud-prefix = 192.0.2.1"}, sent: request, status: 200, vars: map[string]string{"REMOTE_ADDR": "127.0.0.1", "HTTPS": ""}},
 		{name: "switched off", sent: v1 + request, status: 400},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -47,9 +47,13 @@ type Settings struct {
 	statsHTTP     bool
 	proxyProtocol bool // connections of proxiesFrom begin with a PROXY header
 	proxiesFrom   trust
+	studFrom      trust // connections of these begin with a stud header; nobody by default
 
 	proxyHeaderTime time.Duration
 	rawBody         bool  // requests without a length may have a body all the same
+	manageSource    bool  // those with the method SOURCE do
+	bufferBodies    bool  // nobody is asked before the whole body is here
+	spoolLimit      int64 // of the bodies in files, for all requests together
 	bodyLimit       int64 // greatest request body; 0: any
 
 	certificates  certificates
@@ -79,8 +83,7 @@ const (
 	// collected is how much of a body is taken in before a vassal is connected.
 	collected = 64 << 10
 
-	// spoolLimit bounds, for all requests together, the chunked bodies that have to
-	// be measured before a uwsgi vassal can be told their length.
+	// spoolLimit bounds, for all requests together, the bodies that are kept in files.
 	spoolLimit = 1 << 30
 )
 
@@ -97,6 +100,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 		bodyRate:        c.Size("http-body-rate"),
 		bodyGrace:       bodyGrace,
 		upstreamIdle:    30 * time.Second,
+		spoolLimit:      spoolLimit,
 		drainIdle:       5 * time.Second,
 		keepAlive:       true,
 		chunked:         c.Bool("http-auto-chunked"),
@@ -137,6 +141,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s.proxyHeaderTime = proxyHeaderTime
 	s.statsHTTP, s.proxyProtocol = c.Bool("stats-http"), c.Bool("http-enable-proxy-protocol")
 	s.rawBody, s.bodyLimit = c.Bool("http-raw-body"), c.Size("http-body-limit")
+	s.manageSource, s.bufferBodies = c.Bool("http-manage-source"), c.Size("http-post-buffering") > 0
 	s.certificates.compile(c, supply, mistake)
 	s.headers.compile(c, s, mistake)
 	s.accessLog.compile(c, supply, mistake)
@@ -181,6 +186,11 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s.proxiesFrom = s.trusted
 	if from := c.All("http-proxy-protocol-from"); len(from) > 0 {
 		if s.proxiesFrom, err = parseTrust(from); err != nil {
+			mistake(from[len(from)-1], err)
+		}
+	}
+	if from := c.All("http-stud-prefix"); len(from) > 0 {
+		if s.studFrom, err = parseTrust(from); err != nil {
 			mistake(from[len(from)-1], err)
 		}
 	}

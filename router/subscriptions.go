@@ -24,6 +24,8 @@ var subscriptionOptions = []config.Option{
 		Help: "Take announcements of nodes (uWSGI's subscribe-to) at ADDRESS, \"127.0.0.1:7000\" or a unix path; requests that no rule decides go to the nodes of their host. http-to and http-use-base have no effect then."},
 	{Name: "http-subscription-fallback-key", Type: config.String, Where: config.Main,
 		Help: "Send requests for hosts that nobody has announced to the nodes of this key."},
+	{Name: "http-cheap", Type: config.Bool, Default: "false", Where: config.Main,
+		Help: "While no node at all has announced itself, let requests wait for one (http-hold-timeout, http-hold) instead of answering 404."},
 	{Name: "http-resubscribe", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "Announce what is announced here to another subscription server, with the address of the first http listener; that server must be told to speak HTTP (uWSGI 2.1, or this program)."},
 	{Name: "subscription-algo", Type: config.String, Default: "wrr", Where: config.Main,
@@ -47,6 +49,7 @@ var subscriptionOptions = []config.Option{
 // subscriptions are the options of nodes that announce themselves.
 type subscriptions struct {
 	active    bool
+	cheap     bool // http-cheap
 	options   subscription.Options
 	forwardTo []string // http-resubscribe
 	// as is the address that these are told, of which the host may be missing.
@@ -55,7 +58,7 @@ type subscriptions struct {
 
 func (s *subscriptions) compile(c *config.Config, supply *supply, mistake, warn func(config.Value, error)) {
 	servers := c.All(optionSubscriptions)
-	s.active = len(servers) > 0
+	s.active, s.cheap = len(servers) > 0, c.Bool("http-cheap")
 	s.options = subscription.Options{
 		Tolerance: c.Seconds("subscription-tolerance"), DotSplit: c.Bool("subscription-dotsplit"), FallbackKey: c.Text("http-subscription-fallback-key"),
 		Check: func(n *subscription.Node) error {
@@ -176,6 +179,12 @@ func (r *Router) useSubscriptions(s *Settings) {
 // host; false when it was answered.
 func (x *exchange) toAnnounced(d *destination) bool {
 	v := x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
+	if v == nil && x.settings.subscriptions.cheap && x.router.announced.Deserted() {
+		if v = x.awaitView(x.settings.hold.time, func(v *subscription.View[*nodes]) bool { return !v.Empty() }); v == nil {
+			x.answerNoNode()
+			return false
+		}
+	}
 	if v == nil {
 		x.answerNoRule()
 		return false
@@ -201,24 +210,29 @@ const returning = 3 * time.Second
 // awaitNode waits until there are other nodes for the host than those, which do not
 // answer, if one of them went a moment ago. v is what there is now; nil: none came.
 func (x *exchange) awaitNode(v *subscription.View[*nodes], than *nodes) *subscription.View[*nodes] {
-	limits := &x.settings.hold
+	limit := min(x.settings.hold.time, returning-x.router.announced.Ago(v))
+	return x.awaitView(limit, func(v *subscription.View[*nodes]) bool { return !v.Empty() && v.Prepared != than })
+}
+
+// awaitView waits until what there is for the host is good; nil: it did not come to
+// be in time.
+func (x *exchange) awaitView(limit time.Duration, good func(*subscription.View[*nodes]) bool) *subscription.View[*nodes] {
 	t := x.router.table
 	defer t.held.Add(-1)
-	if t.held.Add(1) > limits.together {
+	if t.held.Add(1) > x.settings.hold.together {
 		return nil
 	}
-	end := time.NewTimer(min(limits.time, returning-x.router.announced.Ago(v)))
+	end := time.NewTimer(limit)
 	defer end.Stop()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
 		select {
 		case <-look.C:
-			v = x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
-			if v == nil || x.down.gone() {
+			if x.down.gone() {
 				return nil
 			}
-			if !v.Empty() && v.Prepared != than {
+			if v := x.router.announced.Lookup(x.request.Host.Name, x.hostPort); v != nil && good(v) {
 				return v
 			}
 		case <-end.C:
@@ -243,4 +257,12 @@ func (x *exchange) announcedSince(d *destination) (*target, error) {
 	}
 	d.key, d.nodes, d.tried = v.Key, v.Prepared, balance.Tried{}
 	return x.pick(d)
+}
+
+// cheapNow is what uWSGI's stats call it: 1 while http-cheap makes requests wait.
+func (r *Router) cheapNow() int {
+	if s := r.current(); s != nil && s.subscriptions.active && s.subscriptions.cheap && r.announced.Deserted() {
+		return 1
+	}
+	return 0
 }

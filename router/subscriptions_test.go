@@ -110,6 +110,33 @@ func TestReturningNode(t *testing.T) {
 	}
 }
 
+// TestCheap: with http-cheap requests wait while there is no node at all, and only
+// then; uWSGI's key tells of it.
+func TestCheap(t *testing.T) {
+	f := announced(t, "http-cheap = true")
+	a := node(t, "uwsgi", "A")
+	if f.figures()["cheap"] != 1 {
+		t.Error("the figures do not say that it is cheap")
+	}
+	answer := make(chan string)
+	go func() { answer <- f.names(wanted, 1) }()
+	eventually(t, "the request waits", func() bool { return f.table.held.Load() == 1 })
+	f.announce("other.test", a)
+	f.announce("k.test", a)
+	if got := <-answer; got != "A" {
+		t.Error(got)
+	}
+	if got := f.names(get("unknown"), 1); got != "(404)" || f.figures()["cheap"] != 0 {
+		t.Errorf("beside nodes of others: %s", got)
+	}
+	f.withdraw("k.test", a)
+	f.withdraw("other.test", a)
+	f.adjust(func(s *Settings) { s.hold.time = time.Millisecond })
+	if got := f.names(get("unknown"), 1); got != "(503)" {
+		t.Errorf("nobody came: %s", got)
+	}
+}
+
 // TestAnnouncedModifiers: a node's own, unless the front says.
 func TestAnnouncedModifiers(t *testing.T) {
 	a := node(t, "uwsgi", "A")

@@ -428,6 +428,18 @@ func (t *Table[P]) Lookup(host, hostPort []byte) *View[P] {
 	return v
 }
 
+// Deserted tells whether there is no node of any key.
+func (t *Table[P]) Deserted() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, s := range t.slots {
+		if s.view != nil && !s.view.Empty() {
+			return false
+		}
+	}
+	return true
+}
+
 // Ago is how long ago, by the table's clock, a node of the view's went.
 func (t *Table[P]) Ago(v *View[P]) time.Duration { return t.now().Sub(v.Since) }
 
