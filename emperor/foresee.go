@@ -137,18 +137,26 @@ func (m *Main) foreseeFront(now vassal.Running) config.Problems {
 				continue // a name: only listening tells
 			}
 			foreseeFrontPort(at, e, now, note)
-		case "unix":
-			foreseeFrontPath(e.text, now, note)
+		case "udp":
+			if at, ok := e.addrPort(); ok {
+				foreseeFrontPort(at, e, now, note)
+			}
+		case "unix", "unixgram":
+			foreseeFrontPath(e, now, note)
 		}
 	}
 	return out
 }
 
 func foreseeFrontPort(at netip.AddrPort, e endpoint, now vassal.Running, note func(sure bool, format string, args ...any)) {
-	err := listening.TryTCP(at)
+	try, find := listening.TryTCP, listening.AtTCP
+	if e.network == "udp" {
+		try, find = listening.TryUDP, listening.AtUDP
+	}
+	err := try(at)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		who, ok := listening.AtTCP(at)
+		who, ok := find(at)
 		// A service manager hands over what it listens on.
 		if !ok || who.PID == 1 || who.Program == "systemd" {
 			return
@@ -163,7 +171,11 @@ func foreseeFrontPort(at netip.AddrPort, e endpoint, now vassal.Running, note fu
 	}
 }
 
-func foreseeFrontPath(path string, now vassal.Running, note func(sure bool, format string, args ...any)) {
+func foreseeFrontPath(e endpoint, now vassal.Running, note func(sure bool, format string, args ...any)) {
+	path, find := e.text, listening.AtUnix
+	if e.network == "unixgram" {
+		find = listening.AtUnixgram
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case strings.HasPrefix(path, "@"), errors.Is(err, fs.ErrNotExist):
@@ -174,7 +186,7 @@ func foreseeFrontPath(path string, now vassal.Running, note func(sure bool, form
 		note(true, "there is a file of that name which is not a socket; it will not be touched: remove it, or choose another path")
 		return
 	}
-	if who, err := listening.AtUnix(path); err == nil && who.PID != 1 {
+	if who, err := find(path); err == nil && who.PID != 1 {
 		if text, sure := now.Accuses(who, "at "+path); text != "" {
 			note(sure, "%s", text)
 		}
@@ -184,7 +196,7 @@ func foreseeFrontPath(path string, now vassal.Running, note func(sure bool, form
 // addrPort is a numeric endpoint; all addresses are [::], which takes IPv4, too.
 func (e endpoint) addrPort() (netip.AddrPort, bool) {
 	port, err := strconv.ParseUint(e.port, 10, 16)
-	if e.network != "tcp" || err != nil {
+	if e.network != "tcp" && e.network != "udp" || err != nil {
 		return netip.AddrPort{}, false
 	}
 	host := e.host

@@ -72,6 +72,30 @@ emperor = /etc/uwsgi-emperor/vassals
 	}
 }
 
+// Options of the front that are accepted without effect say why.
+func TestNotesOnTheFront(t *testing.T) {
+	main, _, problems := readText(t, `[uwsgi]
+http = :8080
+http-zerg = /run/zerg
+http-use-cache = names
+http-use-code-string = 0:/srv/where.py:find
+http-use-socket = 1
+http-manage-rtsp = true
+http-post-buffering-dir = /var/tmp
+http-workers = 4
+http-quiet = true
+http-harakiri = 10
+`)
+	if main == nil || len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for i, want := range []string{"not supported: the emperor holds", "not supported: a rule", "not supported: a rule", "the app in the same file", "not supported: RTSP is no HTTP", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
+		if i >= len(main.Notes) || !strings.HasPrefix(main.Notes[i].Text, "accepted without effect: ") || !strings.Contains(main.Notes[i].Text, want) {
+			t.Errorf("note %d of %v: want %q", i, main.Notes, want)
+		}
+	}
+}
+
 func TestMistakesOfTheMainFile(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"bare port", "http = 8080", "main.ini:2: http: 8080 is a bare number: want :8080"},

@@ -1,6 +1,9 @@
 package emperor
 
 import (
+	"maps"
+	"slices"
+
 	"emperor/internal/config"
 	"emperor/vassal"
 )
@@ -173,6 +176,11 @@ func NewSet(routerOptions []config.Option) (*config.Set, error) {
 			}
 			rest = append(rest, o)
 			declared[o.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(meaningless)) {
+		if !declared[name] { // of another version of uWSGI
+			rest = append(rest, config.Option{Name: name, Type: config.String, Argument: config.Optional, Repeat: true, Where: config.Both, Ignored: meaningless[name]})
 		}
 	}
 	set, err := config.NewSet(Options, routerOptions, rest)

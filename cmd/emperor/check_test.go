@@ -329,6 +329,18 @@ func exitOf(problems string) int {
 	return exitFine
 }
 
+// datagrams takes them at an address itself, so that the program in the way has our
+// name.
+func (d *desk) datagrams(network, address string) {
+	d.Helper()
+	socket, err := net.ListenPacket(network, d.fill(address))
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.Cleanup(func() { _ = socket.Close() })
+	d.other = os.Getpid()
+}
+
 // socat is another program that listens.
 func (d *desk) socat(address string) {
 	d.Helper()
@@ -418,6 +430,11 @@ func TestForeseenBesideVassals(t *testing.T) {
 		}, want: "v/blog.ini:3: wsgi-file: user nobody may not read DIR/closed.py (mode 0600, owner root, group root)\n" +
 			strings.NewReplacer("v/site.ini", "v/blog.ini", "site", "blog").Replace(unreached(2)) +
 			"\nv/site.ini:2: socket: user nobody may not make a socket in DIR/run (mode 0755, owner root, group root)"},
+		{name: "the port of announcements is taken", main: deskMain + "http-subscription-server = 127.0.0.9:PORT\n", prepare: func(d *desk) { d.datagrams("udp", "127.0.0.9:PORT") },
+			want: "main.ini:6: warning: http-subscription-server: another emperor (OTHER) has a socket on 127.0.0.9:PORT: if it does not run these files, choose another address"},
+		{name: "the path of announcements is taken", main: deskMain + "http-subscription-server = DIR/run/nodes.sock\n", prepare: func(d *desk) { d.datagrams("unixgram", "DIR/run/nodes.sock") },
+			want: "main.ini:6: warning: http-subscription-server: another emperor (OTHER) has a socket at DIR/run/nodes.sock: if it does not run these files, choose another address"},
+		{name: "announcements beside the front", main: deskMain + "http-subscription-server = 127.0.0.1:PORT\n"},
 		{name: "a file in the front's place", main: strings.Replace(deskMain, "127.0.0.1:PORT", "DIR/app.py", 1),
 			want: "main.ini:4: http: there is a file of that name which is not a socket; it will not be touched: remove it, or choose another path"},
 		{name: "no address of this machine", main: strings.Replace(deskMain, "127.0.0.1:", "192.0.2.1:", 1), want: "main.ini:4: http: 192.0.2.1 is no address of this machine (:PORT listens on all of them)"},

@@ -64,6 +64,37 @@ func TestWhoListensOnTCP(t *testing.T) {
 	}
 }
 
+func TestWhoTakesDatagrams(t *testing.T) {
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := netip.MustParseAddrPort(l.LocalAddr().String())
+	for _, asked := range []netip.AddrPort{at, netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())} {
+		if o, ok := AtUDP(asked); !ok || o.PID != os.Getpid() {
+			t.Errorf("%s: %v, %t", asked, o, ok)
+		}
+		if err := TryUDP(asked); !errors.Is(err, unix.EADDRINUSE) {
+			t.Errorf("%s is taken: %v", asked, err)
+		}
+	}
+	l.Close()
+	if err := TryUDP(at); err != nil {
+		t.Errorf("closed: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "a b")
+	if l, err = net.ListenPacket("unixgram", path); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := AtUnixgram(path); err != nil || o.PID != os.Getpid() {
+		t.Errorf("%v, %v", o, err)
+	}
+	l.Close()
+	if _, err := AtUnixgram(path); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("left over: %v", err)
+	}
+}
+
 func TestWhoListensOnAUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	if _, err := AtUnix(path); !errors.Is(err, os.ErrNotExist) {

@@ -43,6 +43,19 @@ func AtTCP(at netip.AddrPort) (o Occupant, ok bool) {
 	if err != nil {
 		return o, false
 	}
+	return among(all, at)
+}
+
+// AtUDP is AtTCP for datagrams.
+func AtUDP(at netip.AddrPort) (o Occupant, ok bool) {
+	all, err := inState("07", int(at.Port()), "/proc/net/udp", "/proc/net/udp6")
+	if err != nil {
+		return o, false
+	}
+	return among(all, at)
+}
+
+func among(all []Socket, at netip.AddrPort) (o Occupant, ok bool) {
 	var there []Socket
 	for _, s := range all {
 		if Overlap(s.Address, at) {

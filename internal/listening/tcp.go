@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket is a TCP socket that listens.
+// Socket is a TCP socket that listens, or one that takes UDP datagrams.
 type Socket struct {
 	Address netip.AddrPort
 	Inode   uint64
@@ -21,8 +21,13 @@ type Socket struct {
 
 // OnPort gives the sockets that listen on a port, from /proc/net/tcp and tcp6.
 func OnPort(port int) ([]Socket, error) {
+	return inState("0A", port, "/proc/net/tcp", "/proc/net/tcp6")
+}
+
+// inState reads the kernel's lists of sockets.
+func inState(state string, port int, files ...string) ([]Socket, error) {
 	var out []Socket
-	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	for _, file := range files {
 		f, err := os.Open(file)
 		if err != nil {
 			if os.IsNotExist(err) {
@@ -34,7 +39,7 @@ func OnPort(port int) ([]Socket, error) {
 		for lines.Scan() {
 			// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
 			fields := strings.Fields(lines.Text())
-			if len(fields) < 10 || fields[3] != "0A" {
+			if len(fields) < 10 || fields[3] != state {
 				continue
 			}
 			address, ok := parseProcAddress(fields[1])
@@ -109,17 +114,25 @@ func Overlap(a, b netip.AddrPort) bool {
 // unix.EACCES (a low port, with the rights of the calling thread),
 // unix.EADDRNOTAVAIL (no address of this machine). A socket is bound for it and
 // closed again; it never listens, and is in nobody's way.
-func TryTCP(at netip.AddrPort) error {
+func TryTCP(at netip.AddrPort) error { return try(unix.SOCK_STREAM, at) }
+
+// TryUDP is TryTCP for datagrams.
+func TryUDP(at netip.AddrPort) error { return try(unix.SOCK_DGRAM, at) }
+
+func try(kind int, at netip.AddrPort) error {
 	family := unix.AF_INET6
 	var to unix.Sockaddr = &unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
 	if at.Addr().Is4() {
 		family, to = unix.AF_INET, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
+	if kind == unix.SOCK_DGRAM {
+		return unix.Bind(fd, to) // for datagrams SO_REUSEADDR would share an address that is taken
+	}
 	// Without it a connection that ended a moment ago, or another try, would count.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return err
