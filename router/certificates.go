@@ -25,6 +25,7 @@ type certificates struct {
 	vars        sni.VarOptions
 	hsts        []byte // a complete line
 	notes       []string
+	named       map[string][]string // names by the certificate, of sni lines that give none
 	http2       bool
 	cacheSize   int
 	byName      map[string]*sni.Listener // by the listener's address; made in the router
@@ -36,6 +37,7 @@ type secureListener struct {
 }
 
 func (s *certificates) compile(c *config.Config, supply *supply, mistake func(config.Value, error)) {
+	s.named = map[string][]string{}
 	base := s.policy(c, mistake)
 	var err error
 	s.http2 = c.Bool("https-http2")
@@ -103,15 +105,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			names = nil
 		case n.Name == "":
 			// The names are the certificate's.
-			content, known, err := supply.content(n.Certificate, v)
-			if err != nil {
-				mistake(v, err)
-			}
-			if !known {
-				continue
-			}
-			if names, err = sni.CertificateNames(content); err != nil {
-				mistake(v, fmt.Errorf("%s: %w", n.Certificate, err))
+			if names = s.namesOf(n.Certificate, supply, v); len(names) == 0 {
 				continue
 			}
 		}
@@ -154,6 +148,27 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			mistake(config.Value{Key: "sni"}, p)
 		}
 	}
+}
+
+// namesOf returns the names that a certificate is for, of an sni that gives none. One
+// that cannot be read harms its names only: while there is such a file, they are the
+// ones that it had before.
+func (s *certificates) namesOf(path string, supply *supply, v config.Value) []string {
+	content, known := supply.wish(path, v)
+	if !known {
+		return nil
+	}
+	names, err := sni.CertificateNames(content)
+	if err == nil {
+		s.named[path] = names
+		return names
+	}
+	if supply.before != nil && len(content) > 0 {
+		names = supply.before.named[path]
+		s.named[path] = names
+	}
+	s.notes = append(s.notes, fmt.Sprintf("%s: %s: %s: %v", v.Pos, v.Key, path, err))
+	return names
 }
 
 // listen makes the listeners that give connections their TLS configuration, and

@@ -11,7 +11,6 @@ import (
 	"emperor/internal/near"
 	"emperor/router/http1"
 	"emperor/router/rule"
-	"emperor/router/sni"
 )
 
 // Explain says what would become of a request: the listener it can come in by,
@@ -22,7 +21,7 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 	if err != nil {
 		return "", err
 	}
-	settings, problems := compile(options(set, configuration.Options), &supply{checking: true})
+	settings, problems := compile(options(set, configuration.Options), &supply{checking: true, given: configuration.Resources})
 	if err := problems.Err(); err != nil {
 		return "", err
 	}
@@ -157,30 +156,6 @@ func portOf(u *url.URL) string {
 		return "443"
 	}
 	return "80"
-}
-
-// explainCertificate tells which pair a client gets that asks for the URL's host.
-func explainCertificate(out *strings.Builder, s *Settings, configuration *link.Configuration, u *url.URL) {
-	name, err := sni.CanonicalName(u.Hostname())
-	if err != nil {
-		fmt.Fprintf(out, "name       %q is no server name: %v\n", u.Hostname(), err)
-	}
-	if choice, ok := s.certificates.table.Find(name); err == nil && ok {
-		fmt.Fprintf(out, "certificate %s, by %s: %s\n", choice.Source, choice.At, choice.Rule)
-		if !choice.ClientCA.IsZero() {
-			fmt.Fprintf(out, "           clients are asked for a certificate of %s\n", choice.ClientCA.Path())
-		}
-		return
-	}
-	if l := listenerFor(configuration, u); l != nil {
-		for _, own := range s.certificates.https {
-			if own.address == l.Address && own.options.Own != nil {
-				fmt.Fprintf(out, "certificate %s, the listener's own: no sni has this name\n", own.options.Own.Source)
-				return
-			}
-		}
-	}
-	fmt.Fprintln(out, "certificate none: the handshake ends with the alert unrecognized_name")
 }
 
 func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, vassals []link.Vassal, host string) {

@@ -140,6 +140,9 @@ func (r *Router) current() *Settings { return r.settings.Load() }
 func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 	opened := make(map[string]*listener, len(c.Listeners))
 	supply := &supply{given: c.Resources, passwords: r.passwords}
+	if before := r.settings.Load(); before != nil {
+		supply.before = &before.certificates
+	}
 	if len(descriptors) > len(c.Listeners) {
 		descriptors, supply.descriptors = descriptors[:len(c.Listeners)], descriptors[len(c.Listeners):]
 	}

@@ -21,6 +21,7 @@ type supply struct {
 	given       []link.Resource
 	descriptors []int // of given, those not taken yet
 	passwords   *password.Checker
+	before      *certificates // of the configuration that is to be replaced; nil: none is known
 }
 
 // take notes that a resource is needed and returns what was given of it.
@@ -46,6 +47,14 @@ func (s *supply) content(path string, v config.Value) (content []byte, known boo
 	known = !s.checking || len(s.wanted) < len(s.given)
 	content, _, err = s.take(link.Content, path, v)
 	return content, known && err == nil, err
+}
+
+// wish returns the content of a file that the configuration can do without: empty if
+// it cannot be read. known is false while nothing has been read.
+func (s *supply) wish(path string, v config.Value) (content []byte, known bool) {
+	content, known, err := s.content(path, v)
+	s.wanted[len(s.wanted)-1].Optional = true
+	return content, known && err == nil
 }
 
 // system returns the content of a file that every machine has, or none.

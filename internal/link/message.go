@@ -13,7 +13,10 @@
 // this package is all they have in common.
 package link
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // State is what the router needs to know of a vassal's life: may bytes be sent
 // to it now, later, or not at all.
@@ -59,6 +62,8 @@ type Vassal struct {
 	Reason string `json:"reason,omitempty"`
 	// Retry is how many milliseconds from now the emperor will try again (Failed).
 	Retry int64 `json:"retry,omitempty"`
+	// Refuse: requests are not to wait for Retry, but to be refused until then.
+	Refuse bool `json:"refuse,omitempty"`
 	// Removed takes the row out of the table.
 	Removed bool `json:"removed,omitempty"`
 	// Files is set for a vassal of static files. It may have no address.
@@ -138,7 +143,7 @@ type Resource struct {
 	Content []byte       `json:"content,omitempty"`
 	// Served: the files below a folder are sent to clients, and not only looked at.
 	Served bool `json:"served,omitempty"`
-	// Optional: a file that is not there is an empty one.
+	// Optional: a file that cannot be opened is an empty one.
 	Optional bool `json:"optional,omitempty"`
 	// Option, File and Line are the directive that asks for it.
 	Option string `json:"option"`
@@ -164,7 +169,8 @@ const (
 	Hold      Kind = "hold"      // Vassal: send it no new request; acknowledged
 	Release   Kind = "release"   // Vassal: requests may go again
 	Drained   Kind = "drained"   // Vassal, Generation: acknowledged when no request to an older generation is under way
-	Forget    Kind = "forget"    // Sequence of a Drained that is no longer waited for
+	Unused    Kind = "unused"    // Vassal, Quiet: acknowledged when no request to it is under way and none has been for that long; if that is 0 at once, with an error if one is
+	Forget    Kind = "forget"    // Sequence of a Drained or Unused that is no longer waited for
 	Try       Kind = "try"       // Table of one row + descriptors: could it be served? Acknowledged; nothing is changed
 	Leave     Kind = "leave"     // a successor has the listeners: stop accepting, serve who is connected to the end, exit
 	Quit      Kind = "quit"      // stop accepting, answer what is under way, exit
@@ -218,6 +224,7 @@ type Message struct {
 	Error         string         `json:"error,omitempty"`
 	Vassal        string         `json:"vassal,omitempty"`
 	Generation    uint64         `json:"generation,omitempty"`
+	Quiet         time.Duration  `json:"quiet,omitempty"`
 	Configuration *Configuration `json:"configuration,omitempty"`
 	Table         *Table         `json:"table,omitempty"`
 	Counters      *Counters      `json:"counters,omitempty"`

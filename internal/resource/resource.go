@@ -31,7 +31,7 @@ func Load(r *link.Resource) error {
 	switch r.Kind {
 	case link.Content:
 		file, err := os.OpenFile(r.Path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not stop us
-		if r.Optional && errors.Is(err, os.ErrNotExist) {
+		if r.Optional && err != nil {
 			return nil
 		}
 		if err != nil {

@@ -35,7 +35,7 @@ type Handshake struct {
 // Errors of a Handshake.
 var (
 	// ErrUnknownName: there is no certificate for this name.
-	ErrUnknownName = errors.New("no certificate for this name")
+	ErrUnknownName = errors.New("unknown name")
 	// ErrNoName: the client asked for no name.
 	ErrNoName = errors.New("the client asked for no name")
 )

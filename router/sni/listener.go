@@ -92,6 +92,14 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	return pair.configFor(&h.Choice, l.flavour, c.options.Tickets, c.options.Now), nil
 }
 
+// Explain returns what a handshake would note in which the client asks for that name;
+// its String is what a log says of it.
+func (l *Listener) Explain(ctx context.Context, asked string) Handshake {
+	h := Handshake{Context: ctx}
+	l.choose(ctx, &h, asked)
+	return h
+}
+
 // choose finds the pair for what the client asked for and notes it in h; nil if
 // there is none.
 func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *loaded {

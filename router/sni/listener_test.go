@@ -24,7 +24,7 @@ func TestUnknownNames(t *testing.T) {
 	for _, tt := range []struct{ asked, note, without, with string }{
 		{"a.example.com", `name "a.example.com": certificate /sni/a.example.com.crt (sni a.example.com, main.ini:1)`, "", "a.example.com"},
 		{"A.EXAMPLE.com", `name "A.EXAMPLE.com": certificate /sni/a.example.com.crt (sni a.example.com, main.ini:1)`, "", "a.example.com"},
-		{"b.example.com", `name "b.example.com": certificate /sni/default.example.com.crt (default, main.ini:1): no certificate for this name`, "unrecognized name", "default.example.com"},
+		{"b.example.com", `name "b.example.com": certificate /sni/default.example.com.crt (default, main.ini:1): unknown name`, "unrecognized name", "default.example.com"},
 		{"", `no name: certificate /sni/default.example.com.crt (default, main.ini:1)`, "unrecognized name", "default.example.com"},
 	} {
 		client := w.trusting(tt.asked)
