@@ -6,9 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +38,16 @@ type certificates struct {
 	allowed []func(link.PairRequest) error     // guarded by mu; of the configuration in force and the one before
 	watch   func(owner string, files []string) // guarded by mu; tells the monitor which files to look at; nil at first
 	read    map[string]monitor.Fingerprint     // guarded by mu; the files that a router has, as they were read
+	watched int                                // guarded by mu; how many of read the monitor knows
+	telling bool                               // guarded by mu; somebody is about to call watch
+	// gather waits a moment, so that a thousand pairs that are read together are one
+	// list for the monitor. nil: gatherTime.
+	gather func()
 }
+
+// gatherTime is how long files may be in use before they are watched. What changes
+// meanwhile is noticed then, as it is compared with what was read.
+const gatherTime = 100 * time.Millisecond
 
 // use is called before a router is sent a configuration.
 func (c *certificates) use(configuration *link.Configuration) {
@@ -58,6 +70,39 @@ func (c *certificates) answer(router caller, m *link.Message) {
 		answer.Material = &link.Material{Missing: errors.Is(err, fs.ErrNotExist)}
 	}
 	_ = router.Send(answer) // an error means that the router is gone
+	c.tell()
+}
+
+// tell gives the monitor the list of files if there are new ones, at most once in a
+// while.
+func (c *certificates) tell() {
+	c.mu.Lock()
+	if c.telling || c.watch == nil || c.watched == len(c.read) {
+		c.mu.Unlock()
+		return
+	}
+	c.telling = true
+	c.mu.Unlock()
+	if c.gather != nil {
+		c.gather()
+	} else {
+		time.Sleep(gatherTime)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.telling = false
+	c.watchLocked()
+}
+
+func (c *certificates) watchLocked() {
+	c.watched = len(c.read) // files are never forgotten
+	files := slices.Sorted(maps.Keys(c.read))
+	for i, path := range files {
+		if absolute, err := filepath.Abs(path); err == nil {
+			files[i] = absolute
+		}
+	}
+	c.watch(certificateOwner, files)
 }
 
 func (c *certificates) load(q *link.PairRequest) (*link.Material, error) {
@@ -117,7 +162,7 @@ func (c *certificates) watchWith(watch func(owner string, files []string)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watch = watch; len(c.read) > 0 {
-		watch(certificateOwner, c.files())
+		c.watchLocked()
 	}
 }
 
@@ -129,28 +174,11 @@ func (c *certificates) note(prints map[string]monitor.Fingerprint, good bool) {
 	if c.read == nil {
 		c.read = map[string]monitor.Fingerprint{}
 	}
-	more := false
 	for path, print := range prints {
-		_, known := c.read[path]
-		if !known && !good {
-			continue
+		if _, known := c.read[path]; known || good {
+			c.read[path] = print
 		}
-		more = more || !known
-		c.read[path] = print
 	}
-	if more && c.watch != nil {
-		c.watch(certificateOwner, c.files())
-	}
-}
-
-// files are the paths that were read, in order; c.mu is held.
-func (c *certificates) files() []string {
-	files := make([]string, 0, len(c.read))
-	for path := range c.read {
-		files = append(files, path)
-	}
-	slices.Sort(files)
-	return files
 }
 
 // changed returns the files that differ from what was read last.
