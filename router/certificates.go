@@ -23,8 +23,8 @@ type certificates struct {
 
 	directories []sni.Directory
 	vars        sni.VarOptions
-	hsts        []byte // a complete line
-	notes       []string
+	hsts        []byte              // a complete line
+	notes       config.Problems     // about what is in files; harmless
 	named       map[string][]string // names by the certificate, of sni lines that give none
 	http2       bool
 	cacheSize   int
@@ -36,9 +36,9 @@ type secureListener struct {
 	options sni.ListenerOptions
 }
 
-func (s *certificates) compile(c *config.Config, supply *supply, mistake func(config.Value, error)) {
+func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn func(config.Value, error)) {
 	s.named = map[string][]string{}
-	base := s.policy(c, mistake)
+	base := s.policy(c, mistake, warn)
 	var err error
 	s.http2 = c.Bool("https-http2")
 	s.cacheSize = int(c.Int("sni-cache"))
@@ -57,7 +57,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			return nil
 		}
 		for _, note := range notes {
-			s.notes = append(s.notes, v.Pos.String()+": "+v.Key+": "+note)
+			warn(v, errors.New(note))
 		}
 		return &sni.Entry{Names: names, Pattern: pattern, Source: files.Source(), Policy: policy, At: v.Pos.String()}
 	}
@@ -97,7 +97,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			continue
 		}
 		if n.Note != "" {
-			s.notes = append(s.notes, v.Pos.String()+": "+v.Key+": "+n.Note)
+			warn(v, errors.New(n.Note))
 		}
 		names := []string{n.Name}
 		switch {
@@ -113,16 +113,19 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 			table.Entries = append(table.Entries, *e)
 		}
 	}
+	ciphers := base.Ciphers
+	if v, ok := c.Last("sni-dir-ciphers"); ok {
+		var notes []string
+		if ciphers, notes, err = sni.ParseCiphers(v.Value); err != nil {
+			mistake(v, err)
+		}
+		for _, note := range notes {
+			warn(v, errors.New(note))
+		}
+	}
 	for _, v := range c.All("sni-dir") {
 		d := sni.Directory{Path: v.Value, Policy: base, At: v.Pos.String()}
-		if ciphers := c.Text("sni-dir-ciphers"); ciphers != "" {
-			var notes []string
-			if d.Policy.Ciphers, notes, err = sni.ParseCiphers(ciphers); err != nil {
-				at, _ := c.Last("sni-dir-ciphers")
-				mistake(at, err)
-			}
-			s.notes = append(s.notes, notes...)
-		}
+		d.Policy.Ciphers = ciphers
 		if c.Bool("sni-dir-require-client") {
 			d.Policy.Client = sni.RequireClientCert
 		}
@@ -134,7 +137,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 		var odd []error
 		d.Names, odd = sni.ReadDirectory(strings.Fields(string(listing)))
 		for _, o := range odd {
-			s.notes = append(s.notes, v.Pos.String()+": sni-dir: "+o.Error())
+			s.note(v, o)
 		}
 		table.Directories = append(table.Directories, d)
 	}
@@ -143,7 +146,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake func(co
 	s.table, problems = sni.Compile(table)
 	for _, p := range problems {
 		if p.Harmless {
-			s.notes = append(s.notes, p.Error())
+			s.notes = append(s.notes, config.Problem{Text: p.Error(), Warning: true})
 		} else {
 			mistake(config.Value{Key: "sni"}, p)
 		}
@@ -167,15 +170,19 @@ func (s *certificates) namesOf(path string, supply *supply, v config.Value) []st
 		names = supply.before.named[path]
 		s.named[path] = names
 	}
-	s.notes = append(s.notes, fmt.Sprintf("%s: %s: %s: %v", v.Pos, v.Key, path, err))
+	s.note(v, fmt.Errorf("%s: %w", path, err))
 	return names
+}
+
+func (s *certificates) note(v config.Value, err error) {
+	s.notes = append(s.notes, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error(), Warning: true})
 }
 
 // listen makes the listeners that give connections their TLS configuration, and
 // returns what is named by lines of https and sni.
 func (s *certificates) listen(all *sni.Certificates, log *slog.Logger) (named []sni.Choice) {
 	for _, note := range s.notes {
-		log.Warn(note)
+		log.Warn(note.Error())
 	}
 	all.SetCacheSize(s.cacheSize)
 	all.SetTable(s.table)

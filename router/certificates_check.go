@@ -44,6 +44,11 @@ func CheckCertificates(configuration *link.Configuration, now time.Time) config.
 		// The paths of an sni-regexp depend on names nobody has asked for yet.
 	}
 	settings, _ := compile(c, &supply{checking: true, given: configuration.Resources})
+	for _, note := range settings.certificates.notes {
+		if note.Key != "sni" { // of those, every file was looked at
+			k.problems = append(k.problems, note)
+		}
+	}
 	for _, d := range settings.certificates.directories {
 		v := config.Value{Key: "sni-dir"}
 		for _, line := range c.All("sni-dir") {

@@ -70,7 +70,7 @@ var certificateOptions = []config.Option{
 
 // policy is what names demand that say nothing themselves. uWSGI's order (an ssl-
 // option after an https line is silently without effect) is not kept.
-func (s *certificates) policy(c *config.Config, mistake func(config.Value, error)) sni.Policy {
+func (s *certificates) policy(c *config.Config, mistake, warn func(config.Value, error)) sni.Policy {
 	p := sni.Policy{VerifyDepth: int(c.Int("ssl-verify-depth")), SessionTime: c.Seconds("ssl-sessions-timeout")}
 	if p.VerifyDepth == 0 {
 		p.VerifyDepth = sni.NoneBetween
@@ -104,7 +104,7 @@ func (s *certificates) policy(c *config.Config, mistake func(config.Value, error
 		}
 		p = changed
 		if note != "" {
-			s.notes = append(s.notes, v.Pos.String()+": "+v.Key+": "+note)
+			warn(v, errors.New(note))
 		}
 	}
 	return p

@@ -142,7 +142,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	s.statsHTTP, s.proxyProtocol = c.Bool("stats-http"), c.Bool("http-enable-proxy-protocol")
 	s.rawBody, s.bodyLimit = c.Bool("http-raw-body"), c.Size("http-body-limit")
 	s.manageSource, s.bufferBodies = c.Bool("http-manage-source"), c.Size("http-post-buffering") > 0
-	s.certificates.compile(c, supply, mistake)
+	s.certificates.compile(c, supply, mistake, warn)
 	s.headers.compile(c, s, mistake)
 	s.accessLog.compile(c, supply, mistake)
 	s.pages.compile(c, supply, mistake)
