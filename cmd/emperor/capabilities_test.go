@@ -10,6 +10,7 @@ import (
 // with the image's root may neither change user nor give files away. There is
 // nobody to be kept from anything then, so the sites must simply run.
 func TestRootWithoutCapabilities(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("there is no root here")
 		return

@@ -9,12 +9,14 @@ import (
 // TestNoRequestFailsInDeploysOverCGI deploys an unmodified uWSGI that speaks SCGI
 // or FastCGI on its socket.
 func TestNoRequestFailsInDeploysOverCGI(t *testing.T) {
+	t.Parallel()
 	for name, socket := range map[string]string{
 		"scgi-socket":    "scgi-socket = DIR/%n.sock",
 		"scgi":           "socket = DIR/%n.sock\nprotocol = scgi",
 		"fastcgi-socket": "fastcgi-socket = DIR/%n.sock",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := sitesMachine(t)
 			vassal := socket + `
 plugin = python3

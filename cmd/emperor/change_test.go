@@ -13,11 +13,12 @@ import (
 // process that answered before still answers five seconds later; mending the
 // file deploys it.
 func TestBadEditKeepsTheOldGeneration(t *testing.T) {
+	t.Parallel()
 	occupied, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer occupied.Close()
+	t.Cleanup(func() { occupied.Close() })
 	mistakes := []struct{ name, text, says string }{
 		{"import error", "[uwsgi]" + strings.Replace(threaded, "webapp.py", "broken.py", 1), "did not come up"},
 		{"app line lost", "[uwsgi]" + strings.Replace(threaded, "wsgi-file = DIR/webapp.py", "", 1), "names no app"},
@@ -28,6 +29,7 @@ func TestBadEditKeepsTheOldGeneration(t *testing.T) {
 	}
 	for _, mistake := range mistakes {
 		t.Run(mistake.name, func(t *testing.T) {
+			t.Parallel()
 			m := sitesMachine(t)
 			m.write("broken.py", "import no_such_module\n")
 			m.vassal("site", threaded)
@@ -56,6 +58,7 @@ func TestBadEditKeepsTheOldGeneration(t *testing.T) {
 // TestKilledWorkersFailOnlyWhatTheyHeld kills a worker of a site again and
 // again: uWSGI's master starts another, and nothing else is lost.
 func TestKilledWorkersFailOnlyWhatTheyHeld(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.vassal("site", threaded)
 	m.vassal("other", threaded)
@@ -81,6 +84,7 @@ func TestKilledWorkersFailOnlyWhatTheyHeld(t *testing.T) {
 // file gets other rules, by edit and by HUP. The visitors of another vassal lose
 // nothing, and its processes stay.
 func TestOtherSitesDoNotNotice(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.vassal("site", threaded)
 	m.vassal("other", threaded)
@@ -132,6 +136,7 @@ func TestOtherSitesDoNotNotice(t *testing.T) {
 // TestKilledRouterFailsOnlyWhatItHeld kills the front itself. Connections that it
 // had are gone; whoever comes meanwhile waits a moment and is served.
 func TestKilledRouterFailsOnlyWhatItHeld(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.vassal("site", threaded)
 	m.vassal("other", threaded)

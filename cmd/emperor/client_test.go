@@ -46,6 +46,7 @@ func commandMachine(t *testing.T) *machine {
 
 // An emperor that is stopped, and what is left of one that was killed.
 func TestAskingAnEmperorThatCannotAnswer(t *testing.T) {
+	t.Parallel()
 	m := commandMachine(t)
 	m.start()
 	m.waitReady()
@@ -95,6 +96,7 @@ func TestAskingAnEmperorThatCannotAnswer(t *testing.T) {
 
 // What runs is not in its own way, and a plan tells what would become of it.
 func TestCheckAndPlanBesideARunningEmperor(t *testing.T) {
+	t.Parallel()
 	m := commandMachine(t)
 	if out, code := m.ask("plan", "uwsgi.ini", "--control", m.path("control.sock")); code != exitFine ||
 		!strings.Contains(out, "everything would start: no emperor answers at ") || !strings.Contains(out, "2 to start") {
@@ -151,6 +153,7 @@ func TestExplainNamesTheNearVassal(t *testing.T) {
 }
 
 func TestCheckAndPlanOfOneApp(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.write("site.py", commandProgram)
 	m.write("uwsgi.ini", "[uwsgi]\nhttp = 127.0.0.1:PORT\ncommand = python3 DIR/site.py\n")

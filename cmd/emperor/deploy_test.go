@@ -9,8 +9,10 @@ import (
 // without pause, and long requests, uploads and websockets are under way. The
 // long run is EMPEROR_DEPLOYS=200 EMPEROR_LONG_REQUEST=20.
 func TestNoRequestFailsInDeploys(t *testing.T) {
+	t.Parallel()
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
 			m := sitesMachine(t)
 			m.vassal("site", kind.vassal)
 			m.start()

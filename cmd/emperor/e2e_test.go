@@ -41,6 +41,7 @@ func uwsgiMachine(t *testing.T) *machine {
 }
 
 func TestMainFileOfUWSGIRunsUnchanged(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -80,6 +81,7 @@ func TestMainFileOfUWSGIRunsUnchanged(t *testing.T) {
 }
 
 func TestMainFileIsAppliedWhenItIsEdited(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -121,6 +123,7 @@ func TestMainFileIsAppliedWhenItIsEdited(t *testing.T) {
 }
 
 func TestKilledRouterComesBack(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -149,6 +152,7 @@ func TestKilledRouterComesBack(t *testing.T) {
 // A SIGTERM that reaches the router alone: its requests under way are finished
 // while its successor has the port already.
 func TestRouterThatIsTermed(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -175,6 +179,7 @@ func TestRouterThatIsTermed(t *testing.T) {
 }
 
 func TestKilledEmperorLeavesNothing(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -190,6 +195,7 @@ func TestKilledEmperorLeavesNothing(t *testing.T) {
 }
 
 func TestStartWithMistakes(t *testing.T) {
+	t.Parallel()
 	taken := newMachine(t)
 	taken.write("uwsgi.ini", "[uwsgi]\nhttp = :PORT\nroute-run = return:200\n")
 	taken.start()
@@ -212,6 +218,7 @@ func TestStartWithMistakes(t *testing.T) {
 }
 
 func TestAskingARunningEmperor(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start("uwsgi.ini", "--pidfile", "emperor.pid")
 	m.waitReady()
@@ -258,6 +265,7 @@ func TestAskingARunningEmperor(t *testing.T) {
 }
 
 func TestCheckAndExplain(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.write("vassals.d/Caps.ini", pythonSite)
 	m.write("vassals.d/node.ini", "[uwsgi]\nsocket = DIR/uwsgi_%n.sock\ncommand = node app.js\n")

@@ -74,8 +74,10 @@ var oneApp = []struct {
 // deployed by SIGHUP, by an edit, by a touch and by an order; then TERM comes while a
 // request is under way.
 func TestOneAppIsReplacedWithoutALoss(t *testing.T) {
+	t.Parallel()
 	for _, way := range oneApp {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			m := appMachine(t)
 			m.env = way.env
 			if way.file != "" {
@@ -121,6 +123,7 @@ func TestOneAppIsReplacedWithoutALoss(t *testing.T) {
 
 // TestOneAppByLetters: uWSGI's short options, and abbreviations of its long ones.
 func TestOneAppByLetters(t *testing.T) {
+	t.Parallel()
 	m := appMachine(t)
 	m.env = []string{"UWSGI_PLUGIN=python3"}
 	m.startApp("--http", "127.0.0.1:PORT", "-M", "-p", "4", "-w", "webapp", "--threads=2", "--http-keepa=5")
@@ -135,8 +138,10 @@ func TestOneAppByLetters(t *testing.T) {
 
 // TestOneAppThatDies: what it held is lost, everybody else waits until it is back.
 func TestOneAppThatDies(t *testing.T) {
+	t.Parallel()
 	for _, way := range oneApp[1:] {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			m := appMachine(t)
 			m.write("app.ini", singleInstance)
 			m.startApp(way.args...)
@@ -171,6 +176,7 @@ func (m *machine) children() []int {
 // TestOneAppThatDoesNotStart: the emperor ends with the status of failure, and with
 // the app's last words.
 func TestOneAppThatDoesNotStart(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, file string
 		args       []string
@@ -187,6 +193,7 @@ func TestOneAppThatDoesNotStart(t *testing.T) {
 			want: []string{"plugin = python3"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			m := appMachine(t)
 			m.write("broken.py", "import no_such_module\n")
 			if test.file != "" {
@@ -208,6 +215,7 @@ func TestOneAppThatDoesNotStart(t *testing.T) {
 // TestPortOfThePlatform: with neither --http nor a file the front listens where the
 // platform says, and the program never sees that port.
 func TestPortOfThePlatform(t *testing.T) {
+	t.Parallel()
 	m := appMachine(t)
 	m.env = []string{"PORT=" + m.port}
 	m.startApp("run", "--", "node", "webapp.js")
@@ -224,6 +232,7 @@ func TestPortOfThePlatform(t *testing.T) {
 // TestEditsOfOneApp: mistakes change nothing, and what concerns only the front
 // leaves the app alone.
 func TestEditsOfOneApp(t *testing.T) {
+	t.Parallel()
 	m := appMachine(t)
 	m.write("app.ini", singleInstance)
 	m.startApp("app.ini")
@@ -254,6 +263,7 @@ func TestEditsOfOneApp(t *testing.T) {
 // TestOneAppAsAnotherUser: uWSGI starts as root and becomes that user, as ever; the
 // front reaches it although its own socket is closed to the front.
 func TestOneAppAsAnotherUser(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("only root can become others")
 		return
@@ -291,6 +301,7 @@ func status(t *testing.T, pid int) string {
 // TestRulesInsideTheApp: in a file that runs today uWSGI's workers carry out its
 // rules; they still do.
 func TestRulesInsideTheApp(t *testing.T) {
+	t.Parallel()
 	m := appMachine(t)
 	m.write("app.ini", strings.Replace(singleInstance, "http =", "http-socket =", 1)+"route-uri = ^/inside break:418 teapot\nroute-run = addheader:X-Inside: yes\n")
 	m.startApp("app.ini")
@@ -320,6 +331,7 @@ func TestRulesInsideTheApp(t *testing.T) {
 
 // TestMistypedOptions: nothing is handed to uWSGI that was meant for us.
 func TestMistypedOptions(t *testing.T) {
+	t.Parallel()
 	m := appMachine(t)
 	for _, test := range []struct {
 		args []string

@@ -16,6 +16,7 @@ var formats = map[string]string{
 // failed request, by name and by path, and a mistake in its file has a line number
 // and harms nobody.
 func TestVassalsInOtherFormats(t *testing.T) {
+	t.Parallel()
 	mistakes := map[string]struct{ text, says string }{
 		"yaml": {"uwsgi:\n  socket: DIR/%n.sock\n plugin: python3\n", "site.yaml:3: not YAML as uWSGI reads it"},
 		"json": {"{\"uwsgi\": {\n\"socket\": \"DIR/%n.sock\"\n", "site.json:3: the JSON text ends in the middle"},

@@ -83,6 +83,7 @@ route-host = ^([-\w]+)\.(wild\.)?test$ vassal:site
 // only root can read; a swapped pair is used by the next handshake, a broken one
 // harms nobody; requests come by HTTP/1.1 and HTTP/2; nothing fails meanwhile.
 func TestHTTPS(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.copyFile("testdata/apps/webapp.js", "webapp.js")
 	m.write("RELEASE", "0")
@@ -185,6 +186,7 @@ func TestHTTPS(t *testing.T) {
 // TestUnknownNamesAndPlainHTTP: without a pair of its own a listener refuses names
 // that nobody has; who speaks plain HTTP to it is told; names lead nowhere else.
 func TestUnknownNamesAndPlainHTTP(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.certify("one", 3, "one.test")
 	m.write("main.ini", "[uwsgi]\nhttps = 127.0.0.1:PORT\nsni = DIR/one.crt,DIR/one.key\nroute-run = return:204\n")
@@ -215,6 +217,7 @@ func TestUnknownNamesAndPlainHTTP(t *testing.T) {
 // verified client is reaches the vassal; a request for such a name on another
 // name's connection is misdirected.
 func TestClientCertificates(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.certify("open", 1, "open.test")
 	m.certify("staff", 2, "staff.test")

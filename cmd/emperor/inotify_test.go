@@ -25,6 +25,7 @@ sys.stdin.read()
 // TestEditsAreNoticedWithoutInotify: other programs of the emperor's user have
 // taken every inotify instance. Files are looked at every emperor-freq then.
 func TestEditsAreNoticedWithoutInotify(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("not as an ordinary user: the user's other programs would get no instances meanwhile")
 		return

@@ -15,6 +15,7 @@ import (
 // listeners of the front like http; http-to-https redirects, http-stats tells; and
 // what a reload changes about them is changed without a restart.
 func TestListenersOfOtherOptions(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	second, third, plain, stats := freePort(t), freePort(t), freePort(t), m.path("stats.sock")
 	main := strings.NewReplacer("SECOND", second, "THIRD", third, "PLAIN", plain, "STATS", stats).Replace(`[uwsgi]

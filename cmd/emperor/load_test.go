@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
+	random "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,14 +19,18 @@ import (
 	"time"
 )
 
-// load is the visitors: clients that ask without pause on kept connections, half
-// of them by POST, and remember every request that did not get its answer.
+// load is the visitors: clients that ask again and again on kept connections, half
+// of them by POST, and remember every request that did not get its answer. They look
+// at a page for a moment before they ask for the next: a change meets requests at
+// every point, and connections between two requests. In a long run they ask without
+// pause.
 //
 // They are written on plain connections on purpose: net/http's client repeats
 // requests by itself and would hide exactly what is to be shown.
 type load struct {
 	address string // of the front
 	host    string
+	hasty   bool // no pause between requests
 
 	requests atomic.Int64
 	stop     context.CancelFunc
@@ -34,11 +40,14 @@ type load struct {
 	failures []string // guarded by mu
 }
 
+// longestLook is the longest time that a visitor looks at a page.
+const longestLook = 8 * time.Millisecond
+
 // startLoad starts n clients; end stops them and reports.
 func startLoad(t testing.TB, address, host string, n int) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{address: address, host: host, stop: cancel}
+	l := &load{address: address, host: host, hasty: os.Getenv("EMPEROR_DEPLOYS") != "", stop: cancel}
 	for i := range n {
 		l.running.Go(func() { l.client(ctx, i%2 == 1) })
 	}
@@ -69,7 +78,7 @@ func (l *load) client(ctx context.Context, posts bool) {
 		}
 	}()
 	body := make([]byte, 3000)
-	_, _ = rand.Read(body)
+	_, _ = random.Read(body)
 	for n := 0; ctx.Err() == nil; n++ {
 		if c == nil {
 			var err error
@@ -92,6 +101,9 @@ func (l *load) client(ctx context.Context, posts bool) {
 		if err != nil {
 			c.close()
 			c = nil
+		}
+		if !l.hasty {
+			time.Sleep(rand.N(longestLook))
 		}
 	}
 }
@@ -207,7 +219,7 @@ func (c *companions) accompany(seconds int) {
 	l := c.load
 	c.running.Go(func() {
 		body := make([]byte, 1<<20)
-		_, _ = rand.Read(body)
+		_, _ = random.Read(body)
 		if text, err := once(l.address, l.host, "POST", "/echo", body); err != nil || text != string(body) {
 			l.fail("1 MiB POST: %d bytes came back, %v", len(text), err)
 		}

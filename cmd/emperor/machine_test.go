@@ -3,18 +3,21 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/internal/testport"
 )
 
 // binary is the program under test, with the race detector; built once.
@@ -24,7 +27,20 @@ var binary struct {
 	err  error
 }
 
+// together is how many tests run at once, unless -parallel says otherwise. They wait
+// more than they compute: a uWSGI takes a second to be ready, and one to end.
+const together = 6
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(together))
+	}
+	// A program with the race detector sleeps a second before it ends, unless it is
+	// told not to: here each command, each router and each emperor is one.
+	_ = os.Setenv("GORACE", "halt_on_error=0 atexit_sleep_ms=0")
 	code := m.Run()
 	if binary.dir != "" {
 		_ = os.RemoveAll(binary.dir)
@@ -90,16 +106,10 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-// freePort is a TCP port that nobody listens on now.
+// freePort is a TCP port that nobody listens on, the test's own until it ends.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return testport.Free(t)
 }
 
 // path is a path within the folder.
@@ -174,7 +184,7 @@ func (m *machine) run(command *exec.Cmd) {
 	m.t.Helper()
 	command.Dir = m.dir
 	// The folder's name in the environment finds everything that was started.
-	command.Env = append(append(os.Environ(), "EMPEROR_TEST="+m.dir, "GORACE=halt_on_error=0"), m.env...)
+	command.Env = append(append(os.Environ(), "EMPEROR_TEST="+m.dir), m.env...)
 	output, err := command.StderrPipe()
 	if err != nil {
 		m.t.Fatal(err)
@@ -271,11 +281,13 @@ func (m *machine) waitReady() {
 // eventually waits until the condition holds.
 func (m *machine) eventually(what string, condition func() bool) {
 	m.t.Helper()
+	pause := 2 * time.Millisecond
 	for end := time.Now().Add(patience); !condition(); {
 		if time.Now().After(end) {
 			m.t.Fatalf("%s: not within %v", what, patience)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
+		pause = min(2*pause, 20*time.Millisecond)
 	}
 }
 

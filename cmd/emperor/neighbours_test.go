@@ -48,6 +48,7 @@ func (m *machine) untilListening(port string) {
 // own, whose file only root may read: the router, which is somebody else and
 // confined, gets what is in it.
 func TestNginxBehindTLS(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	port := freePort(t)
 	for i, name := range []string{"a.test", "b.test", "c.test"} {
@@ -137,6 +138,7 @@ def application(env, start_response):
 // TestBehindHAProxy: a real sender of PROXY headers, in both versions, with TLS that
 // ends at it, and with its health checks, which have to find us well.
 func TestBehindHAProxy(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	one, two, secured, status := freePort(t), freePort(t), freePort(t), freePort(t)
 	m.certify("lb", 1, "lb.test")

@@ -5,6 +5,7 @@ import "testing"
 // TestServiceManagerSeesWhatWasNotApplied: systemctl reload succeeds at once, and
 // all sites go on; only the status can say that the edit has no effect.
 func TestServiceManagerSeesWhatWasNotApplied(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	told := notifySocket(t, m.path("notify.sock"))
 	m.env = []string{"NOTIFY_SOCKET=" + m.path("notify.sock")}

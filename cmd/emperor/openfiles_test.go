@@ -10,6 +10,7 @@ import (
 // TestTooFewOpenFiles: under a hard limit that is too low for the vassals the log
 // says so at once, and each vassal that does not start says why.
 func TestTooFewOpenFiles(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	for n := range 6 {
 		m.vassal(fmt.Sprint("site", n), "for-times = 20\nsocket = DIR/%n.%(_)\nendfor =\ncommand = sleep 1000\n")

@@ -12,8 +12,10 @@ import (
 // TestOrdersLoseNoRequest: reload overlaps, restart ends the old processes before
 // the new ones start; the visitors of both only wait.
 func TestOrdersLoseNoRequest(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []struct{ name, vassal string }{kinds[1], kinds[3]} { // uWSGI on a held socket, a program on a port
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
 			m := sitesMachine(t)
 			m.vassal("site", kind.vassal)
 			m.start()
@@ -40,6 +42,7 @@ func runs(answer, name string, generation int) bool {
 // TestStopAndStart: a stopped site stays down whatever happens to its file, says
 // so to visitors at once, and comes back by start or restart.
 func TestStopAndStart(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.vassal("site", threaded)
 	m.vassal("other", threaded)
@@ -98,6 +101,7 @@ func (m *machine) follower(name string) *machine {
 // TestFollowingLogs: what a site writes comes at once, over generations, crashes
 // and stops; Ctrl-C and the end of the emperor end it well.
 func TestFollowingLogs(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.copyFile("testdata/apps/webapp.js", "webapp.js")
 	m.write("RELEASE", "0")

@@ -60,7 +60,9 @@ func (m *machine) vars(host, path string) (vars map[string]any) {
 
 // TestPHP: a site of PHP-FPM, as a vassal and by a rule that names its socket.
 func TestPHP(t *testing.T) {
+	t.Parallel()
 	t.Run("vassal", func(t *testing.T) {
+		t.Parallel()
 		m := phpMachine(t)
 		m.vassal("php", phpVassal)
 		m.start()
@@ -85,6 +87,7 @@ func TestPHP(t *testing.T) {
 		m.stop()
 	})
 	t.Run("rule", func(t *testing.T) {
+		t.Parallel()
 		m := phpMachine(t)
 		socket := m.path("fpm.sock")
 		m.write("pool.conf", strings.ReplaceAll(pool, "LISTEN", socket))
@@ -181,6 +184,7 @@ func (m *machine) wantPHP() {
 // TestNoRequestFailsInDeploysOfPHP deploys a site of PHP over and over: each time
 // another PHP-FPM takes over.
 func TestNoRequestFailsInDeploysOfPHP(t *testing.T) {
+	t.Parallel()
 	m := phpMachine(t)
 	m.vassal("php", phpVassal)
 	m.start()
@@ -232,6 +236,7 @@ func (m *machine) masters() (pids []int) {
 // TestPHPOnItsPort: a pool that listens on a port needs nothing of the emperor's
 // but the number.
 func TestPHPOnItsPort(t *testing.T) {
+	t.Parallel()
 	m := phpMachine(t)
 	m.put(m.path("pool.conf"), strings.ReplaceAll(pool, "LISTEN", "127.0.0.1:${PORT}"))
 	m.vassal("php", "port = auto\n"+strings.ReplaceAll(phpVassal, "socket = DIR/%n.sock\n", ""))
@@ -249,6 +254,7 @@ func TestPHPOnItsPort(t *testing.T) {
 // TestDocumentRootThatNobodyMayRead: the router says who can't, and the vassal is
 // not ready with it.
 func TestDocumentRootThatNobodyMayRead(t *testing.T) {
+	t.Parallel()
 	m := phpMachine(t)
 	if err := os.Chmod(m.path("site"), 0o700); err != nil {
 		t.Fatal(err)
@@ -271,6 +277,7 @@ func TestDocumentRootThatNobodyMayRead(t *testing.T) {
 // they must be gone before the next one starts; when the master is, before it is
 // started again.
 func TestNothingOfPHPSurvives(t *testing.T) {
+	t.Parallel()
 	m := phpMachine(t)
 	m.vassal("php", phpVassal)
 	m.start()

@@ -47,6 +47,7 @@ func slowly(m *machine, host, seconds string) (begun <-chan struct{}, result <-c
 }
 
 func TestRequestsUnderWayAreFinishedBeforeTheEnd(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -64,6 +65,7 @@ func TestRequestsUnderWayAreFinishedBeforeTheEnd(t *testing.T) {
 }
 
 func TestSignalsThatDoNotEndIt(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start()
 	m.waitReady()
@@ -79,6 +81,7 @@ func TestSignalsThatDoNotEndIt(t *testing.T) {
 }
 
 func TestEverythingOnTheCommandLine(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.start("--emperor", "vassals.d/*.ini", "--vassal-set=env=LANG=C.UTF-8", "--http", ":"+m.port, "--route-host", `^([-\w]+)\.example\.com$ vassal:$1`)
 	m.waitReady()
@@ -123,6 +126,7 @@ func notifySocket(t *testing.T, path string) (wait func(prefix string)) {
 }
 
 func TestSystemdHandsOverTheFrontAndIsToldOfItsLife(t *testing.T) {
+	t.Parallel()
 	m := uwsgiMachine(t)
 	m.write("uwsgi.ini", strings.Replace(issueMain, ":PORT", "fd://web", 1))
 	told := notifySocket(t, m.path("notify.sock"))
@@ -154,6 +158,7 @@ func TestSystemdHandsOverTheFrontAndIsToldOfItsLife(t *testing.T) {
 }
 
 func TestWithoutPrivileges(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("every test runs without privileges here")
 		return

@@ -47,6 +47,7 @@ func (m *machine) give(name string, owner int, mode os.FileMode) {
 // come into his vassal, nor into anything that can be seen of it; what root's own
 // files name is read, also for a vassal of another user.
 func TestTenantsReadNothingThroughTheEmperor(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	alice, called := person(t, "daemon")
 	bob, bobCalled := person(t, "bin")
@@ -152,6 +153,7 @@ func TestTenantsReadNothingThroughTheEmperor(t *testing.T) {
 // files are that user's to read, as they are for uWSGI's emperor, which has become
 // that user by then.
 func TestMainFilesUserReadsEverything(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	_, called := person(t, "daemon")
 	m.rules(byName + "uid = " + called + "\n")

@@ -35,6 +35,7 @@ func (m *machine) loneUWSGI() {
 // TestRouterAlone: the front of a file, without an emperor. HUP reads the file
 // again, TERM finishes what is under way.
 func TestRouterAlone(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.loneUWSGI()
 	const rule = "route-host = ^site\\.test$ uwsgi:DIR/alone.sock,0,0\n"
@@ -99,6 +100,7 @@ func TestRouterAlone(t *testing.T) {
 }
 
 func TestRouterAloneWithMistakes(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	for _, test := range []struct {
 		text, want string

@@ -68,6 +68,7 @@ func header(answer, name string) string {
 
 // TestFolderVassal: a folder is a site, found by the same rules as all others.
 func TestFolderVassal(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	m.write("shop/public/index.html", "<h1>shop</h1>\n")
 	m.write("shop/public/404.html", "<h1>lost</h1>\n")
@@ -195,6 +196,7 @@ func startReaders(m *machine, host, path string, n int) *readers {
 // TestFolderDeploys: a folder is moved away and another to its place, a symbolic
 // link is turned, a file is replaced: no request fails, and the next sees it.
 func TestFolderDeploys(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	page := func(folder string, release int) {
 		t.Helper()
@@ -243,6 +245,7 @@ func TestFolderDeploys(t *testing.T) {
 // TestFolderOfAnotherOwner: where somebody else's folder takes the place, the router
 // asks, and it is opened with the rights of whoever named it.
 func TestFolderOfAnotherOwner(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	alice, _ := person(t, "daemon")
 	bob, _ := person(t, "bin")
@@ -287,6 +290,7 @@ func TestFolderOfAnotherOwner(t *testing.T) {
 // one comes, by a vassal or a rule, another router takes over, and no request,
 // upload or websocket notices.
 func TestFirstFolder(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		serve func(m *machine)
@@ -297,6 +301,7 @@ func TestFirstFolder(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			m := folderMachine(t)
 			m.write("shop/index.html", "shop\n")
 			m.vassal("site", "socket = DIR/%n.sock\nchdir = DIR\ncommand = gunicorn --worker-class gthread --workers 2 --threads 32 webapp:application\n")
@@ -370,6 +375,7 @@ func (v *visitor) follow(host, path string) (status int, location string) {
 // TestFilesOfRules: rules serve the files of folders from a router that is nobody,
 // and what they lead to is seen at once.
 func TestFilesOfRules(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	m.write("www/1/index.html", "1\n")
 	m.write("www/1/site.css", strings.Repeat("a { color: red }\n", 200))
@@ -445,6 +451,7 @@ func TestFilesOfRules(t *testing.T) {
 // TestPasswords: a rule asks for a password, and the file of passwords counts as it
 // is written now, unless it has a mistake.
 func TestPasswords(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	hash := func(password string) string {
 		t.Helper()
@@ -499,6 +506,7 @@ func TestPasswords(t *testing.T) {
 // TestAccessLogRotation: the log file is moved away, with a SIGHUP as logrotate sends
 // it and without one: lines go on in a new file, and none is lost.
 func TestAccessLogRotation(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	m.write("www/index.html", "0\n")
 	m.write("logs/none", "")
@@ -551,6 +559,7 @@ func TestAccessLogRotation(t *testing.T) {
 // TestFolderInPlaceOfAnApp: a site is a program, then a folder, then an app, under
 // one name; its visitors do not notice.
 func TestFolderInPlaceOfAnApp(t *testing.T) {
+	t.Parallel()
 	m := folderMachine(t)
 	m.write("www/index.html", "folder\n")
 	m.vassal("other", "static = DIR/www\n")

@@ -12,6 +12,7 @@ import (
 // processes, not only to the first. Requests under way end well all the same,
 // nothing is started any more, nothing survives.
 func TestTermToEveryProcessAtOnce(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	for _, kind := range kinds {
 		m.vassal(kind.name, kind.vassal)
@@ -62,6 +63,7 @@ func TestTermToEveryProcessAtOnce(t *testing.T) {
 // has put a daemon into the background; five seconds later nothing is left, and
 // the next emperor starts on the same sockets.
 func TestNothingSurvivesAKilledEmperor(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.vassal("site", threaded)
 	m.write("daemon.sh", "#!/bin/sh\n(setsid sleep 1000 &)\nexec node webapp.js\n")
@@ -87,6 +89,7 @@ func TestNothingSurvivesAKilledEmperor(t *testing.T) {
 // TestIdleConnectionIsNotClosedUnderAClient: with HUP and rule changes a kept
 // connection stays usable, also one that was idle meanwhile.
 func TestIdleConnectionIsNotClosedUnderAClient(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.vassal("site", threaded)
 	m.start()

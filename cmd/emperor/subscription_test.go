@@ -41,6 +41,7 @@ func subscriptionMachine(t *testing.T, more string) (m *machine, server string) 
 // TestAnnouncedNodes: nodes of nobody announce themselves. One is killed, the front is
 // killed, the front is succeeded by another: requests go on.
 func TestAnnouncedNodes(t *testing.T) {
+	t.Parallel()
 	m, server := subscriptionMachine(t, "subscription-dotsplit = true\n")
 	m.start()
 	m.eventually("the front says that nobody has announced it", func() bool {
@@ -106,6 +107,7 @@ func TestAnnouncedNodes(t *testing.T) {
 // TestAnnouncingVassal: a vassal of ours that announces itself and is deployed: its
 // earlier life's last word does not take its place away.
 func TestAnnouncingVassal(t *testing.T) {
+	t.Parallel()
 	m, server := subscriptionMachine(t, "")
 	m.start()
 	m.vassal("app", threaded+"subscribe-to = "+server+":site.test\nsubscribe-freq = 3600\n")
@@ -130,6 +132,7 @@ func TestAnnouncingVassal(t *testing.T) {
 
 // TestSignedNode: uWSGI signs what it announces; without its key nobody is believed.
 func TestSignedNode(t *testing.T) {
+	t.Parallel()
 	m, server := subscriptionMachine(t, "subscriptions-sign-check = SHA256:%dkeys\n")
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
