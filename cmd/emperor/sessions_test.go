@@ -57,6 +57,7 @@ func (m *machine) resumed(name string, version uint16, session *oneSession) bool
 // changed, after the router was killed and after another took its
 // place; not under another name's policy, whichever router sealed it.
 func TestSessionsOutliveTheRouter(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.certify("one", 1, "one.test")
 	m.certify("strict", 2, "strict.test")
