@@ -35,6 +35,7 @@ func TestParseSettings(t *testing.T) {
 		{[]string{"-rounds", "0"}, "1 or more"},
 		{[]string{"-connections", "0"}, "1 or more"},
 		{[]string{"-deploys", "0"}, "1 or more"},
+		{[]string{"-pairs", "1000"}, "more than 1000"},
 		{[]string{"-only", "uwsgi", "-cases", "http"}, "nothing to measure"},
 		{[]string{"fast"}, `unexpected argument "fast"`},
 	} {

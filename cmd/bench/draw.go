@@ -157,7 +157,7 @@ func (r *report) pageRest(page *strings.Builder) {
 	if len(r.Idle) > 0 {
 		page.WriteString("\n## Idle connections\n\n![memory](idle.svg)\n")
 	}
-	rest := report{Idle: r.Idle, Neighbour: r.Neighbour, Memory: r.Memory, Deploy: r.Deploy}
+	rest := report{Idle: r.Idle, Certificates: r.Certificates, Neighbour: r.Neighbour, Memory: r.Memory, Deploy: r.Deploy}
 	var text strings.Builder
 	rest.printRest(&text)
 	if text.Len() > 0 {

@@ -13,6 +13,9 @@ func prepareEmperor(env ...string) func(setup) (program, error) {
 		listener := "http = " + s.address
 		if s.pair != nil {
 			listener = fmt.Sprintf("https = %s,%s,%s\nssl-min-version = 1.3", s.address, s.pair.certificate, s.pair.key)
+			if s.pair.folder != "" {
+				listener = fmt.Sprintf("https = %s\nsni-dir = %s\nssl-min-version = 1.3", s.address, s.pair.folder)
+			}
 		}
 		fmt.Fprintf(&ini, "[uwsgi]\nemperor = %s/*.ini\ncontrol = %s\n%s\nhttp-keepalive = %d\n",
 			filepath.Join(s.dir, "vassals.d"), filepath.Join(s.dir, "control.sock"), listener, keepAlive)
@@ -27,6 +30,9 @@ func prepareEmperor(env ...string) func(setup) (program, error) {
 		fmt.Fprintf(&ini, "route-host = ^uwsgi\\.bench\\.test$ uwsgi:%s,0,0\n", s.uwsgiSocket())
 		fmt.Fprintf(&ini, "route-host = ^http\\.bench\\.test$ http:%s\n", s.httpSocket())
 		fmt.Fprintf(&ini, "route-host = ^([-\\w]+)\\.capture\\.test$ uwsgi:%s,0,0\n", filepath.Join(s.backend, "$1.sock"))
+		if s.pair != nil && s.pair.folder != "" {
+			fmt.Fprintf(&ini, "route-host = ^[-\\w]+\\.massive\\.test$ http:%s\n", s.httpSocket())
+		}
 		if err := os.Mkdir(filepath.Join(s.dir, "vassals.d"), 0o755); err != nil {
 			return program{}, err
 		}

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// haproxyCommands is the socket of its Runtime API, in the front's folder.
+const haproxyCommands = "commands.sock"
+
 // prepareHAProxy uses a map for the hosts, as HAProxy's manual advises. It speaks
 // no uwsgi, and no part of a socket's path can come from the request. Its log
 // goes to the standard output: it writes to no other file. Strict limits would ask
@@ -34,14 +37,21 @@ frontend statistics
   stats enable
   stats uri /`, s.stats)
 	}
-	secure, scheme := "", "http"
+	secure, global, massive, scheme := "", "", "", "http"
 	if s.pair != nil {
-		secure = fmt.Sprintf(" ssl crt %s alpn h2,http/1.1 ssl-min-ver TLSv1.3 curves X25519 ciphersuites %s", s.pair.bundle, tlsSuite)
+		crt := s.pair.bundle
+		if s.pair.folder != "" {
+			crt = s.pair.folder
+			// NAME.key beside NAME.crt, and a socket by which pairs are replaced.
+			global = fmt.Sprintf("\n  ssl-load-extra-del-ext\n  ssl-load-extra-files key\n  stats socket %s level admin", filepath.Join(s.dir, haproxyCommands))
+			massive = "\n  use_backend backend if { req.hdr(host),field(1,:) -m end .massive.test }"
+		}
+		secure = fmt.Sprintf(" ssl crt %s alpn h2,http/1.1 ssl-min-ver TLSv1.3 curves X25519 ciphersuites %s", crt, tlsSuite)
 		scheme = "https"
 	}
 	conf := fmt.Sprintf(`global
   maxconn %d
-  no strict-limits
+  no strict-limits%s
 defaults
   mode http
   timeout http-request 10s
@@ -54,13 +64,13 @@ defaults
 frontend sites
   bind %s%s%s
   option forwardfor
-  http-request set-header X-Forwarded-Proto %s
+  http-request set-header X-Forwarded-Proto %s%s
   use_backend %%[req.hdr(host),field(1,:),lower,map(%s)]
 backend backend
   server only unix@%s
 backend nobody
   server only unix@%s%s
-`, maxConnections, keepAlive, s.address, secure, logging, scheme, hostMap, s.httpSocket(), filepath.Join(s.dir, "nobody.sock"), stats)
+`, maxConnections, global, keepAlive, s.address, secure, logging, scheme, massive, hostMap, s.httpSocket(), filepath.Join(s.dir, "nobody.sock"), stats)
 	file := filepath.Join(s.dir, "haproxy.cfg")
 	p := program{path: s.tools.path(toolHAProxy), args: []string{"-db", "-f", file}}
 	if s.logged {

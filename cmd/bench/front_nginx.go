@@ -78,7 +78,11 @@ func nginxServers(s setup) string {
 		server(s.address, host, uwsgiTo(filepath.Join(s.dir, host+".sock")))
 	}
 	server(s.address, hostUWSGI, uwsgiTo(s.uwsgiSocket()))
-	server(s.address, hostHTTP, `
+	names := hostHTTP
+	if s.pair != nil && s.pair.folder != "" {
+		names += ` ~\.massive\.test$`
+	}
+	server(s.address, names, `
       proxy_pass http://kept;
       proxy_connect_timeout 3s; proxy_read_timeout 60s;
       proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
@@ -99,6 +103,11 @@ func nginxTLS(s setup) string {
 	if s.pair == nil {
 		return ""
 	}
+	certificate, key := s.pair.certificate, s.pair.key
+	if s.pair.folder != "" {
+		certificate = filepath.Join(s.pair.folder, "$ssl_server_name.crt")
+		key = filepath.Join(s.pair.folder, "$ssl_server_name.key")
+	}
 	return fmt.Sprintf("  ssl_certificate %s; ssl_certificate_key %s;\n  ssl_protocols TLSv1.3; ssl_ecdh_curve X25519; ssl_conf_command Ciphersuites %s;\n",
-		s.pair.certificate, s.pair.key, tlsSuite)
+		certificate, key, tlsSuite)
 }

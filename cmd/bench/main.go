@@ -131,6 +131,13 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		}
 		r.printIdle(out)
 	}
+	if s.wants(sectionCertificates) {
+		r.Certificates, err = measureCertificates(ctx, s, tools, filepath.Join(dir, "certificates"), out)
+		r.printCertificates(out)
+		if err != nil {
+			return err
+		}
+	}
 	if s.wants(sectionNeighbour) {
 		if r.Neighbour, err = measureNeighbour(ctx, s, tools, filepath.Join(dir, "neighbour"), out); err != nil {
 			return err

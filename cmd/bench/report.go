@@ -28,6 +28,10 @@ const (
 	wantMemory         = 30 << 20
 	wantDeploy         = 20 * time.Millisecond
 
+	wantCertificatesStart  = 2 * time.Second
+	wantCertificatesMemory = 150 << 20
+	wantFirstHandshake     = time.Millisecond
+
 	// quiet is the share of the machine that other programs may take before
 	// the report calls the figures doubtful.
 	quiet = 0.10
@@ -36,16 +40,17 @@ const (
 // report is everything measured; its JSON form is what -json writes. Times are
 // in nanoseconds, memory in bytes.
 type report struct {
-	Machine    string
-	Settings   string
-	Versions   map[string]string `json:",omitempty"`
-	Throughput []throughput      `json:",omitempty"`
-	Latency    []latency         `json:",omitempty"`
-	Ratios     []ratio           `json:",omitempty"`
-	Idle       []idle            `json:",omitempty"`
-	Neighbour  *neighbour        `json:",omitempty"`
-	Memory     *memory           `json:",omitempty"`
-	Deploy     *deploy           `json:",omitempty"`
+	Machine      string
+	Settings     string
+	Versions     map[string]string `json:",omitempty"`
+	Throughput   []throughput      `json:",omitempty"`
+	Latency      []latency         `json:",omitempty"`
+	Ratios       []ratio           `json:",omitempty"`
+	Idle         []idle            `json:",omitempty"`
+	Certificates []massive         `json:",omitempty"`
+	Neighbour    *neighbour        `json:",omitempty"`
+	Memory       *memory           `json:",omitempty"`
+	Deploy       *deploy           `json:",omitempty"`
 }
 
 func readReport(path string) (*report, error) {
@@ -75,7 +80,7 @@ func (r *report) write(s settings) error {
 
 // empty tells whether nothing has been measured.
 func (r *report) empty() bool {
-	return len(r.Throughput)+len(r.Idle) == 0 && r.Neighbour == nil && r.Memory == nil && r.Deploy == nil
+	return len(r.Throughput)+len(r.Idle)+len(r.Certificates) == 0 && r.Neighbour == nil && r.Memory == nil && r.Deploy == nil
 }
 
 func (r *report) writeJSON(path string) error {
@@ -98,6 +103,9 @@ func (r *report) print(out io.Writer) {
 func (r *report) printRest(out io.Writer) {
 	if len(r.Idle) > 0 {
 		r.printIdle(out)
+	}
+	if len(r.Certificates) > 0 {
+		r.printCertificates(out)
 	}
 	if r.Neighbour != nil {
 		r.printNeighbour(out)
@@ -265,6 +273,36 @@ func (r *report) printIdle(out io.Writer) {
 		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%d\t%d\t%s\t\n", i.Front, mebibytes(i.Before), mebibytes(i.With), i.each()/1024, i.Connections, i.Closed, wanted)
 	}
 	table.Flush()
+}
+
+func (r *report) printCertificates(out io.Writer) {
+	if len(r.Certificates) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "\nCERTIFICATES  a folder of %d pairs; %d of the names asked for twice; %d of the pairs replaced while handshakes go on\n",
+		r.Certificates[0].Pairs, certificatesAsked, certificatesSwapped)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "front\tstart\tPSS, MiB\tfirst handshake\tsecond\tfirst − second\tits p99\treplaced\thandshakes meanwhile\tfailed\tstill old\twanted\t")
+	for _, m := range r.Certificates {
+		if len(m.Beyond) == 0 {
+			continue // the problem is said below
+		}
+		slices.Sort(m.Beyond)
+		wanted := ""
+		if m.Front == frontEmperor {
+			well := m.Start <= wantCertificatesStart && m.Memory <= wantCertificatesMemory && median(m.Beyond) <= wantFirstHandshake &&
+				m.Failed == 0 && m.Old == 0 && m.Swaps == certificatesSwapped
+			wanted = fmt.Sprintf("≤ %v, ≤ %.0f MiB, − ≤ %v, 0, 0: %s", wantCertificatesStart, mebibytes(wantCertificatesMemory), wantFirstHandshake, reached(well))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t\n", m.Front, m.Start.Round(10*time.Millisecond), mebibytes(m.Memory),
+			short(median(m.First)), short(median(m.Again)), short(median(m.Beyond)), short(quantile(m.Beyond, 0.99)), m.Swaps, m.Handshakes, m.Failed, m.Old, wanted)
+	}
+	table.Flush()
+	for _, m := range r.Certificates {
+		if m.Problem != "" {
+			fmt.Fprintf(out, "%s: %s\n", m.Front, m.Problem)
+		}
+	}
 }
 
 func (r *report) printNeighbour(out io.Writer) {

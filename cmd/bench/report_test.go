@@ -25,7 +25,10 @@ func everything() *report {
 	r := &report{
 		Machine: "a machine", Versions: map[string]string{toolNginx: "1.22.1", toolEmperor: "x", toolUWSGI: "2.0.21"},
 		Throughput: summarise(contenders), Latency: summarisePaced(contenders, 500),
-		Idle:      []idle{{Front: frontEmperor, Connections: 10_000, Before: 10 << 20, With: 90 << 20}},
+		Idle: []idle{{Front: frontEmperor, Connections: 10_000, Before: 10 << 20, With: 90 << 20}},
+		Certificates: []massive{{Front: frontEmperor, Pairs: 100_000, Start: 1500 * time.Millisecond, Memory: 90 << 20, Swaps: 1000,
+			First: []time.Duration{3 * time.Millisecond}, Again: []time.Duration{time.Millisecond}, Beyond: []time.Duration{2 * time.Millisecond}},
+			{Front: frontHAProxy, Problem: "haproxy is not ready"}},
 		Neighbour: &neighbour{Rate: 1000, Calm: []load{{P99: time.Millisecond}}, Storm: []load{{P99: 2 * time.Millisecond}}, P99: spread{2, 2, 2}},
 		Memory:    &memory{Vassals: 10, Requests: 10_000, Sum: 31 << 20, Processes: []memoryOf{{1, "emperor run x.ini", 31 << 20}}},
 		Deploy:    &deploy{Edits: 2, Started: []time.Duration{9 * time.Millisecond, 11 * time.Millisecond}},
@@ -46,7 +49,7 @@ func TestReport(t *testing.T) {
 	var out bytes.Buffer
 	r.print(&out)
 	for _, want := range []string{"nginx (2)", "up to", "≥ 1.0, ≤ 1.0, ≤ 1.0: reached", "≥ 1.3: MISSED", "500 requests/s", "≤ 6 KiB each: MISSED",
-		"storm ÷ calm: 2.00", "wanted ≤ 30 MiB: MISSED", "median 10ms", "not in the emperor's log", "Other programs took more than 10%"} {
+		"storm ÷ calm: 2.00", "a folder of 100000 pairs", "− ≤ 1ms, 0, 0: MISSED", "haproxy: haproxy is not ready", "wanted ≤ 30 MiB: MISSED", "median 10ms", "not in the emperor's log", "Other programs took more than 10%"} {
 		want = strings.Replace(want, "nginx (2)", withProcessors(frontNginx), 1)
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, &out)

@@ -33,8 +33,9 @@ const (
 // three they would choose by themselves differs, and with it the work.
 const tlsSuite = "TLS_AES_128_GCM_SHA256"
 
-// pairFiles are the files of one certificate.
-type pairFiles struct{ certificate, key, bundle string }
+// pairFiles are the files of one certificate, or a folder of very many, see
+// certificates.go.
+type pairFiles struct{ certificate, key, bundle, folder string }
 
 // secureFiles are what the cases with HTTPS need.
 type secureFiles struct {

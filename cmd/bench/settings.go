@@ -22,6 +22,7 @@ type settings struct {
 	plot        string   // folder for plots and tables, "" for none
 	from        string   // file with results measured before
 	deploys     int
+	pairs       int           // of the section certificates
 	settle      time.Duration // idle time before memory is read
 	patience    time.Duration // to spend on repeating disturbed measurements
 	keep        bool
@@ -29,10 +30,11 @@ type settings struct {
 
 // What -only takes beside fronts.
 const (
-	sectionIdle      = "idle"
-	sectionNeighbour = "neighbour"
-	sectionMemory    = "memory"
-	sectionDeploy    = "deploy"
+	sectionIdle         = "idle"
+	sectionNeighbour    = "neighbour"
+	sectionMemory       = "memory"
+	sectionDeploy       = "deploy"
+	sectionCertificates = "certificates"
 )
 
 // What -logging takes.
@@ -42,7 +44,7 @@ const (
 )
 
 func sections() []string {
-	return append(frontNames(), sectionIdle, sectionNeighbour, sectionMemory, sectionDeploy)
+	return append(frontNames(), sectionIdle, sectionNeighbour, sectionMemory, sectionDeploy, sectionCertificates)
 }
 
 func parseSettings(args []string, out io.Writer) (settings, error) {
@@ -61,6 +63,7 @@ func parseSettings(args []string, out io.Writer) (settings, error) {
 	flags.StringVar(&s.plot, "plot", "", "also write plots and tables into this `folder`")
 	flags.StringVar(&s.from, "from", "", "measure nothing, but print and draw what -json wrote to `file`")
 	flags.IntVar(&s.deploys, "deploys", 10, "how many edits of a vassal to time")
+	flags.IntVar(&s.pairs, "pairs", 100_000, "certificates in the folder of the section certificates")
 	flags.DurationVar(&s.settle, "settle", 10*time.Second, "idle `time` before memory is read")
 	flags.DurationVar(&s.patience, "patience", time.Minute, "`time` to spend in all on repeating measurements that other programs disturbed")
 	flags.BoolVar(&s.keep, "keep", false, "keep the temporary folder with configurations and logs")
@@ -87,10 +90,12 @@ func parseSettings(args []string, out io.Writer) (settings, error) {
 		return s, fmt.Errorf("-duration %v: want whole seconds, 1s or more (wrk counts in seconds)", s.duration)
 	case s.connections < 1:
 		return s, fmt.Errorf("-connections %d: want 1 or more", s.connections)
+	case s.pairs <= certificatesAsked:
+		return s, fmt.Errorf("-pairs %d: want more than %d, as many names are asked for", s.pairs, certificatesAsked)
 	case s.deploys < 1:
 		return s, fmt.Errorf("-deploys %d: want 1 or more", s.deploys)
 	}
-	if !s.measuresAny() && !slices.ContainsFunc([]string{sectionIdle, sectionNeighbour, sectionMemory, sectionDeploy}, s.wants) {
+	if !s.measuresAny() && !slices.ContainsFunc([]string{sectionIdle, sectionNeighbour, sectionMemory, sectionDeploy, sectionCertificates}, s.wants) {
 		return s, fmt.Errorf("-only %s -cases %s: nothing to measure (no such front knows such a case)", only, cases)
 	}
 	return s, nil
@@ -120,7 +125,9 @@ func (s settings) measuresAny() bool { return slices.ContainsFunc(frontNames(), 
 
 // needs tells whether a front is started for any of the figures wanted.
 func (s settings) needs(front string) bool {
-	return s.measures(front) || s.wants(sectionIdle) && s.wants(front) && slices.Contains(idleFronts, front)
+	return s.measures(front) ||
+		s.wants(sectionIdle) && s.wants(front) && slices.Contains(idleFronts, front) ||
+		s.wants(sectionCertificates) && s.wants(front) && slices.Contains(certificatesFronts, front)
 }
 
 func describeSettings(s settings) string {
