@@ -117,6 +117,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
 	e.router.certificates.keeper = e.program.Reader.Keeper
 	e.router.moved = e.folderMoved
+	e.router.woken = e.woken
 	e.router.mayRead = e.main.App != nil && e.main.App.Spec().StaticFiles() != nil
 
 	// Deferred calls run in reverse: what was begun last ends first.
@@ -160,6 +161,10 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	defer cancelVassals()
 	e.router.certificates.watchWith(e.monitor.Watch)
 	e.registry = newRegistry(vassals, e.main, e.newVassal(), e.monitor.Watch, e.log)
+	programs, cancelPrograms := context.WithCancel(whole)
+	e.registry.ask = newOnDemandProgram(programs, e.starter, e.wake, e.log)
+	defer e.registry.ask.running.Wait()
+	defer cancelPrograms()
 	e.mainPrint = monitor.FingerprintOf(e.program.Files)
 	if e.main.WatchConfig {
 		e.monitor.Watch(mainOwner, e.program.Files)
@@ -276,6 +281,15 @@ func (e *Emperor) folderMoved(name string, generation uint64) {
 	if v := e.view.Load(); v != nil {
 		if one, ok := v.vassals[name]; ok {
 			one.site.Moved(generation)
+		}
+	}
+}
+
+// woken passes on that a request waits for a vassal that sleeps.
+func (e *Emperor) woken(name string) {
+	if v := e.view.Load(); v != nil {
+		if one, ok := v.vassals[name]; ok {
+			one.site.Wake("a request through the front")
 		}
 	}
 }

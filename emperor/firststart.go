@@ -25,7 +25,7 @@ func (f *firstStart) see(s vassal.Status) {
 	defer f.mu.Unlock()
 	switch {
 	case f.over || s.Name != AppName:
-	case s.State == vassal.Ready:
+	case s.State == vassal.Ready, s.State == vassal.Asleep:
 		f.over = true
 	case s.State == vassal.Failed:
 		f.over, f.failed = true, &s

@@ -226,6 +226,39 @@ func (f *front) Drained(ctx context.Context, name string, generation uint64) err
 	return callAll(ctx, routers, link.Message{Kind: link.Drained, Vassal: name, Generation: generation})
 }
 
+// Unused implements vassal.Front. All routers are asked: one that accepts no more may
+// still have a websocket. One that ends while it is asked has cut what it had, and
+// what comes now reaches another.
+func (f *front) Unused(ctx context.Context, name string, quiet time.Duration) error {
+	for {
+		f.mu.Lock()
+		routers := slices.Clone(f.routers)
+		f.mu.Unlock()
+		if len(routers) == 0 {
+			if quiet == 0 {
+				return nil
+			}
+			select {
+			case <-time.After(quiet): // whoever comes without the router cannot be seen
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		errs := make([]error, len(routers))
+		var calls sync.WaitGroup
+		for i, router := range routers {
+			calls.Go(func() {
+				errs[i] = router.Call(ctx, link.Message{Kind: link.Unused, Vassal: name, Quiet: quiet})
+			})
+		}
+		calls.Wait()
+		if err := errors.Join(errs...); !errors.Is(err, link.ErrGone) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // connect tells a new router the whole table and what is held, and from then on
 // each change. It must be called before the router gets its listeners: no request
 // may meet an empty table.

@@ -83,6 +83,9 @@ type Main struct {
 	// file says it.
 	vassalUser *proc.Credential
 
+	// onDemand is what emperor-on-demand-* lines say; its Output is each vassal's own.
+	onDemand vassal.OnDemandReading
+
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
 	socketFor                                                func(link.Configuration, string) (string, string, bool)
@@ -191,6 +194,11 @@ func (m *Main) readVassals(problems *config.Problems) {
 		return out
 	}
 	m.includeBefore, m.includeAfter = paths("vassals-include-before"), paths("vassals-include")
+	m.onDemand.Extension = c.Text("emperor-on-demand-extension")
+	if v, ok := c.Last("emperor-on-demand-directory"); ok && v.Value != "" {
+		m.onDemand.Directory = m.absolute(v.Value)
+	}
+	m.onDemand.Exec, _ = c.Last("emperor-on-demand-exec")
 	m.inheritBefore, m.inheritAfter = paths("vassals-inherit-before"), paths("vassals-inherit")
 
 	d := vassal.DefaultDefaults()
@@ -331,6 +339,7 @@ func (m *Main) sameForVassals(other *Main) bool {
 	return slices.EqualFunc(m.vassalSet, other.vassalSet, value) &&
 		slices.Equal(m.includeBefore, other.includeBefore) && slices.Equal(m.includeAfter, other.includeAfter) &&
 		slices.Equal(m.inheritBefore, other.inheritBefore) && slices.Equal(m.inheritAfter, other.inheritAfter) &&
+		m.onDemand.Extension == other.onDemand.Extension && m.onDemand.Directory == other.onDemand.Directory && m.onDemand.Exec.Value == other.onDemand.Exec.Value &&
 		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI &&
 		sameCredential(m.vassalUser, other.vassalUser) && m.App.same(other.App)
 }

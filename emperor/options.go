@@ -42,6 +42,14 @@ var Options = []config.Option{
 	{Name: "strict", Type: config.Flag, Where: config.Both,
 		Help: "Unknown options are errors."},
 
+	// Those that start when somebody wants something of them.
+	{Name: "emperor-on-demand-extension", Aliases: []string{"emperor-on-demand-ext"}, Type: config.String, Where: config.Main,
+		Help: "A vassal whose file has a neighbour of the same name with this added (.socket) starts on demand: at the first connection to the address that the neighbour holds."},
+	{Name: "emperor-on-demand-directory", Aliases: []string{"emperor-on-demand-dir"}, Type: config.Path, Where: config.Main,
+		Help: "Every vassal starts on demand: at the first connection to DIRECTORY/NAME.socket."},
+	{Name: "emperor-on-demand-exec", Type: config.String, Where: config.Main,
+		Help: "Run this command with each vassal's name added; the address that it prints makes the vassal start on demand, nothing printed at once. check and plan do not run it."},
+
 	// Lives.
 	{Name: "emperor-throttle", Type: config.Milliseconds, Default: "1000", Where: config.Main,
 		Help: "Milliseconds before a vassal that crashed is started again; doubles with each crash."},

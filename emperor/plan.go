@@ -17,6 +17,7 @@ type Action string
 // The actions.
 const (
 	PlanStart  Action = "start"  // it does not run
+	PlanSleep  Action = "sleep"  // it starts when somebody wants something of it
 	PlanReload Action = "reload" // a new generation takes over
 	PlanStop   Action = "stop"   // its file is gone: it finishes what it has
 	PlanKeep   Action = "keep"   // nothing
@@ -94,6 +95,9 @@ func (s *Surveyed) plan(now control.VassalStatus, there bool) (Action, string) {
 		}
 		return PlanRefuse, "its file has mistakes" + mistake
 	}
+	if (!there || now.SpecPrint == "") && s.Spec.OnDemand {
+		return PlanSleep, fmt.Sprintf("%s, and starts on demand: %s", s.Spec.Kind, s.Spec.OnDemandReason)
+	}
 	if !there || now.SpecPrint == "" {
 		return PlanStart, fmt.Sprintf("%s: %s", s.Spec.Kind, s.Spec.KindReason)
 	}
@@ -110,6 +114,13 @@ func (s *Surveyed) plan(now control.VassalStatus, there bool) (Action, string) {
 	switch {
 	case now.State == vassal.Stopped.String():
 		return PlanKeep, "stopped by an order, until a start is ordered"
+	case now.State == vassal.Asleep.String() && s.Spec.Sleeps():
+		if why != "" {
+			return PlanKeep, "asleep; " + why + ", which counts when it wakes"
+		}
+		return PlanKeep, "asleep"
+	case why != "" && !runs(now) && s.Spec.OnDemand:
+		return PlanSleep, why
 	case why != "" && !runs(now):
 		return PlanStart, why
 	case why != "":

@@ -26,8 +26,9 @@ type reading struct {
 	stable bool
 }
 
-// read reads one vassal's file. includes are those known from the last time.
-func (m *Main) read(item monitor.Item, includes []string) reading {
+// read reads one vassal's file. includes are those known from the last time, said is
+// what emperor-on-demand-exec has said.
+func (m *Main) read(item monitor.Item, includes []string, said string) reading {
 	if m.App != nil {
 		return m.readingOfApp()
 	}
@@ -35,7 +36,7 @@ func (m *Main) read(item monitor.Item, includes []string) reading {
 		// Files that are seen first when they are read have to be read once more, to
 		// know that they did not change meanwhile.
 		own, others := monitor.FingerprintOf([]string{item.Path}), monitor.FingerprintOf(includes)
-		r := m.readOnce(item)
+		r := m.readOnce(item, said)
 		r.stable = own == monitor.FingerprintOf([]string{item.Path}) && others == monitor.FingerprintOf(includes)
 		r.print = others
 		if !r.stable || slices.Equal(r.includes, includes) {
@@ -43,13 +44,15 @@ func (m *Main) read(item monitor.Item, includes []string) reading {
 		}
 		includes = r.includes
 	}
-	r := m.readOnce(item)
+	r := m.readOnce(item, said)
 	r.print = monitor.FingerprintOf(r.includes)
 	return r // what it includes is different each time: not stable
 }
 
-func (m *Main) readOnce(item monitor.Item) reading {
-	got := vassal.Read(m.reading(item))
+func (m *Main) readOnce(item monitor.Item, said string) reading {
+	about := m.reading(item)
+	about.OnDemand.Output = said
+	got := vassal.Read(about)
 	r := reading{spec: got.Spec, problems: got.Problems, config: got.Config}
 	r.includes = slices.DeleteFunc(slices.Clone(got.Files), func(file string) bool { return file == item.Path })
 	slices.Sort(r.includes)
@@ -68,6 +71,7 @@ func (m *Main) reading(item monitor.Item) vassal.Reading {
 		User:  m.vassalUser,
 
 		CheckFiles: m.checkFiles,
+		OnDemand:   m.onDemand,
 	}
 	if path, err := exec.LookPath(r.UWSGI); err == nil {
 		r.UWSGI = path

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -24,6 +25,7 @@ type site interface {
 	Refuse(p config.Problems)
 	Remove()
 	Moved(generation uint64)
+	Wake(by string)
 	Halt()
 	Order(ctx context.Context, o vassal.Order) error
 	Status() vassal.Status
@@ -68,6 +70,7 @@ type registry struct {
 	main    *Main
 	make    func(name string) site
 	watch   func(owner string, files []string)
+	ask     *onDemandProgram // nil: nobody is asked
 	entries map[string]*entry
 
 	ctx     context.Context // of the vassals: when it ends they stop
@@ -158,7 +161,12 @@ func (r *registry) adopt(main *Main, renew bool) (again bool) {
 
 // update reads e's file and tells the vassal. A spec equal to unless is no news.
 func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (again bool) {
-	got := r.main.read(item, e.includes)
+	said, known := r.askProgram(item)
+	if !known {
+		e.item, e.unread = item, true
+		return true
+	}
+	got := r.main.read(item, e.includes, said)
 	if e.item.Path != item.Path && e.item.Path != "" {
 		r.watch(e.item.Path, nil)
 	}
@@ -193,6 +201,18 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 		e.site.Want(e.spec, e.edited)
 	}
 	return false
+}
+
+// askProgram asks emperor-on-demand-exec, where no other line names a socket.
+func (r *registry) askProgram(item monitor.Item) (said string, known bool) {
+	o := &r.main.onDemand
+	if r.ask == nil || o.Exec.Value == "" || o.Directory != "" || r.main.App != nil {
+		return "", true
+	}
+	if _, err := os.Stat(item.Path + o.Extension); o.Extension != "" && err == nil {
+		return "", true
+	}
+	return r.ask.ask(o.Exec.Value, item, r.main.reading(item), r.main.vassalUser)
 }
 
 // leavingOwner finds a vassal that was told to leave, has one of the sockets, and

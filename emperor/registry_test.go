@@ -44,6 +44,7 @@ func (s *fakeSite) Want(spec *vassal.Spec, seen time.Time) {
 func (s *fakeSite) Refuse(p config.Problems)                            { s.told <- "refuse" }
 func (s *fakeSite) Remove()                                             { s.told <- "remove" }
 func (s *fakeSite) Moved(uint64)                                        {}
+func (s *fakeSite) Wake(by string)                                      { s.told <- "wake" }
 func (s *fakeSite) Halt()                                               { s.told <- "halt" }
 func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error     { return nil }
 func (s *fakeSite) Follow() ([]vassal.Line, <-chan vassal.Line, func()) { return nil, nil, func() {} }

@@ -58,6 +58,9 @@ type routerChild struct {
 	// moved is called when the folder of a vassal's files was replaced by one that
 	// only the emperor may open. It must return at once. Set before Run.
 	moved func(vassal string, generation uint64)
+	// woken is called when a request waits for a vassal that sleeps. It must return at
+	// once. Set before Run.
+	woken func(vassal string)
 
 	// What follows belongs to Run.
 	current  *routerRequest   // what the router is to have; nil before the first
@@ -106,6 +109,7 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 		reopens:  make(chan struct{}, 1),
 		quits:    make(chan routerQuit),
 		moved:    func(string, uint64) {},
+		woken:    func(string) {},
 	}
 	front.mayRead = r.MayRead
 	return r
@@ -375,6 +379,8 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 	switch m.Kind {
 	case link.Leaving:
 		p.once.Do(func() { close(p.leaving) })
+	case link.Wake:
+		r.woken(m.Vassal)
 	case link.Counted:
 		r.counted.Store(m.Counters)
 	case link.Announced:

@@ -144,7 +144,7 @@ func (one viewed) status() control.VassalStatus {
 		Kind: s.Kind.String(), State: s.State.String(), Since: s.Since, Reason: s.Reason,
 		Generation: s.Generation, PIDs: s.PIDs, Starting: s.Starting, StartingPIDs: s.StartingPIDs, Restarts: int(s.Restarts), Retry: s.RetryAt,
 		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
-		Problems: one.problems,
+		Problems: one.problems, Awake: s.Awake, OnDemand: s.OnDemandReason, Idle: s.Idle.Seconds(),
 	}
 	if s.Files != nil {
 		out.Folder = s.Files.Path

@@ -81,7 +81,7 @@ func (m *Main) Survey() (*Survey, error) {
 		s.Problems = append(s.Problems, config.Problem{Pos: config.Pos{File: passed.Path}, Text: text})
 	}
 	for _, item := range seen.Items {
-		r := m.readOnce(item)
+		r := m.readOnce(item, "")
 		one := Surveyed{
 			Name: item.Name, File: item.Path, Spec: r.spec, Problems: slices.Clone(r.problems), Config: r.config,
 			item: item, includes: r.includes, dir: m.reading(item).Dir,

@@ -133,7 +133,7 @@ func (x *exchange) waitForReady(s *site) error {
 	defer timer.Stop()
 	// A visitor who has given up must not keep the place of another.
 	look := time.NewTicker(time.Second)
-	defer look.Stop()
+	defer look.Stop() // and whoever is to wake the site is reminded
 	for {
 		s.mu.Lock()
 		changed := s.changed
@@ -151,7 +151,7 @@ func (x *exchange) waitForReady(s *site) error {
 			return errNotRunning
 		case g.state == link.Failed:
 			// Worth waiting for only if it will be tried again while we may wait.
-			if g.retryAt.IsZero() || time.Until(g.retryAt) > limits.time {
+			if g.retryAt.IsZero() || g.refuse || time.Until(g.retryAt) > limits.time {
 				return errNotRunning
 			}
 		case g.state == link.Asleep:

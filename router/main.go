@@ -56,12 +56,12 @@ type child struct {
 	leave     chan struct{} // closed by the emperor's Leave
 
 	mu     sync.Mutex
-	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained → its cancel
-	waking sync.Map                 // names reported by Wake since their last row
+	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained or Unused → its cancel
+	waking waking
 
 	tickets tickets
 
-	working sync.WaitGroup // Drained and Hold that are being waited for
+	working sync.WaitGroup // Drained, Unused and Hold that are being waited for
 }
 
 func (c *child) run(ctx context.Context) error {
@@ -134,9 +134,7 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		c.acknowledge(m, err)
 		return
 	case link.Tabulate:
-		for i := range m.Table.Vassals {
-			c.waking.Delete(m.Table.Vassals[i].Name)
-		}
+		c.waking.news(m.Table.Vassals)
 		c.acknowledge(m, c.router.Table(m.Table, descriptors...))
 		return
 	case link.Try:
@@ -162,17 +160,22 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		}
 	case link.Release:
 		c.router.Release(m.Vassal)
-	case link.Drained:
+	case link.Drained, link.Unused:
 		cancel := make(chan struct{})
 		c.mu.Lock()
 		c.drains[m.Sequence] = cancel
 		c.mu.Unlock()
 		c.working.Go(func() {
-			c.router.Drained(m.Vassal, m.Generation, cancel)
+			var err error
+			if m.Kind == link.Drained {
+				c.router.Drained(m.Vassal, m.Generation, cancel)
+			} else {
+				err = c.router.Unused(m.Vassal, m.Quiet, cancel)
+			}
 			c.mu.Lock()
 			delete(c.drains, m.Sequence)
 			c.mu.Unlock()
-			c.acknowledge(m, nil)
+			c.acknowledge(m, err)
 		})
 	case link.Forget:
 		c.mu.Lock()
@@ -195,13 +198,6 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 func (c *child) acknowledge(m *link.Message, err error) {
 	if err := c.peer.Acknowledge(m.Sequence, err); err != nil && !errors.Is(err, net.ErrClosed) {
 		c.router.log.Error("cannot answer the emperor", slog.Any("err", err))
-	}
-}
-
-// wake reports once that somebody waits for a sleeping vassal.
-func (c *child) wake(vassal string) {
-	if _, said := c.waking.LoadOrStore(vassal, true); !said {
-		_ = c.peer.Send(link.Message{Kind: link.Wake, Vassal: vassal})
 	}
 }
 

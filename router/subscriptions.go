@@ -145,6 +145,12 @@ func (r *Router) heldSocket(address string) bool {
 	return s != nil && !s.current.Load().removed
 }
 
+// asleep: the vassal at the address runs again when a request comes for it.
+func (r *Router) asleep(address string) bool {
+	s := r.table.named(address)
+	return s != nil && s.current.Load().state == link.Asleep
+}
+
 // prepareAnnounced makes a group of the nodes of one key.
 func (r *Router) prepareAnnounced(v *subscription.View[*nodes]) *nodes {
 	s := r.current()
@@ -170,7 +176,7 @@ func (r *Router) prepareAnnounced(v *subscription.View[*nodes]) *nodes {
 // useSubscriptions puts options in force; s are the settings in force.
 func (r *Router) useSubscriptions(s *Settings) {
 	o := s.subscriptions.options
-	o.Held = r.heldSocket
+	o.Held, o.Asleep = r.heldSocket, r.asleep
 	r.announced.Configure(o)
 	r.resubscriber.use(&s.subscriptions, r.log)
 }

@@ -101,11 +101,13 @@ type generation struct {
 	state   link.State
 	reason  string
 	retryAt time.Time // Failed: when the emperor tries again; zero = unknown
+	refuse  bool      // and nobody waits until then
 	targets []target
 	removed bool
 	folder  *folder // of static files, and of those beside scripts; closed with the last request to it
 
 	inFlight atomic.Int64
+	begun    atomic.Uint64 // requests, since it is the current one
 }
 
 // ready tells whether requests may be sent to it.
@@ -237,7 +239,7 @@ func (t *table) all() []*site {
 }
 
 func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
-	g := &generation{number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed}
+	g := &generation{number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse}
 	if v.Retry > 0 {
 		g.retryAt = time.Now().Add(time.Duration(v.Retry) * time.Millisecond)
 	}
@@ -389,6 +391,7 @@ func (s *site) drained(number uint64, cancel <-chan struct{}) {
 // the two notices the other.)
 func (s *site) begin(g *generation) bool {
 	g.inFlight.Add(1)
+	g.begun.Add(1)
 	if s.current.Load() == g {
 		return true
 	}

@@ -37,6 +37,10 @@ type body interface {
 	// halt makes it start no process again that dies. It may be called at any time,
 	// by any goroutine.
 	halt()
+	// busy says, in words, that it wants to go on although nobody wants anything of it;
+	// connections is how many clients are connected to its sockets.
+	busy() string
+	connections() int
 	// end kills what is left of it and gives everything back.
 	end(ctx context.Context)
 
@@ -87,6 +91,11 @@ type surroundings struct {
 	// names neither, because a line was lost in an edit, would answer with errors
 	// only; so it has to have an app too, wherever it may find one.
 	replacesApp bool
+	// prompt: requests wait for it and nothing else could serve them, so it is ready as
+	// soon as it answers, without the second in which it must prove itself.
+	prompt bool
+	// idle is called when a uWSGI says that it has nothing to do.
+	idle func()
 	// selfBound says why the sockets are not held for it, when that was found out
 	// by an earlier generation; empty otherwise.
 	selfBound string

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/internal/listening"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 )
@@ -257,6 +258,9 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 
 	lived, stop := after(b.clock, alive)
 	defer stop()
+	if b.prompt {
+		lived = nil
+	}
 	var ready <-chan struct{}
 	if b.notify != nil {
 		ready = b.notify.Ready()
@@ -315,7 +319,11 @@ func (b *commandBody) ask(ctx context.Context, asked *lastAnswer) error {
 
 // askAt is ask at one address; an empty one is that of the port, when it is known.
 func (b *commandBody) askAt(ctx context.Context, asked *lastAnswer, network, to string) error {
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second/2) {
+	longest := time.Second / 2
+	if b.prompt {
+		longest = 40 * time.Millisecond
+	}
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, longest) {
 		err := b.findPort(&network, &to)
 		if errors.Is(err, errPortTaken) {
 			return err
@@ -429,6 +437,29 @@ func (b *commandBody) promote() error {
 func (b *commandBody) halt() { b.halted.Store(true) }
 
 func (b *commandBody) retire() { b.copies.retire() }
+
+// busy: it has said so (X_BUSY=1).
+func (b *commandBody) busy() string {
+	if b.notify != nil && b.notify.Busy() {
+		return "it says that it is busy (X_BUSY=1)"
+	}
+	return ""
+}
+
+func (b *commandBody) connections() int {
+	count := 0
+	if b.spec.Port || b.byPort {
+		return listening.ConnectedTCP(b.port)
+	}
+	for _, socket := range b.spec.Sockets {
+		if a := socket.address; a.isTCP() {
+			count += listening.ConnectedTCP(int(a.tcp.Port()))
+		} else {
+			count += listening.ConnectedUnix(a.in(b.spec.sockets.dir))
+		}
+	}
+	return count
+}
 
 func (b *commandBody) quiet() bool {
 	for _, l := range b.listeners {

@@ -28,6 +28,10 @@ type Front interface {
 	Release(vassal string)
 	// Drained returns nil when no request to a generation older than that is under way.
 	Drained(ctx context.Context, vassal string, generation uint64) error
+	// Unused returns nil when no request to the vassal is under way and none has been
+	// for that long; it waits until then. With 0 it answers at once, and the error says
+	// what is under way; connections to the vassal that are only kept are closed.
+	Unused(ctx context.Context, vassal string, quiet time.Duration) error
 }
 
 // Slots bounds how many vassals start at the same time.

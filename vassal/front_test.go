@@ -2,14 +2,17 @@ package vassal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"emperor/internal/link"
 )
@@ -92,6 +95,23 @@ func (f *fakeFront) Drained(ctx context.Context, _ string, generation uint64) er
 		}
 		f.change.Wait()
 	}
+}
+
+func (f *fakeFront) Unused(ctx context.Context, _ string, quiet time.Duration) error {
+	if quiet == 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, n := range f.inFlight {
+			if n > 0 {
+				return errors.New("a request is under way")
+			}
+		}
+		return nil
+	}
+	if !sleep(ctx, systemClock{}, quiet) {
+		return ctx.Err()
+	}
+	return f.Drained(ctx, "", math.MaxUint64)
 }
 
 // begin waits until a request may be sent.

@@ -49,13 +49,17 @@ type generation struct {
 	selfBound bool            // it binds its own sockets
 	serving   map[string]bool // keys of the held sockets at whose address it is the one that accepts
 	contested map[string]bool // see surroundings
-	revived   bool            // it takes the place of one that died or did not come up
+	wokenBy   string          // who made it start; empty where nobody waited for that
+	// watchesUse: somebody waits for it to be idle, and hears on awake that it was not.
+	watchesUse bool
+	awake      chan string
+	revived    bool // it takes the place of one that died or did not come up
 }
 
 // newGeneration makes one; run starts it.
 func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generation {
 	v.number++
-	g := &generation{number: v.number, spec: spec, v: v, contested: contested, leaving: make(chan struct{}), done: make(chan struct{})}
+	g := &generation{number: v.number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	g.abandoned, g.abandon = context.WithCancel(context.Background())
 	g.hurrying, g.hurry = context.WithCancel(context.Background())
 	g.pids.Store(&[]int{})
@@ -64,6 +68,8 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
 		replacesApp: v.current != nil && (v.current.spec.Kind != UWSGI || v.current.spec.uwsgi.needApp),
 		contested:   contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
+		prompt:  v.wokenBy != "" && v.current == nil,
+		idle:    func() { v.send(message{kind: saidIdle, generation: g.number}) },
 		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
 		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
 	})
@@ -120,7 +126,8 @@ func (g *generation) boot(others []*generation) error {
 			return context.Cause(g.abandoned)
 		}
 	}
-	if g.v.deps.Slots != nil && g.spec.Kind != Static { // opening a folder takes no processor
+	// Opening a folder takes no processor, and for one that is woken requests wait.
+	if g.v.deps.Slots != nil && g.spec.Kind != Static && g.wokenBy == "" {
 		release, err := g.v.deps.Slots.Acquire(g.abandoned)
 		if err != nil {
 			return err

@@ -27,6 +27,9 @@ const (
 	drainsLong                         // a generation has been draining for longDraining
 	socketFreed                        // address
 	folderMoved                        // generation
+	wokenUp                            // by
+	saidIdle                           // generation
+	staysBusy                          // generation, by: what keeps it awake
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -40,6 +43,7 @@ type message struct {
 	spec       *Spec
 	seen       time.Time
 	address    string
+	by         string
 	problems   config.Problems
 	order      Order
 	reply      chan error
@@ -90,6 +94,16 @@ func (v *Vassal) handle(m message) {
 		if v.current != nil && v.current.number == m.generation || v.candidate != nil && v.candidate.number == m.generation {
 			v.loyal = true
 		}
+	case wokenUp:
+		v.handleWoken(m)
+	case saidIdle:
+		if v.current != nil && v.current.number == m.generation {
+			v.watchUse(true)
+		}
+	case staysBusy:
+		if v.current != nil && v.current.number == m.generation {
+			v.keptAwake = m.by
+		}
 	case pidsChanged:
 	case generationEnded:
 		if g := v.draining[m.generation]; g != nil && g.stopAging != nil {
@@ -100,7 +114,11 @@ func (v *Vassal) handle(m message) {
 		v.releaseSockets()
 		v.checkEnded()
 	case backOffOver:
-		if m.generation == v.backOff && v.state == Failed {
+		switch {
+		case m.generation != v.backOff || v.state != Failed:
+		case v.maySleep():
+			v.goToSleep(BackOffOver, m)
+		default:
 			v.step(BackOffElapsed, m)
 		}
 	case drainsLong:
@@ -121,6 +139,8 @@ func (v *Vassal) unaffected() string {
 	switch {
 	case v.current != nil:
 		return "what runs stays"
+	case v.state == Asleep:
+		return "it sleeps on"
 	case v.candidate != nil:
 		return "what is being started goes on"
 	}
@@ -137,8 +157,12 @@ func (v *Vassal) handleFreed(m message) {
 	switch {
 	case v.state == Failed:
 		v.spec = v.wanted
+		if v.maySleep() {
+			v.goToSleep(WantedAsleep, m)
+			return
+		}
 		v.step(SocketFreed, m)
-	case v.current != nil:
+	case v.current != nil, v.state == Asleep:
 		v.handleWanted(message{kind: wanted, spec: v.wanted})
 	}
 }
@@ -160,6 +184,18 @@ func (v *Vassal) handleEvent(m message) {
 				v.candidate.hurry()
 				v.candidate.askToLeave(0, 0)
 			}
+		}
+	case GrownIdle:
+		if v.current == nil || v.current.number != m.generation {
+			return
+		}
+		if v.state != Ready || v.halted {
+			v.current.awake <- "it is about to be replaced"
+			return
+		}
+	case FellAsleep, StaysAwake:
+		if v.state != Dozing {
+			return
 		}
 	case Halted:
 		v.halt()
@@ -196,9 +232,26 @@ func (v *Vassal) handleWanted(m message) {
 	if v.spec == nil || v.spec.command.line != m.spec.command.line {
 		v.selfBound = "" // perhaps it takes its socket now
 	}
+	before := v.spec
 	v.wanted, v.spec, v.refused, v.problem, v.removed, v.blocked = m.spec, m.spec, false, "", false, ""
 	v.sockets.leave(v.name, false)
 	event := Wanted
+	switch {
+	case !v.maySleep():
+	case v.state == Stopped, v.state == Stopping:
+		event = WantedAsleep
+	default:
+		if err := v.tryout(); err != nil && v.state == Asleep {
+			v.problem = fmt.Sprintf("the change cannot be carried out: %v; it sleeps on as it was", err)
+			v.log.Error("the change cannot be carried out, the vassal sleeps on as it was", "err", err)
+			v.spec = before
+			v.releaseSockets()
+			v.awaitSocket(err)
+			return
+		}
+		v.goToSleep(WantedAsleep, m)
+		return
+	}
 	if v.current != nil && !v.mayOverlap() {
 		event = WantedAlone
 		// The old generation will be gone when the new one starts: find out before
@@ -220,7 +273,7 @@ func (v *Vassal) handleWanted(m message) {
 
 func (v *Vassal) handleDied(m message) {
 	switch {
-	case v.state == Switching:
+	case v.state == Switching, v.state == Dozing:
 		// Of the old one it does not matter any more; of the new one it does later.
 		v.postponed = append(v.postponed, m)
 		return
@@ -233,6 +286,9 @@ func (v *Vassal) handleDied(m message) {
 		v.failures = 0
 		if m.death.signal != syscall.SIGTERM {
 			event = Exited
+			if v.current.spec.OnDemand {
+				event = ExitedAsleep
+			}
 		}
 	}
 	if v.halted {

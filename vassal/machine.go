@@ -6,10 +6,12 @@ type State uint8
 
 const (
 	Waiting   State = iota // no file was read yet
+	Asleep                 // nothing runs, and somebody who connects wakes it
 	Starting               // a generation is on its way up, none serves
 	Ready                  // a generation serves
 	Reloading              // a generation serves, its successor is on its way up
 	Switching              // requests are being handed over to the successor
+	Dozing                 // nobody wants anything: it is being put to sleep
 	Stopping               // by order: everything is being ended
 	Stopped                // by order, or because the emperor is about to end: nothing runs
 	Failed                 // nothing runs; the next try comes when the back-off is over
@@ -20,7 +22,7 @@ const (
 )
 
 var stateNames = [stateCount]string{
-	Waiting: "waiting", Starting: "starting", Ready: "ready", Reloading: "reloading", Switching: "switching",
+	Waiting: "waiting", Asleep: "asleep", Dozing: "dozing", Starting: "starting", Ready: "ready", Reloading: "reloading", Switching: "switching",
 	Stopping: "stopping", Stopped: "stopped", Failed: "failed", Leaving: "leaving", Gone: "gone",
 }
 
@@ -40,6 +42,10 @@ const (
 	Wanted Event = iota
 	// WantedAlone: the same, but the two would collide.
 	WantedAlone
+	// WantedAsleep: the same, and it is not to start before somebody wants something
+	// of it. NotArmed: but its sockets cannot be had.
+	WantedAsleep
+	NotArmed
 	Refused         // the file has mistakes
 	Removed         // the file is gone
 	Halted          // the emperor is about to end: nothing is started any more
@@ -56,7 +62,14 @@ const (
 	ExitedEarly     // it died soon after its start, or in a way that needs a pause
 	StartFailedLast // as StartFailed, after Halted
 	ExitedLast      // as Exited, after Halted
+	ExitedAsleep    // as Exited; it starts again when somebody wants something of it
+	Woken           // somebody wants something of it
+	WokenInVain     // the same, but its file has mistakes
+	GrownIdle       // nobody has wanted anything for as long as its file says
+	FellAsleep      // it was told to end, and nothing is sent to it any more
+	StaysAwake      // somebody came just then
 	BackOffElapsed  //
+	BackOffOver     // as BackOffElapsed; it starts when somebody wants something of it
 	SocketFreed     // the one that another vassal had
 	FolderMoved     // another folder has taken the place of the one that is served
 	EverythingEnded // no process of any generation is left
@@ -65,10 +78,10 @@ const (
 )
 
 var eventNames = [eventCount]string{
-	"wanted", "wanted alone", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
+	"wanted", "wanted alone", "wanted asleep", "not armed", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
 	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
-	"start failed for good", "exited for good",
-	"back-off elapsed", "socket freed", "folder moved", "everything ended",
+	"start failed for good", "exited for good", "exited to sleep", "woken", "woken in vain", "grown idle", "fell asleep", "stays awake",
+	"back-off elapsed", "back-off over", "socket freed", "folder moved", "everything ended",
 }
 
 func (e Event) String() string {
@@ -84,30 +97,36 @@ var because = map[Event]string{
 	Removed: "its file is gone", Shutdown: "the emperor is stopping", Halted: "the emperor is stopping",
 	StartOrdered: "a start was ordered", StopOrdered: "a stop was ordered",
 	ReloadOrdered: "a reload was ordered", RestartOrdered: "a restart was ordered",
-	SocketFreed: "the socket that another vassal had is free",
-	FolderMoved: "another folder has taken the place of the one that was served",
+	SocketFreed:  "the socket that another vassal had is free",
+	WantedAsleep: "it starts on demand",
+	FolderMoved:  "another folder has taken the place of the one that was served",
 }
 
 // action is what a move does.
 type action uint8
 
 const (
-	nothing  action = iota
-	start           // make a generation
-	restart         // abandon the one on its way up, make another
-	exchange        // end the serving one (and abandon the one on its way up), make another when it is gone
-	serve           // the new generation serves: there was none before
-	handOver        // give requests from the serving generation to its successor
-	complete        // the successor serves, the old one drains
-	keepOld         // the successor is abandoned, the old one goes on
-	loseOld         // the serving one died; what is on its way up becomes all there is
-	again           // the serving one died; start at once
-	hold            // arm the back-off
-	stop            // end everything
-	hurry           // end everything within the stop time
-	giveUp          // the successor is abandoned, because nothing is started any more
-	rest            // what is down stays down
-	postpone        // the event waits until the hand-over is over
+	nothing   action = iota
+	start            // make a generation
+	restart          // abandon the one on its way up, make another
+	exchange         // end the serving one (and abandon the one on its way up), make another when it is gone
+	serve            // the new generation serves: there was none before
+	handOver         // give requests from the serving generation to its successor
+	complete         // the successor serves, the old one drains
+	keepOld          // the successor is abandoned, the old one goes on
+	loseOld          // the serving one died; what is on its way up becomes all there is
+	again            // the serving one died; start at once
+	hold             // arm the back-off
+	stop             // end everything
+	hurry            // end everything within the stop time
+	giveUp           // the successor is abandoned, because nothing is started any more
+	rest             // what is down stays down
+	arm              // hold its sockets, and watch them
+	doze             // make it end while the router sends nothing
+	sleepNow         // nothing serves any more; watch its sockets
+	stayAwake        // go on as before
+	lieDown          // the serving one died; watch its sockets
+	postpone         // the event waits until the hand-over is over
 )
 
 // move is where an event leads.
@@ -123,6 +142,8 @@ var moves = map[State]map[Event]move{
 	Waiting: {
 		Refused:        {Failed, nothing},
 		Wanted:         {Starting, start},
+		WantedAsleep:   {Asleep, arm},
+		NotArmed:       {Failed, hold},
 		Removed:        {Leaving, stop},
 		Halted:         {Stopped, rest},
 		Shutdown:       {Leaving, hurry},
@@ -130,6 +151,23 @@ var moves = map[State]map[Event]move{
 		StopOrdered:    {Stopping, stop},
 		ReloadOrdered:  {Waiting, nothing},
 		RestartOrdered: {Waiting, nothing},
+		Woken:          {Waiting, nothing},
+	},
+	// An edit and a reload do not wake it: the next start reads the file.
+	Asleep: {
+		Refused:        {Asleep, nothing},
+		Wanted:         {Starting, start},
+		WantedAsleep:   {Asleep, arm},
+		NotArmed:       {Failed, hold},
+		Removed:        {Leaving, stop},
+		Halted:         {Stopped, rest},
+		Shutdown:       {Leaving, hurry},
+		StartOrdered:   {Starting, start},
+		StopOrdered:    {Stopping, stop},
+		ReloadOrdered:  {Asleep, arm},
+		RestartOrdered: {Starting, start},
+		Woken:          {Starting, start},
+		WokenInVain:    {Failed, nothing},
 	},
 	Starting: {
 		Refused:         {Starting, nothing},
@@ -142,6 +180,7 @@ var moves = map[State]map[Event]move{
 		ReloadOrdered:   {Starting, restart},
 		RestartOrdered:  {Starting, restart},
 		BecameReady:     {Ready, serve},
+		Woken:           {Starting, nothing},
 		StartFailed:     {Failed, hold},
 		StartFailedLast: {Stopped, rest},
 	},
@@ -160,6 +199,9 @@ var moves = map[State]map[Event]move{
 		Exited:         {Starting, again},
 		ExitedEarly:    {Failed, hold},
 		ExitedLast:     {Stopped, rest},
+		ExitedAsleep:   {Asleep, lieDown},
+		GrownIdle:      {Dozing, doze},
+		Woken:          {Ready, nothing},
 	},
 	Reloading: {
 		Refused:        {Reloading, nothing},
@@ -176,6 +218,9 @@ var moves = map[State]map[Event]move{
 		StartFailed:    {Ready, keepOld},
 		Exited:         {Starting, loseOld},
 		ExitedEarly:    {Starting, loseOld},
+		ExitedAsleep:   {Starting, loseOld},
+		GrownIdle:      {Reloading, nothing},
+		Woken:          {Reloading, nothing},
 	},
 	// A hand-over takes milliseconds, and seconds at most: nothing interrupts it.
 	Switching: {
@@ -194,10 +239,33 @@ var moves = map[State]map[Event]move{
 		Exited:         {Switching, postpone},
 		ExitedEarly:    {Switching, postpone},
 		ExitedLast:     {Switching, postpone},
+		ExitedAsleep:   {Switching, postpone},
+		GrownIdle:      {Switching, nothing},
+		Woken:          {Switching, nothing},
+	},
+	// As a hand-over, to nobody.
+	Dozing: {
+		Refused:        {Dozing, nothing},
+		Wanted:         {Dozing, postpone},
+		WantedAlone:    {Dozing, postpone},
+		Removed:        {Dozing, postpone},
+		Halted:         {Dozing, postpone},
+		Shutdown:       {Dozing, postpone},
+		StartOrdered:   {Dozing, postpone},
+		StopOrdered:    {Dozing, postpone},
+		ReloadOrdered:  {Dozing, postpone},
+		RestartOrdered: {Dozing, postpone},
+		FolderMoved:    {Dozing, postpone},
+		Woken:          {Dozing, postpone},
+		GrownIdle:      {Dozing, nothing},
+		FellAsleep:     {Asleep, sleepNow},
+		StaysAwake:     {Ready, stayAwake},
 	},
 	Stopping: {
 		Refused:         {Stopping, nothing},
 		Wanted:          {Stopping, nothing},
+		WantedAsleep:    {Stopping, nothing},
+		Woken:           {Stopping, nothing},
 		Removed:         {Leaving, nothing},
 		Halted:          {Stopping, nothing},
 		Shutdown:        {Leaving, hurry},
@@ -210,6 +278,8 @@ var moves = map[State]map[Event]move{
 	Stopped: {
 		Refused:        {Stopped, nothing},
 		Wanted:         {Stopped, nothing},
+		WantedAsleep:   {Stopped, nothing},
+		Woken:          {Stopped, nothing},
 		Removed:        {Leaving, stop},
 		Halted:         {Stopped, nothing},
 		Shutdown:       {Leaving, hurry},
@@ -221,6 +291,10 @@ var moves = map[State]map[Event]move{
 	Failed: {
 		Refused:        {Failed, nothing},
 		Wanted:         {Starting, start},
+		WantedAsleep:   {Asleep, arm},
+		NotArmed:       {Failed, hold},
+		BackOffOver:    {Asleep, arm},
+		Woken:          {Failed, nothing},
 		Removed:        {Leaving, stop},
 		Halted:         {Stopped, rest},
 		Shutdown:       {Leaving, hurry},
@@ -234,6 +308,9 @@ var moves = map[State]map[Event]move{
 	Leaving: {
 		Refused:         {Leaving, nothing},
 		Wanted:          {Starting, start}, // the file came back
+		WantedAsleep:    {Asleep, arm},
+		NotArmed:        {Failed, hold},
+		Woken:           {Leaving, nothing},
 		Removed:         {Leaving, nothing},
 		Halted:          {Leaving, nothing},
 		Shutdown:        {Leaving, hurry},

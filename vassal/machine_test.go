@@ -27,13 +27,13 @@ func TestEveryStateReachesGone(t *testing.T) {
 // every state but the last. WantedAlone needs a generation that serves.
 func TestOutsideEventsAreAlwaysDecided(t *testing.T) {
 	for s := State(0); s < Gone; s++ {
-		for _, e := range []Event{Wanted, Refused, Removed, Halted, Shutdown, StartOrdered, StopOrdered, ReloadOrdered, RestartOrdered} {
+		for _, e := range []Event{Wanted, Refused, Removed, Halted, Shutdown, StartOrdered, StopOrdered, ReloadOrdered, RestartOrdered, Woken} {
 			if _, ok := moves[s][e]; !ok {
 				t.Errorf("%s in state %s is not decided", e, s)
 			}
 		}
 	}
-	for _, s := range []State{Ready, Reloading, Switching} {
+	for _, s := range []State{Ready, Reloading, Switching, Dozing} {
 		if _, ok := moves[s][WantedAlone]; !ok {
 			t.Errorf("%s in state %s is not decided", WantedAlone, s)
 		}
@@ -44,7 +44,7 @@ func TestOutsideEventsAreAlwaysDecided(t *testing.T) {
 func TestShutdownLeads(t *testing.T) {
 	for s := State(0); s < Gone; s++ {
 		m := moves[s][Shutdown]
-		if s == Switching {
+		if s == Switching || s == Dozing {
 			if m.do != postpone {
 				t.Errorf("a hand-over is interrupted by %v", m)
 			}

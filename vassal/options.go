@@ -2,6 +2,7 @@ package vassal
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"sync"
 
@@ -10,7 +11,7 @@ import (
 
 // Options are the options of a vassal's file that this package honours: ours,
 // and those of uWSGI that tell us how to run it.
-var Options = append([]config.Option{
+var Options = slices.Concat([]config.Option{
 	// What to run.
 	{Name: "command", Type: config.String, Where: config.Vassal, Help: "The program of a vassal that is not a uWSGI app; it gets the sockets by LISTEN_FDS and %(fd)."},
 	{Name: "binary-path", Type: config.Path, Where: config.Vassal, Help: "The uwsgi program that runs this vassal."},
@@ -46,7 +47,7 @@ var Options = append([]config.Option{
 	{Name: "stop-timeout", Type: config.Seconds, Min: 1, Where: config.Vassal, Help: "How long a command may take to end before it is killed."},
 	{Name: "reload-mercy", Type: config.Seconds, Where: config.Vassal, Help: "How long an old generation may finish what it has."},
 	{Name: "worker-reload-mercy", Type: config.Seconds, Where: config.Vassal, Help: "As reload-mercy, which wins where both are given."},
-}, staticOptions...)
+}, sleepOptions, staticOptions)
 
 //go:embed foreign.txt
 var foreignTable string

@@ -77,7 +77,7 @@ func (v *Vassal) handleOrder(m message) {
 	case event != StopOrdered && (v.spec == nil || v.refused):
 		m.reply <- fmt.Errorf("the file has mistakes: %s", v.problem)
 		return
-	case event == StartOrdered && v.current != nil, event == StopOrdered && v.state == Stopped:
+	case event == StartOrdered && v.current != nil && v.state != Dozing, event == StopOrdered && v.state == Stopped:
 		m.reply <- nil
 		return
 	}
@@ -88,10 +88,19 @@ func (v *Vassal) handleOrder(m message) {
 	if event != StopOrdered {
 		v.spec = v.wanted
 	}
+	if event == ReloadOrdered && v.state == Asleep {
+		if err := v.tryout(); err != nil {
+			m.reply <- err
+			return
+		}
+	}
 	v.step(event, m)
 	v.waiters = append(v.waiters, waiter{m.order, m.reply})
-	if v.state == Stopped {
+	switch v.state {
+	case Stopped:
 		v.reply(OrderStop, nil)
+	case Asleep: // there is nothing to reload
+		v.reply(m.order, nil)
 	}
 }
 

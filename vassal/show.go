@@ -11,7 +11,7 @@ import (
 // publish tells the router the row for the present state, unless a hand-over is
 // under way, which does that itself.
 func (v *Vassal) publish() uint64 {
-	if v.state == Switching || v.state == Waiting {
+	if v.state == Switching || v.state == Dozing || v.state == Waiting {
 		return 0
 	}
 	if v.shutdown {
@@ -23,8 +23,10 @@ func (v *Vassal) publish() uint64 {
 
 func (v *Vassal) linkState() link.State {
 	switch v.state {
-	case Ready, Reloading, Switching:
+	case Ready, Reloading, Switching, Dozing:
 		return link.Ready
+	case Asleep:
+		return link.Asleep
 	case Failed:
 		return link.Failed
 	case Stopping, Stopped:
@@ -55,6 +57,7 @@ func (v *Vassal) row(g *generation, state link.State) link.Vassal {
 	}
 	if state == link.Failed && !v.retryAt.IsZero() {
 		r.Retry = max(1, v.retryAt.Sub(v.clock.Now()).Milliseconds())
+		r.Refuse = v.maySleep() // it starts when somebody comes then, and not by itself
 	}
 	if v.state == Leaving || v.state == Gone {
 		r.Removed = true
@@ -67,11 +70,12 @@ func (v *Vassal) show() {
 	s := Status{
 		Name: v.name, State: v.state, Since: v.since, Reason: v.reason, Problem: v.problem,
 		Restarts: v.restarts, Loyal: v.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
-		Failure: v.failure,
+		Failure: v.failure, Awake: v.awakeness(),
 	}
 	if v.spec != nil {
 		s.File, s.Kind = v.spec.File, v.spec.Kind
 		s.Overlap, s.OverlapReason = v.spec.Overlap, v.spec.OverlapReason
+		s.Sleep = v.spec.Sleep
 		s.Addresses, s.Files = v.spec.Addresses(), v.spec.StaticFiles()
 		if v.selfBound != "" {
 			s.Overlap, s.OverlapReason = false, v.selfBound
@@ -104,7 +108,8 @@ func sameStatus(a, b Status) bool {
 	return a.State == b.State && a.Since.Equal(b.Since) && a.Reason == b.Reason && a.Problem == b.Problem &&
 		a.File == b.File && a.Kind == b.Kind && a.Generation == b.Generation && a.Starting == b.Starting &&
 		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.StartingPIDs, b.StartingPIDs) && a.Failure == b.Failure && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
-		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && reflect.DeepEqual(a.Files, b.Files) && a.OverlapReason == b.OverlapReason
+		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && reflect.DeepEqual(a.Files, b.Files) && a.OverlapReason == b.OverlapReason &&
+		a.Awake == b.Awake && a.Sleep == b.Sleep
 }
 
 // complete puts the documented defaults where nothing is set.

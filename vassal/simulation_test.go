@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,6 +47,7 @@ type fakeBody struct {
 	farewell  time.Duration // after retire; negative: never
 	killer    syscall.Signal
 	aloneWhy  string
+	busyDice  int // of 4
 
 	mu      sync.Mutex
 	over    chan struct{}
@@ -53,6 +55,7 @@ type fakeBody struct {
 	retired bool
 	ready   bool
 	ended   bool
+	up      bool
 	timers  []*time.Timer
 }
 
@@ -62,6 +65,9 @@ func (w *world) newBody(s surroundings) body {
 	w.note("gen %d made", s.generation)
 	if w.halted {
 		w.t.Errorf("seed %d: generation %d is started after the end was announced\n%v", w.seed, s.generation, w.history)
+	}
+	if w.status.State == Asleep && !w.allowed {
+		w.t.Errorf("seed %d: generation %d is started although nobody wants anything\n%v", w.seed, s.generation, w.history)
 	}
 	if w.status.State == Failed && !w.allowed && time.Now().Before(w.status.RetryAt) {
 		w.t.Errorf("seed %d: generation %d is started while the back-off runs\n%v", w.seed, s.generation, w.history)
@@ -83,6 +89,7 @@ func (w *world) newBody(s surroundings) body {
 	if w.random.IntN(10) == 0 {
 		b.aloneWhy = "it binds by itself"
 	}
+	b.busyDice = w.random.IntN(3)
 	w.bodies[s.generation] = b
 	return b
 }
@@ -105,6 +112,12 @@ func (b *fakeBody) boot(ctx context.Context) error {
 		return b.bootError
 	}
 	b.s.started([]int{int(b.s.generation)})
+	b.mu.Lock()
+	b.up = true
+	b.mu.Unlock()
+	if b.s.spec.Kind == UWSGI && b.s.spec.Idle > 0 {
+		b.timers = append(b.timers, time.AfterFunc(b.s.spec.Idle, b.s.idle))
+	}
 	if b.life > 0 {
 		b.timers = append(b.timers, time.AfterFunc(b.life, b.finish))
 	}
@@ -114,6 +127,13 @@ func (b *fakeBody) boot(ctx context.Context) error {
 func (b *fakeBody) booted() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.ready }
 
 func (b *fakeBody) hasEnded() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.ended }
+
+// serves: it has become ready, and neither died nor was told to end.
+func (b *fakeBody) serves() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.up && !b.isOver && !b.retired
+}
 
 func (b *fakeBody) finish() {
 	b.mu.Lock()
@@ -133,6 +153,14 @@ func (b *fakeBody) addresses() []link.Address                    { return nil }
 func (b *fakeBody) files() (*link.StaticFiles, *link.OpenFolder) { return nil, nil }
 func (b *fakeBody) alone() string                                { return b.aloneWhy }
 func (b *fakeBody) halt()                                        {}
+func (b *fakeBody) connections() int                             { return b.w.dice(4, b.busyDice) }
+
+func (b *fakeBody) busy() string {
+	if b.w.dice(4, b.busyDice) > 0 {
+		return "it works for itself"
+	}
+	return ""
+}
 
 func (b *fakeBody) retire() {
 	b.mu.Lock()
@@ -189,6 +217,25 @@ func (w *world) Drained(ctx context.Context, _ string, _ uint64) error {
 	return ctx.Err()
 }
 
+// dice is 1 in so many of that many cases, else 0.
+func (w *world) dice(sides, lucky int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.random.IntN(sides) < lucky {
+		return 1
+	}
+	return 0
+}
+
+func (w *world) Unused(ctx context.Context, _ string, quiet time.Duration) error {
+	if quiet > 0 {
+		sleep(ctx, systemClock{}, quiet+time.Duration(w.dice(2, 1))*5*time.Second)
+	} else if w.dice(5, 1) > 0 {
+		return errors.New("a request is under way")
+	}
+	return ctx.Err()
+}
+
 func (w *world) spec(n int) *Spec {
 	s := &Spec{Name: "site", File: "/site.ini", Kind: Command, Overlap: w.random.IntN(3) > 0}
 	if w.random.IntN(2) == 0 {
@@ -198,6 +245,12 @@ func (w *world) spec(n int) *Spec {
 		s.Mercy = time.Duration(1+w.random.IntN(30)) * time.Second
 	}
 	s.command.line = fmt.Sprint(n / 3)
+	if w.random.IntN(2) == 0 {
+		s.OnDemand, s.OnDemandReason = true, "on-demand (site.ini:3)"
+	}
+	if w.random.IntN(2) == 0 {
+		s.Idle, s.IdleReason = time.Duration(1+w.random.IntN(10))*time.Second, "idle (site.ini:4)"
+	}
 	return s
 }
 
@@ -262,6 +315,9 @@ func simulate(t *testing.T, seed uint64) {
 			impatient, stop := context.WithTimeout(ctx, time.Millisecond)
 			v.Order(impatient, order)
 			stop()
+		case 16, 17, 18:
+			v.Wake("a request through the front")
+			v.Wake("a connection to its socket")
 		default:
 			if dice < 12 {
 				v.Want(spec, time.Time{})
@@ -269,11 +325,7 @@ func simulate(t *testing.T, seed uint64) {
 		}
 		synctest.Wait()
 		w.mu.Lock()
-		if w.status.State != Failed {
-			w.allowed = true
-		} else {
-			w.allowed = false
-		}
+		w.allowed = w.status.State != Failed && w.status.State != Asleep
 		w.mu.Unlock()
 		time.Sleep(pause)
 		synctest.Wait()
@@ -318,7 +370,15 @@ func (w *world) check(v *Vassal) {
 		if known && (w.row.State != link.Ready || w.row.Generation != s.Generation) {
 			w.t.Errorf("seed %d: %s with generation %d, but the router knows %+v\n%v", w.seed, s.State, s.Generation, w.row, w.history)
 		}
-	case Starting, Failed, Stopped, Stopping, Leaving:
+	case Asleep, Starting, Failed, Stopped, Stopping, Leaving:
+		for n, b := range w.bodies {
+			if s.State == Asleep && b.serves() && !slices.Contains(s.Draining, n) {
+				w.t.Errorf("seed %d: asleep, and generation %d serves\n%v", w.seed, n, w.history)
+			}
+		}
+		if s.State == Asleep && known && w.row.State != link.Asleep {
+			w.t.Errorf("seed %d: asleep, but the router knows %+v\n%v", w.seed, w.row, w.history)
+		}
 		if w.halted && s.State == Failed {
 			w.t.Errorf("seed %d: it waits for a start that will not come\n%v", w.seed, w.history)
 		}

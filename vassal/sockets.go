@@ -23,6 +23,8 @@ type Sockets struct {
 	// waiting has, for an address that somebody could not have, whom to tell when it
 	// is free: each vassal once.
 	waiting map[string]map[string]func()
+
+	sentry *sentry // watches those of vassals that sleep
 }
 
 // holding is one address and who has it.
@@ -35,7 +37,7 @@ type holding struct {
 
 // NewSockets makes an empty one.
 func NewSockets() *Sockets {
-	return &Sockets{held: map[string]*holding{}, waiting: map[string]map[string]func(){}}
+	return &Sockets{held: map[string]*holding{}, waiting: map[string]map[string]func(){}, sentry: newSentry()}
 }
 
 // takenError is what hold gives when another vassal has the address.

@@ -54,7 +54,10 @@ type Socket struct {
 	Why  string
 	// Automatic: no line names it; it is there so that the front reaches the app.
 	Automatic bool
-	Pos       config.Pos
+	// OnDemand: emperor-on-demand-* names it. Like uWSGI's it is open to everybody,
+	// unless the file says chmod-socket.
+	OnDemand bool
+	Pos      config.Pos
 
 	address address
 }
@@ -81,6 +84,8 @@ type Spec struct {
 	Mercy time.Duration
 	// Boot and Stop: the file's boot-timeout and stop-timeout; 0: the default.
 	Boot, Stop time.Duration
+	// Sleep says when it runs without a process.
+	Sleep
 
 	sockets socketRules
 	uwsgi   uwsgiLaunch
@@ -95,11 +100,13 @@ type uwsgiLaunch struct {
 	arguments []string
 	text      string // the configuration, when there is no file: see appArguments
 	needApp   bool
-	plugins   bool     // it names a plugin
-	reopenLog bool     // logto: reopened, or the log stays with whoever opened it first
-	maxFD     bool     // the file sets max-fd itself
-	noMaster  bool     // master = false, which cannot be had
-	cheap     bool     // starts without workers until a connection comes
+	plugins   bool // it names a plugin
+	reopenLog bool // logto: reopened, or the log stays with whoever opened it first
+	maxFD     bool // the file sets max-fd itself
+	noMaster  bool // master = false, which cannot be had
+	cheap     bool // starts without workers until a connection comes
+	dieOnIdle bool
+	lazy      bool     // workers load the app, so that one which accepts proves little
 	exec      bool     // worker-exec: no worker ever reports that it accepts
 	user      *account // whom the main file says; the file's own uid is uWSGI's business
 	pidFiles  []string
@@ -193,6 +200,8 @@ type Reading struct {
 	User *proc.Credential
 	// UWSGI is the path of the uwsgi binary, for magic variables.
 	UWSGI string
+	// OnDemand is what the main file's emperor-on-demand-* lines say of it.
+	OnDemand OnDemandReading
 	// SocketHint is the path the rules would use for this vassal, for the message
 	// when it has no socket, and the name of one that needs none; may be empty.
 	SocketHint string
@@ -266,6 +275,7 @@ type reader struct {
 	partly   bool // something could not be read, so nothing can be said to be missing
 	spec     *Spec
 	app      *AppReading // set when there is no file
+	trigger  *trigger    // that emperor-on-demand-* names; nil: nobody has looked
 	problems config.Problems
 }
 
@@ -306,6 +316,7 @@ func (r *reader) read() {
 	case Static:
 		r.readStatic(dir)
 	}
+	r.readSleep(dir)
 	if v, ok := c.Last("static"); ok && s.Kind != Static && !c.UsedPlaceholders["static"] {
 		r.warn(v, "no effect: %s makes this vassal something else; a folder is a vassal of its own", s.KindReason)
 	}

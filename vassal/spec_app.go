@@ -2,6 +2,7 @@ package vassal
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,7 +107,7 @@ func ReadApp(a AppReading) Result {
 // when it is loaded; in the main file these options are text, because in most main
 // files they mean nothing.)
 func (r *reader) checkNumbers() {
-	for _, name := range []string{"processes", "listen", "boot-timeout", "stop-timeout"} {
+	for _, name := range []string{"processes", "listen", "boot-timeout", "stop-timeout", "idle"} {
 		v, ok := r.c.Last(name)
 		if !ok {
 			continue
@@ -149,6 +150,12 @@ func (r *reader) addAutomatic(protocol string) {
 // of gives the rules for one of a vassal's sockets: what the lines say of mode,
 // owner and place is about sockets that they name, not about one of ours.
 func (r socketRules) of(socket Socket) socketRules {
+	if socket.OnDemand && !r.hasMode {
+		r.mode, r.hasMode = 0o666, true // as uWSGI's
+	}
+	if filepath.IsAbs(socket.address.path) {
+		r.dir = "" // it makes no difference, and needs a thread of its own
+	}
 	if !socket.Automatic {
 		return r
 	}

@@ -64,7 +64,8 @@ func (r *reader) readCommand(dir string) {
 	if v, ok := c.Last("port"); ok && v.Value != "auto" {
 		r.wrong(v, "want auto, got %q (a fixed port is socket = :%s)", v.Value, v.Value)
 	}
-	named := len(c.All(commandSockets...)) > 0
+	onDemand, _ := r.onDemandAddress()
+	named := len(c.All(commandSockets...)) > 0 || onDemand != "" && !c.Has("port")
 	s.Port = c.Has("port") || !named && (r.app == nil || r.app.Socket == "")
 	command.eitherWay = !s.Port && !named
 	if s.Port {
@@ -80,6 +81,7 @@ func (r *reader) readCommand(dir string) {
 		}
 	} else {
 		r.readSockets(protocol, commandSockets, "")
+		r.addOnDemand(protocol)
 		r.addAutomatic(protocol)
 		if len(s.Sockets) > 0 {
 			command.protocol = s.Sockets[0].Protocol

@@ -25,6 +25,8 @@ func (r *reader) readUWSGI() {
 	u.maxFD = c.Has("max-fd")
 	u.noMaster = c.Has("master") && !c.Bool("master")
 	u.cheap = c.Has("cheap")
+	u.dieOnIdle = c.Bool("die-on-idle")
+	u.lazy = c.Bool("lazy-apps") || c.Bool("lazy-app") || c.Bool("lazy")
 	u.exec = len(c.All("worker-exec", "worker-exec2")) > 0
 	u.vacuum = c.Has("vacuum")
 	for _, v := range c.All("pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2") {
@@ -56,6 +58,7 @@ func (r *reader) readUWSGI() {
 		options = append(options, name)
 	}
 	r.readSockets(protocol, options, jailed)
+	r.addOnDemand(protocol)
 	r.addAutomatic("uwsgi")
 	s.Overlap, s.OverlapReason = uwsgiOverlap(c, s.Sockets)
 	if r.app != nil {

@@ -71,3 +71,5 @@ func (b *staticBody) promote() error            { return nil }
 func (b *staticBody) quiet() bool               { return true }
 func (b *staticBody) halt()                     {}
 func (b *staticBody) alone() string             { return "" }
+func (b *staticBody) busy() string              { return "" }
+func (b *staticBody) connections() int          { return 0 }

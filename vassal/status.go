@@ -45,6 +45,10 @@ type Status struct {
 	// Overlap says whether two generations may run at once, and OverlapReason why not.
 	Overlap       bool
 	OverlapReason string
+	// Sleep says when it runs without a process, Awake why it does not at the moment
+	// although it may.
+	Sleep
+	Awake string
 	// Lines are the last lines it wrote, oldest first.
 	Lines []Line
 	// Failure is the last one that is still of interest: until a generation is ready
@@ -64,7 +68,7 @@ type Failure struct {
 // something happens: it answers, it failed, or it is stopped.
 func (s Status) Settled() bool {
 	switch s.State {
-	case Ready, Failed, Stopped, Gone:
+	case Ready, Failed, Stopped, Asleep, Gone:
 		return true
 	}
 	return false

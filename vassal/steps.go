@@ -1,6 +1,7 @@
 package vassal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,6 +29,11 @@ func (v *Vassal) step(e Event, m message) {
 	if from == Failed && v.state != Failed {
 		v.disarm()
 	}
+	if from == Asleep && v.state != Asleep {
+		v.unwatch()
+		v.wokenBy, v.fromSleep = cmp.Or(m.by, because[e]), e == Woken
+		defer func() { v.wokenBy = "" }()
+	}
 	v.act(move.do, e, m)
 	if v.state == Failed && v.refused && v.spec != nil && v.spec.Kind == UWSGI {
 		v.disarm() // uWSGI would read the file with its mistakes
@@ -43,7 +49,7 @@ func (v *Vassal) step(e Event, m message) {
 	v.releaseSockets()
 	v.show()
 	v.checkEnded()
-	if from == Switching && v.state != Switching {
+	if (from == Switching || from == Dozing) && v.state != from {
 		waiting := v.postponed
 		v.postponed = nil
 		for _, m := range waiting {
@@ -63,8 +69,11 @@ func (v *Vassal) act(do action, e Event, m message) {
 	case start, restart:
 		v.dismiss(&v.candidate, 0)
 		v.failuresForgiven(e)
+		if e == Woken {
+			v.reason = "woken by " + m.by
+		}
 		v.launch(false)
-		v.candidate.revived = e == BackOffElapsed
+		v.candidate.revived = e == BackOffElapsed || e == Woken
 	case again:
 		v.restarts++
 		v.log.Warn("vassal died, starting it again", "gen", m.generation, "how", m.err, "restarts", v.restarts)
@@ -124,6 +133,18 @@ func (v *Vassal) act(do action, e Event, m message) {
 			v.dismiss(&v.candidate, 0)
 			v.launch(false)
 		}
+	case arm:
+		v.arm(e)
+	case doze:
+		g := v.current
+		row := v.row(nil, link.Asleep)
+		v.tasks.Go(func() { v.fallAsleep(g, row) })
+	case sleepNow:
+		v.sleepNow(m)
+	case stayAwake:
+		v.current.awake <- m.by
+	case lieDown:
+		v.lieDown(m)
 	case hold:
 		v.fail(e, m)
 	case giveUp:
@@ -142,6 +163,7 @@ func (v *Vassal) failuresForgiven(e Event) {
 	switch e {
 	case BackOffElapsed:
 		v.restarts++
+	case Woken: // if it fails again the pause grows
 	default:
 		v.failures = 0
 		v.reason = because[e]
@@ -156,19 +178,25 @@ func (v *Vassal) becomeReady() {
 	v.reason = ""
 	v.problem = ""
 	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
+	v.keptAwake, v.fromSleep = "", false
+	v.watchUse(false)
 }
 
 // fail arms the back-off.
 func (v *Vassal) fail(e Event, m message) {
-	if e == StartFailed {
+	switch e {
+	case StartFailed:
 		v.complain("the vassal did not start", m)
 		v.dismiss(&v.candidate, 0)
-	} else {
+	case NotArmed:
+		v.unwatch()
+		v.complain("the vassal cannot be woken, because its sockets cannot be had", m)
+	default:
 		v.complain("the vassal died", m)
 		v.mourn()
 	}
 	delay := time.Duration(0)
-	if e == StartFailed || m.death.signal != syscall.SIGTERM || v.failures > 0 {
+	if e != ExitedEarly || m.death.signal != syscall.SIGTERM || v.failures > 0 {
 		v.failures++
 		delay = nextDelay(v.failures, v.defaults.Throttle, v.defaults.MaxThrottle)
 	}

@@ -212,7 +212,7 @@ func (v *Vassal) releaseSockets() {
 	if v.candidate != nil {
 		need(v.candidate.spec)
 	}
-	if v.spec != nil && v.current == nil && (v.state == Failed || v.state == Starting) {
+	if v.spec != nil && v.current == nil && (v.state == Failed || v.state == Starting || v.state == Asleep) {
 		need(v.spec)
 	}
 	v.sockets.keep(v.name, needed)

@@ -146,6 +146,9 @@ func (b *uwsgiBody) arguments() []string {
 		// one nobody reads our orders, and it could only be killed.
 		set("master=true")
 	}
+	if u.dieOnIdle && b.spec.Idle == 0 {
+		set("idle=0") // see readSleep
+	}
 	if u.needApp || b.replacesApp {
 		// Without it an import error is served as an answer, and looks ready.
 		set("need-app=true")
@@ -207,6 +210,10 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 					respawns++
 				}
 				poke = nil
+				if b.prompt && !b.spec.uwsgi.lazy {
+					b.watch(events)
+					return nil
+				}
 				wait()
 			case event == pipe.Spawned && !b.adopted():
 				wait()
@@ -267,8 +274,11 @@ func (b *uwsgiBody) watch(events <-chan pipe.Report) {
 			return
 		}
 		for event := range events {
-			if event == pipe.Loyal {
+			switch event {
+			case pipe.Loyal:
 				b.loyal()
+			case pipe.Idle:
+				b.idle()
 			}
 		}
 	})
@@ -295,6 +305,10 @@ func (b *uwsgiBody) cause() death {
 
 func (b *uwsgiBody) promote() error { return b.exchange(b.listeners) }
 func (b *uwsgiBody) alone() string  { return "" }
+func (b *uwsgiBody) busy() string   { return "" }
+
+// connections: it counts its workers that are busy by itself.
+func (b *uwsgiBody) connections() int { return 0 }
 
 // halt: its master starts the workers, and a master that dies is all of it.
 func (b *uwsgiBody) halt() {}

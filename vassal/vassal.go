@@ -52,6 +52,10 @@ type Vassal struct {
 	seen       time.Time // when the change was seen that leads to the next start
 	blocked    string    // the address that another vassal has, for which this one failed
 	failure    *Failure  // the last one
+	wokenBy    string    // who makes it start just now, from sleep
+	fromSleep  bool      // what failed last was to wake it
+	keptAwake  string    // why it does not sleep although nobody wants anything
+	watches    []func()  // end the watches of its sockets, while it sleeps
 	selfBound  string    // the command binds its sockets itself: since when and why
 	retryAt    time.Time
 	backOff    uint64 // number of the back-off that runs
@@ -116,6 +120,7 @@ func (v *Vassal) Run(ctx context.Context) error {
 		v.answer()
 	}
 	v.tasks.Wait()
+	v.unwatch()
 	v.sockets.abandon(v.name)
 	v.sockets.keep(v.name, nil)
 	v.publisher.close()

@@ -34,6 +34,8 @@ type checkedVassal struct {
 	Port          bool            `json:"own_port,omitempty"` // it gets a TCP port at each start
 	Overlap       bool            `json:"overlap"`
 	OverlapReason string          `json:"overlap_reason,omitempty"`
+	OnDemand      string          `json:"on_demand,omitempty"` // the line that makes it wait for the first request
+	Idle          float64         `json:"idle,omitempty"`      // seconds after which it is put to sleep
 }
 
 type checkedSocket struct {
@@ -66,6 +68,7 @@ func (r *checkReport) json() checked {
 		v := checkedVassal{Name: one.Name, File: one.File, Starts: one.Starts()}
 		if s := one.Spec; s != nil {
 			v.Kind, v.KindReason, v.Port, v.Overlap, v.OverlapReason = s.Kind.String(), s.KindReason, s.Port, s.Overlap, s.OverlapReason
+			v.OnDemand, v.Idle = s.OnDemandReason, s.Idle.Seconds()
 			if files := s.StaticFiles(); files != nil {
 				v.Folder = files.Path
 			}

@@ -64,9 +64,21 @@ func (r *checkReport) writeVassals(out io.Writer) {
 		if !one.Spec.Overlap {
 			overlap = "overlap: no (" + one.Spec.OverlapReason + ")"
 		}
-		fmt.Fprintf(w, "  %s\t%s: %s\t%s\t%s\n", one.Name, one.Spec.Kind, one.Spec.KindReason, sockets(one), overlap)
+		fmt.Fprintf(w, "  %s\t%s: %s\t%s\t%s%s\n", one.Name, one.Spec.Kind, one.Spec.KindReason, sockets(one), overlap, rests(one.Spec.Sleep))
 	}
 	_ = w.Flush()
+}
+
+// rests says when a vassal has no process; nothing for one that always has.
+func rests(s vassal.Sleep) string {
+	var text string
+	if s.OnDemand {
+		text = ", on demand: " + s.OnDemandReason
+	}
+	if s.Idle > 0 {
+		text += fmt.Sprintf(", sleeps after %s: %s", s.Idle, s.IdleReason)
+	}
+	return text
 }
 
 // firstMistake is where the first thing is written that keeps a vassal from starting.

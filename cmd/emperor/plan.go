@@ -78,7 +78,7 @@ func writePlan(out io.Writer, p emperor.Plan, none error) {
 		fmt.Fprintln(out, "front: no change")
 	}
 	var sums []string
-	for _, a := range []emperor.Action{emperor.PlanStart, emperor.PlanReload, emperor.PlanStop, emperor.PlanKeep, emperor.PlanRefuse} {
+	for _, a := range []emperor.Action{emperor.PlanStart, emperor.PlanSleep, emperor.PlanReload, emperor.PlanStop, emperor.PlanKeep, emperor.PlanRefuse} {
 		if n := count[a]; n > 0 {
 			sums = append(sums, fmt.Sprintf("%d to %s", n, a))
 		}

@@ -122,6 +122,7 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	switch {
 	case v.Folder != "":
 		line("generation", fmt.Sprintf("%d, without a process", v.Generation))
+	case v.Generation == 0 && v.Starting == 0 && v.State == "asleep":
 	case v.Generation > 0 || v.Starting == 0:
 		line("generation", fmt.Sprintf("%d, pids %s", v.Generation, pids(v.PIDs, 20)))
 	}
@@ -130,6 +131,11 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	}
 	if v.Restarts > 0 {
 		line("restarts", strconv.Itoa(v.Restarts))
+	}
+	line("awake", v.Awake)
+	line("on demand", v.OnDemand)
+	if v.Idle > 0 {
+		line("idle", fmt.Sprintf("sleeps after %gs in which nobody wants anything", v.Idle))
 	}
 	line("next try", retry(v, now))
 	if v.Folder == "" {
@@ -143,6 +149,8 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	if len(v.Problems) > 0 {
 		if v.running() {
 			b.WriteString("\nthe last edit was not applied; what runs is from before it:\n")
+		} else if v.State == "asleep" {
+			b.WriteString("\nthe last edit was not applied:\n")
 		} else {
 			b.WriteString("\nits file cannot be used as it is:\n")
 		}

@@ -97,6 +97,12 @@ type VassalStatus struct {
 	// file says no.
 	Overlap       bool   `json:"overlap"`
 	OverlapReason string `json:"overlap_reason,omitempty"`
+	// Awake is why a vassal that may sleep does not, and when it will; OnDemand is what
+	// makes it wait for the first request, Idle after how many seconds without one it is
+	// put to sleep.
+	Awake    string  `json:"awake,omitempty"`
+	OnDemand string  `json:"on_demand,omitempty"`
+	Idle     float64 `json:"idle,omitempty"`
 	// Problems say why the file's last edit was not carried out, its mistakes each as
 	// "file:line: text". What runs, if anything does, is from before it.
 	Problems []string `json:"problems,omitempty"`

@@ -23,6 +23,7 @@ type NotifySocket struct {
 	address    string
 	ready      chan struct{}
 	status     atomic.Pointer[string]
+	busy       atomic.Bool
 	receive    sync.Once
 	reader     sync.WaitGroup
 }
@@ -71,6 +72,11 @@ func (n *NotifySocket) Status() string {
 	return ""
 }
 
+// Busy tells whether the vassal's last word on it was X_BUSY=1: it works although
+// nobody asks it anything, and does not want to be ended for that. (X_ is for
+// assignments that sd_notify(3) does not know.)
+func (n *NotifySocket) Busy() bool { return n.busy.Load() }
+
 // Close removes the socket and waits for its reader.
 func (n *NotifySocket) Close() error {
 	err := n.connection.Close()
@@ -104,6 +110,8 @@ func (n *NotifySocket) read(belongs func(pid, uid int) bool) {
 			switch {
 			case name == "STATUS":
 				n.status.Store(&value)
+			case name == "X_BUSY":
+				n.busy.Store(value != "" && value != "0")
 			case name == "READY" && value == "1" && !announced:
 				announced = true
 				close(n.ready)

@@ -36,6 +36,9 @@ type Options struct {
 	// withdrawal of one may be the last word of an instance whose successor has
 	// announced itself already: the node stays until it was silent for the Tolerance.
 	Held func(address string) bool
+	// Asleep tells of addresses at which nobody runs because nobody asks for anything: a
+	// node there is silent, and stays. nil: there are none.
+	Asleep func(address string) bool
 }
 
 // View is what requests see of one key. It never changes.
@@ -394,6 +397,9 @@ func (t *Table[P]) Expire() (gone []Gone) {
 				t.version++
 				changed = true
 			case e.gone:
+			case t.watching && now.After(e.expires) && t.options.Asleep != nil && t.options.Asleep(e.Address):
+				e.expires = now.Add(t.options.Tolerance) // it begins to announce itself again when it is woken
+				live++
 			case t.watching && now.After(e.expires):
 				t.end(s, e, now)
 				gone, changed = append(gone, Gone{Key: key, Address: e.Address, Silent: silent}), true
