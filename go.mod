@@ -20,3 +20,5 @@ require (
 	golang.org/x/time v0.16.0
 	gopkg.in/ini.v1 v1.67.3
 )
+
+require golang.org/x/text v0.43.0 // indirect

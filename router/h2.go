@@ -7,13 +7,16 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/textproto"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"emperor/router/http1"
@@ -35,16 +38,29 @@ const (
 // multiplexed serves the HTTP/2 connections of a router.
 type multiplexed struct {
 	router  *Router
-	server  *http.Server
-	conns   chan net.Conn // to be served
 	leaving chan struct{} // closed when no more are taken
 	once    sync.Once
 	serving sync.WaitGroup
 
 	mu       sync.Mutex
-	owner    map[net.Conn]*multiplexedConn // guarded by mu
-	closed   bool                          // guarded by mu
-	requests sync.WaitGroup                // the library does not wait for them when a connection ends
+	servers  map[connLimits]*multiplexedServer // guarded by mu
+	owner    map[net.Conn]*multiplexedConn     // guarded by mu
+	closed   bool                              // guarded by mu
+	requests sync.WaitGroup                    // the library does not wait for them when a connection ends
+}
+
+// connLimits are what a configuration says of a connection.
+type connLimits struct {
+	idle    time.Duration // without a request under way
+	writing time.Duration // until the client takes something
+}
+
+// multiplexedServer is the library's server for connections of the same limits, which
+// it can't be told later; and the listener that it accepts from.
+type multiplexedServer struct {
+	*multiplexed
+	server *http.Server
+	conns  chan net.Conn // to be served
 }
 
 // multiplexedConn is one connection that net/http serves.
@@ -54,49 +70,63 @@ type multiplexedConn struct {
 }
 
 func newMultiplexed(r *Router) *multiplexed {
-	m := &multiplexed{router: r, conns: make(chan net.Conn), leaving: make(chan struct{}), owner: map[net.Conn]*multiplexedConn{}}
+	return &multiplexed{router: r, leaving: make(chan struct{}), servers: map[connLimits]*multiplexedServer{}, owner: map[net.Conn]*multiplexedConn{}}
+}
+
+// serverFor is the server for connections of these limits; nil when no more are served.
+func (m *multiplexed) serverFor(limits connLimits) *multiplexedServer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.leaving:
+		return nil
+	default:
+	}
+	s := m.servers[limits]
+	if s != nil {
+		return s
+	}
 	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	m.server = &http.Server{
+	protocols.SetUnencryptedHTTP2(true) // TLS is done before
+	s = &multiplexedServer{multiplexed: m, conns: make(chan net.Conn)}
+	s.server = &http.Server{
 		Handler:        http.HandlerFunc(m.request),
 		Protocols:      protocols,
 		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       log.New(&errorLines{log: r.log}, "", 0),
-		ConnContext:    m.describe,
-		ConnState:      m.changed,
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is a request like others
+
+		ErrorLog:    log.New(&errorLines{log: m.router.log}, "", 0),
+		ConnContext: m.describe,
+		ConnState:   m.changed,
+		IdleTimeout: limits.idle,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          mostStreams,
 			MaxReadFrameSize:              mostFrameBytes,
 			MaxReceiveBufferPerStream:     streamBuffer,
 			MaxReceiveBufferPerConnection: connBuffer,
-			WriteByteTimeout:              time.Minute,
+			WriteByteTimeout:              limits.writing,
 			SendPingTimeout:               30 * time.Second, // a peer that is gone is noticed
 			PingTimeout:                   15 * time.Second,
 		},
 	}
-	m.serving.Go(func() { _ = m.server.Serve((*connQueue)(m)) })
-	return m
+	m.servers[limits] = s
+	m.serving.Go(func() { _ = s.server.Serve(s) })
+	return s
 }
 
-// connQueue is the listener that net/http accepts from.
-type connQueue multiplexed
-
-func (q *connQueue) Accept() (net.Conn, error) {
+func (s *multiplexedServer) Accept() (net.Conn, error) {
 	select {
-	case conn := <-q.conns:
+	case conn := <-s.conns:
 		return conn, nil
-	case <-q.leaving:
+	case <-s.leaving:
 		return nil, net.ErrClosed
 	}
 }
 
-func (q *connQueue) Close() error {
-	q.once.Do(func() { close(q.leaving) })
-	return nil
-}
+func (s *multiplexedServer) Close() error { return nil }
 
-func (q *connQueue) Addr() net.Addr { return &net.TCPAddr{} }
+func (s *multiplexedServer) Addr() net.Addr { return &net.TCPAddr{} }
 
 // errorLines are what the library has to say, which concerns clients' faults.
 type errorLines struct{ log *slog.Logger }
@@ -130,15 +160,24 @@ func (m *multiplexed) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// serve serves a connection on which HTTP/2 was agreed, until it ends. conn is a
-// *tls.Conn, or a plain one that begins with HTTP/2's preface.
-func (m *multiplexed) serve(conn net.Conn, c *client) {
+// serve serves a connection on which HTTP/2 was agreed, or that begins with its
+// preface, until it ends.
+func (m *multiplexed) serve(agreed net.Conn, c *client) {
+	settings := m.router.current()
+	server := m.serverFor(connLimits{idle: max(settings.clientIdle, time.Second), writing: settings.responseTimeout})
+	if server == nil {
+		_ = agreed.Close()
+		return
+	}
+	// The library would wait for the rest of the preface without end.
+	c.reading.Set(settings.headTimeout)
+	conn := newMetered(agreed, c)
 	o := &multiplexedConn{client: c, ended: make(chan struct{})}
 	m.mu.Lock()
 	m.owner[conn] = o
 	m.mu.Unlock()
 	select {
-	case m.conns <- conn:
+	case server.conns <- conn:
 		<-o.ended
 	case <-m.leaving:
 		m.mu.Lock()
@@ -150,17 +189,32 @@ func (m *multiplexed) serve(conn net.Conn, c *client) {
 
 // leave tells every connection that no new request is taken (GOAWAY), and ends
 // those that have nothing under way.
-func (m *multiplexed) leave(ctx context.Context) { _ = m.server.Shutdown(ctx) }
+func (m *multiplexed) leave(ctx context.Context) {
+	var leaving sync.WaitGroup
+	for _, s := range m.stop() {
+		leaving.Go(func() { _ = s.server.Shutdown(ctx) })
+	}
+	leaving.Wait()
+}
 
-// close ends the server and waits for it. Every connection has ended before.
+// close ends the servers and waits for them. Every connection has ended before.
 func (m *multiplexed) close() {
-	_ = m.server.Close()
-	_ = (*connQueue)(m).Close()
+	for _, s := range m.stop() {
+		_ = s.server.Close()
+	}
 	m.serving.Wait()
 	m.mu.Lock()
 	m.closed = true
 	m.mu.Unlock()
 	m.requests.Wait()
+}
+
+// stop has no more connections taken, and returns the servers that have some.
+func (m *multiplexed) stop() []*multiplexedServer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.once.Do(func() { close(m.leaving) })
+	return slices.Collect(maps.Values(m.servers))
 }
 
 // begins counts a request in, which m.requests.Done ends; false when it comes too
@@ -192,8 +246,10 @@ func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
 		}
 		x.own.Close()
 		m.router.exchanges.giveBack(x)
-		if s.broken {
-			panic(http.ErrAbortHandler) // resets the stream: the client must see that something is missing
+		if s.broken || !s.begun {
+			// Resets the stream: the client must see that something is missing. The library
+			// would make an empty 200 of a request that got no answer.
+			panic(http.ErrAbortHandler)
 		}
 	}()
 	x.settings = m.router.current()
@@ -215,8 +271,10 @@ type stream struct {
 	x       *exchange
 
 	head, all int64 // bytes sent; of heads, about
+	begun     bool  // there is a final head
 	broken    bool
 	failed    bool
+	stopped   atomic.Bool // the rest of the body is not wanted
 
 	mu    sync.Mutex
 	conn  *upstream.Conn // guarded by mu; the vassal's side
@@ -229,11 +287,11 @@ var _ downstream = (*stream)(nil)
 // parser: what is refused there is refused here.
 func (s *stream) parse() error {
 	r, x := s.request, s.x
+	if err := consistent(r); err != nil {
+		return err
+	}
 	b := x.in[:0]
 	target := r.RequestURI
-	if r.Method == http.MethodConnect {
-		return &http1.Error{Status: 501, Reason: "CONNECT is not served"}
-	}
 	b = append(append(append(append(b, r.Method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.Host...), "\r\n"...)
 	for name, values := range r.Header {
@@ -267,10 +325,33 @@ func (s *stream) parse() error {
 	return err
 }
 
+// consistent refuses what HTTP/1.1 has no words for, or what the library has settled
+// without a word and another program could settle otherwise.
+func consistent(r *http.Request) error {
+	if r.Method == http.MethodConnect {
+		return &http1.Error{Status: 501, Reason: "CONNECT is not served"}
+	}
+	if !strings.HasPrefix(r.RequestURI, "/") && (r.RequestURI != "*" || r.Method != http.MethodOptions) {
+		return &http1.Error{Status: 400, Reason: "the path does not begin with a slash"}
+	}
+	for _, host := range r.Header["Host"] {
+		if !strings.EqualFold(host, r.Host) {
+			return &http1.Error{Status: 400, Reason: "host and :authority differ"}
+		}
+	}
+	for _, value := range r.Header["Content-Length"] {
+		if n, err := strconv.ParseUint(value, 10, 63); err != nil || int64(n) != r.ContentLength {
+			return &http1.Error{Status: 400, Reason: "malformed Content-Length"}
+		}
+	}
+	return nil
+}
+
 // refuse answers a request that could not be taken apart.
 func (s *stream) refuse(err error, from *peer) {
 	bad := &http1.Error{Status: 400, Reason: "malformed request"}
 	_ = errors.As(err, &bad)
+	s.begun = true
 	defer s.x.logRefusal(s, from, bad.Status)
 	s.x.router.complain(from, slog.LevelInfo, "request refused", slog.Int("status", bad.Status), slog.String("reason", bad.Reason))
 	s.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -283,18 +364,23 @@ func (s *stream) readBody(p []byte, wait time.Duration) (int, error) {
 	_ = s.control.SetReadDeadline(time.Now().Add(wait))
 	n, err := s.request.Body.Read(p)
 	switch {
-	case err == nil || err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded):
+	case err == nil || err == io.EOF:
 		return n, err
-	case s.request.Context().Err() != nil:
-		return n, errShort
+	case s.stopped.Load():
+		return n, errUnread
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, os.ErrDeadlineExceeded
 	}
-	return n, errUnread
+	return n, errShort // or longer than it was to be, which means the same
 }
 
 // invite does nothing: the library does it with the first read.
 func (s *stream) invite() error { return nil }
 
-func (s *stream) stopReading() { _ = s.control.SetReadDeadline(longAgo) }
+func (s *stream) stopReading() {
+	s.stopped.Store(true)
+	_ = s.control.SetReadDeadline(longAgo)
+}
 
 // revive can't undo it: a stream that was stopped is not read again.
 func (s *stream) revive() {}
@@ -342,6 +428,7 @@ func (s *stream) begin(h *answerHead) {
 		}
 	}
 	s.all += s.head
+	s.begun = true
 	s.w.WriteHeader(r.Status)
 }
 

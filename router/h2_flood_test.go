@@ -1,0 +1,199 @@
+package router
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// TestFramesInPieces: frames are told apart however the bytes are cut, and of their
+// payload comes what is counted.
+func TestFramesInPieces(t *testing.T) {
+	var text bytes.Buffer
+	_, _ = text.Write(preface)
+	w := http2.NewFramer(&text, nil)
+	w.AllowIllegalWrites = true
+	_ = w.WriteSettings()
+	_ = w.WriteDataPadded(1, false, []byte("abc"), make([]byte, 5))
+	_ = w.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, 1, []byte{0})
+	_ = w.WriteData(1, true, make([]byte, 3000))
+	_ = w.WriteRSTStream(3, http2.ErrCodeProtocol)
+	_ = w.WriteRawFrame(http2.FrameRSTStream, 0, 3, []byte{0, 8})
+	_ = w.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, 3, nil)
+	_ = w.WritePing(false, [8]byte{})
+	want := []string{"000000 04 00 ", "000009 00 08 05", "000001 00 08 00", "000bb8 00 01 ", "000004 03 00 00000001", "000002 03 00 0008", "000000 00 08 ", "000008 06 00 "}
+	for _, size := range []int{1, 2, 3, 7, 9, 10, 13, 14, 100, 1 << 20} {
+		f := frames{skip: len(preface)}
+		var got []string
+		for piece := range slices.Chunk(text.Bytes(), size) {
+			f.follow(piece, func(head []byte) {
+				got = append(got, fmt.Sprintf("%x %x %x %x", head[:3], head[3:4], head[4:5], head[frameHead:]))
+			})
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("in pieces of %d: %q\nwant %q", size, got, want)
+		}
+	}
+}
+
+// TestAllowance: what is left is spent first, then only what time has brought; a pause
+// brings no more than the beginning did.
+func TestAllowance(t *testing.T) {
+	at := time.Unix(100, 0)
+	now := func() time.Time { return at }
+	a := allowance{left: 10, most: 10, perSecond: 2, filled: at}
+	spent := func() (n int) {
+		for a.spend(now) {
+			n++
+		}
+		return n
+	}
+	for _, step := range []struct {
+		pause        time.Duration
+		refund, want int
+	}{{0, 0, 10}, {0, 0, 0}, {time.Second, 0, 2}, {100 * time.Millisecond, 0, 0}, {400 * time.Millisecond, 0, 1}, {time.Hour, 0, 10}, {0, 3, 3}, {0, 1000, 10}} {
+		at = at.Add(step.pause)
+		a.refund(step.refund)
+		if got := spent(); got != step.want {
+			t.Errorf("after %v and %d back: %d, want %d", step.pause, step.refund, got, step.want)
+		}
+	}
+}
+
+// floods are what an attacker sends over and over. i counts from 0.
+var floods = []struct {
+	name string
+	log  string // what the line says there was too much of; empty: the library ends it
+	send func(c *framer, i int) error
+}{
+	{"requests reset at once", "RST_STREAM", func(c *framer, i int) error {
+		_ = c.request(uint32(2*i+1), true, asking...)
+		return c.WriteRSTStream(uint32(2*i+1), http2.ErrCodeCancel)
+	}},
+	{"requests that have us reset them", "faulty requests", func(c *framer, i int) error {
+		_ = c.request(uint32(2*i+1), false, asking...)
+		return c.WriteWindowUpdate(uint32(2*i+1), 1<<31-1)
+	}},
+	{"malformed requests", "faulty requests", func(c *framer, i int) error {
+		return c.request(uint32(2*i+1), true, append(slices.Clip(asking), field{"Upper", "x"})...)
+	}},
+	{"more requests than are allowed", "", func(c *framer, i int) error {
+		return c.request(uint32(2*i+1), false, asking...)
+	}},
+	{"settings", "SETTINGS", func(c *framer, i int) error {
+		return c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i)})
+	}},
+	{"pings", "PING", func(c *framer, i int) error { return c.WritePing(false, [8]byte{}) }},
+	{"answers to no ping", "PING", func(c *framer, i int) error { return c.WritePing(true, [8]byte{}) }},
+	{"priorities", "other types", func(c *framer, i int) error {
+		return c.WritePriority(uint32(2*i+1), http2.PriorityParam{Weight: uint8(i)})
+	}},
+	{"unknown frames", "other types", func(c *framer, i int) error { return c.WriteRawFrame(0xfa, 0, 0, nil) }},
+	{"windows", "WINDOW_UPDATE", func(c *framer, i int) error { return c.WriteWindowUpdate(0, 1) }},
+	{"goodbyes", "other types", func(c *framer, i int) error { return c.WriteGoAway(0, http2.ErrCodeNo, nil) }},
+	{"empty data", "DATA", func(c *framer, i int) error {
+		if i == 0 {
+			_ = c.request(1, false, append(slices.Clip(asking), field{"content-length", "5"})...)
+		}
+		return c.WriteData(1, false, nil)
+	}},
+	{"data that are padding", "DATA", func(c *framer, i int) error {
+		if i == 0 {
+			_ = c.request(1, false, append(slices.Clip(asking), field{"content-length", "5"})...)
+		}
+		return c.WriteDataPadded(1, false, nil, make([]byte, 1))
+	}},
+	{"a head without end", "", func(c *framer, i int) error {
+		if i == 0 {
+			return c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.fields(asking...)})
+		}
+		return c.WriteContinuation(1, false, c.fields(field{fmt.Sprint("x-", i), strings.Repeat("x", 1000)}))
+	}},
+	{"a head that goes on with nothing", "CONTINUATION", func(c *framer, i int) error {
+		if i == 0 {
+			return c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.fields(asking...)})
+		}
+		return c.WriteContinuation(1, false, nil)
+	}},
+}
+
+// TestFloods: a client that floods its connection loses it, having cost little; the
+// requests of others go on meanwhile.
+func TestFloods(t *testing.T) {
+	const many = 100_000
+	for _, scheme := range []string{"https", "http"} {
+		for _, flood := range floods {
+			t.Run(scheme+"/"+flood.name, func(t *testing.T) {
+				v := uwsgiVassal(t, answering(okResponse))
+				f := newFront(t, "http-to = "+v.address)
+				if scheme == "https" {
+					f.secured("http-to = " + v.address)
+				}
+				neighbour := secureClient(f, func(p *http.Protocols) { p.SetHTTP2(true); p.SetUnencryptedHTTP2(true) })
+				var asked, most atomic.Int64
+				ask := func() {
+					r, err := neighbour.Get(scheme + "://a/")
+					if err != nil {
+						t.Errorf("a neighbour's request: %v", err)
+						return
+					}
+					text, err := io.ReadAll(r.Body)
+					_ = r.Body.Close()
+					if err != nil || r.StatusCode != 200 || string(text) != "ok" {
+						t.Errorf("a neighbour's request: %d %q %v", r.StatusCode, text, err)
+					}
+					asked.Add(1)
+					most.Store(max(most.Load(), int64(runtime.NumGoroutine())))
+				}
+				ask()
+				before := int64(runtime.NumGoroutine())
+				stop := make(chan struct{})
+				var others sync.WaitGroup
+				others.Go(func() {
+					for !t.Failed() {
+						ask()
+						select {
+						case <-stop:
+							return
+						default:
+						}
+					}
+				})
+				c := f.frames()
+				others.Go(c.wantEnd)
+				sent := 0
+				for sent < many && flood.send(c, sent) == nil {
+					sent++
+				}
+				eventually(t, "the connection to be over", func() bool {
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					return len(f.clients) == 1
+				})
+				close(stop)
+				others.Wait()
+				if got := int64(len(v.calls())) - asked.Load(); got > 3*mostResets {
+					t.Errorf("the vassal got %d requests of it", got)
+				}
+				// For each request one here, and one of the vassal's.
+				if n := most.Load() - before; n > 3*mostStreams {
+					t.Errorf("%d goroutines more than before", n)
+				}
+				if log := f.log.String(); flood.log != "" && (strings.Count(log, "the client floods it") != 1 || !strings.Contains(log, flood.log)) {
+					t.Errorf("no line says that there was too much of %q", flood.log)
+				}
+				t.Logf("%d sent, %d of others", sent, asked.Load())
+			})
+		}
+	}
+}
