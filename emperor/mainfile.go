@@ -139,7 +139,8 @@ func (m *Main) loadResources(problems *config.Problems) (contents []string) {
 	for i := range m.Front.Resources {
 		r := &m.Front.Resources[i]
 		r.Path = m.absolute(r.Path)
-		if r.Kind == link.Content || r.Kind == link.Listing || r.Kind == link.Folded {
+		switch r.Kind {
+		case link.Content, link.Listing, link.Folded, link.Owners: // (who has been given a file counts after a reload)
 			contents = append(contents, r.Path)
 		}
 		if err := resource.Load(r); err != nil {

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"emperor/internal/link"
 	"emperor/router/accesslog"
@@ -28,17 +31,65 @@ func openDatagrams(described link.Listener, fd int) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", described.Address, err)
 	}
+	if local, ok := socket.(*net.UnixConn); ok {
+		if err := askForCredentials(local); err != nil {
+			_ = socket.Close()
+			return nil, fmt.Errorf("listener %s: %w", described.Address, err)
+		}
+	}
 	return &listener{described: described, datagrams: socket, done: make(chan struct{})}, nil
+}
+
+// askForCredentials makes the kernel tell who sends.
+func askForCredentials(socket *net.UnixConn) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) }); controlErr != nil {
+		return controlErr
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// origin is who sent a datagram.
+type origin struct {
+	who   string // whom it counts for: one machine, or one user of this one
+	local bool   // somebody on this machine
+	user  subscription.Credentials
+}
+
+// next reads a datagram.
+func (l *listener) next(packet, control []byte) (n int, from origin, err error) {
+	local, ok := l.datagrams.(*net.UnixConn)
+	if !ok {
+		n, address, err := l.datagrams.ReadFrom(packet)
+		if udp, ok := address.(*net.UDPAddr); ok {
+			ip := udp.AddrPort().Addr().Unmap().WithZone("")
+			from = origin{who: ip.String(), local: ip.IsLoopback()}
+		}
+		return n, from, err
+	}
+	n, controls, _, _, err := local.ReadMsgUnix(packet, control)
+	from = origin{who: "unix", local: true}
+	messages, _ := unix.ParseSocketControlMessage(control[:controls])
+	for i := range messages {
+		if u, err := unix.ParseUnixCredentials(&messages[i]); err == nil {
+			from.user = subscription.Credentials{Known: true, PID: u.Pid, UID: u.Uid, GID: u.Gid}
+			from.who = fmt.Sprintf("unix, user %d", u.Uid)
+		}
+	}
+	return n, from, err
 }
 
 // receive reads announcements until the socket is closed, or its deadline is set.
 func (l *listener) receive(r *Router) {
-	packet := make([]byte, subscription.MaxPacket+1)
+	packet, control := make([]byte, subscription.MaxPacket+1), make([]byte, 256)
 	for {
-		n, from, err := l.datagrams.ReadFrom(packet)
+		n, from, err := l.next(packet, control)
 		switch {
 		case err == nil:
-			r.hear(packet[:n], senderOf(from))
+			r.hear(packet[:n], from)
 		case errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -50,23 +101,15 @@ func (l *listener) receive(r *Router) {
 	}
 }
 
-// senderOf is whom a datagram counts for: one machine, or all of this one that send
-// to a path.
-func senderOf(from net.Addr) string {
-	if udp, ok := from.(*net.UDPAddr); ok {
-		return udp.AddrPort().Addr().Unmap().WithZone("").String()
-	}
-	return "unix"
-}
-
 // hear acts on one datagram.
-func (r *Router) hear(datagram []byte, from string) {
+func (r *Router) hear(datagram []byte, from origin) {
 	p, err := subscription.Parse(datagram)
+	p.From = from.user
 	change := subscription.Nothing
 	if err == nil {
-		change, err = r.announced.Apply(&p, from)
+		change, err = r.announced.Apply(&p, from.who)
 	}
-	attributes := []slog.Attr{slog.String("key", p.Key), slog.String("address", p.Address), slog.String("from", from)}
+	attributes := []slog.Attr{slog.String("key", p.Key), slog.String("address", p.Address), slog.String("from", from.who)}
 	level, message, ration := slog.LevelInfo, "", &r.hearsay.changes
 	switch {
 	case err != nil:
@@ -75,6 +118,9 @@ func (r *Router) hear(datagram []byte, from string) {
 	case change == subscription.Added:
 		message = "a node has announced itself"
 		attributes = append(attributes, slog.Int("weight", p.Weight))
+		if p.Notify != "" && from.local {
+			notify(p.Notify, "[subscription ack] "+p.Key+" => new node: "+p.Address)
+		}
 	case change == subscription.Removed:
 		message = "a node has withdrawn"
 	}
@@ -89,6 +135,18 @@ func (r *Router) hear(datagram []byte, from string) {
 	if err == nil && (!p.Withdraw || change == subscription.Removed && r.unannounced(p.Key)) {
 		r.resubscriber.pass(&p)
 	}
+}
+
+// notify tells whoever asked for it that his node is known, as uWSGI does; nobody
+// waits for it to arrive.
+func notify(path, text string) {
+	conn, err := net.Dial("unixgram", path)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	_, _ = io.WriteString(conn, text)
 }
 
 // unannounced tells that the key has no nodes.
@@ -193,7 +251,7 @@ func (r *Router) announcedFigures() []any {
 				proto = "http"
 			}
 			rows = append(rows, map[string]any{
-				"name": n.Address, "modifier1": n.Modifier1, "modifier2": n.Modifier2, "last_check": n.Seen.Unix(), "pid": 0, "uid": 0, "gid": 0,
+				"name": n.Address, "modifier1": n.Modifier1, "modifier2": n.Modifier2, "last_check": n.Seen.Unix(), "pid": n.From.PID, "uid": n.From.UID, "gid": n.From.GID,
 				"requests": k.hits, "last_requests": k.hits, "tx": 0, "rx": 0, "cores": n.Cores, "load": n.Load, "weight": n.Weight, "wrr": 0,
 				"ref": k.inFlight, "failcnt": 0, "death_mark": k.failed, "proto": proto, "backup": n.Backup, "vassal": n.Vassal, "since": n.Since.Unix(),
 			})

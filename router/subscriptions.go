@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,11 +40,11 @@ var subscriptionOptions = []config.Option{
 	{Name: "subscriptions-sign-check-tolerance", Type: config.Seconds, Min: 1, Default: "86400", Where: config.Main,
 		Help: "How far the clock of who signs an announcement may be off."},
 	{Name: "subscriptions-use-credentials", Type: config.Bool, Default: "false", Where: config.Main,
-		Help: "Not supported: refused at start, so that nobody relies on it. Use subscriptions-sign-check."},
+		Help: "Accepted: who sends to a unix path is always known by user and group."},
 	{Name: "subscriptions-credentials-check", Type: config.String, Repeat: true, Where: config.Main,
-		Help: "Not supported: refused at start, so that nobody relies on it. Use subscriptions-sign-check."},
+		Help: "FOLDER/: believe an announcement of www.example.com only from the user and group who own FOLDER/www.example.com. It has to come by a unix path."},
 	{Name: "subscriptions-sign-skip-uid", Type: config.String, Repeat: true, Where: config.Main,
-		Help: "Not supported: refused at start, so that nobody relies on it. Every announcement is to be signed where subscriptions-sign-check is given."},
+		Help: "Number of a user (0 is root) who need not sign what he sends to a unix path, in spite of subscriptions-sign-check."},
 }
 
 // subscriptions are the options of nodes that announce themselves.
@@ -71,20 +72,14 @@ func (s *subscriptions) compile(c *config.Config, supply *supply, mistake, warn 
 		v, _ := c.Last("subscription-algo")
 		mistake(v, err)
 	}
-	// Somebody who asks for one of these counts on it: he must not get a front that
-	// believes everybody.
-	for _, v := range c.All("subscriptions-credentials-check", "subscriptions-sign-skip-uid", "subscriptions-use-credentials") {
-		if v.Key != "subscriptions-use-credentials" || c.Bool(v.Key) {
-			mistake(v, errors.New("senders are not known by their uid here; want subscriptions-sign-check, which believes who signs"))
-		}
-	}
 	s.signatures(c, supply, mistake)
+	s.owners(c, supply, mistake, warn)
 	s.forward(c, mistake)
 	if !s.active {
 		return
 	}
 	for _, v := range servers {
-		if at, err := netip.ParseAddrPort(v.Value); s.options.Signatures == nil && !strings.ContainsAny(v.Value, "/@") && (err != nil || !at.Addr().IsLoopback()) && !strings.HasPrefix(v.Value, "localhost:") {
+		if at, err := netip.ParseAddrPort(v.Value); s.options.Signatures == nil && s.options.Owners == nil && !strings.ContainsAny(v.Value, "/@") && (err != nil || !at.Addr().IsLoopback()) && !strings.HasPrefix(v.Value, "localhost:") {
 			warn(v, errors.New("whoever can send a datagram to it decides where requests go: want 127.0.0.1:PORT, a unix path, or subscriptions-sign-check"))
 		}
 	}
@@ -136,6 +131,53 @@ func (s *subscriptions) signatures(c *config.Config, supply *supply, mistake fun
 			continue
 		}
 		signatures.Keys[strings.ToLower(name)] = key
+	}
+}
+
+// owners reads who may speak for which key, and who need not sign.
+func (s *subscriptions) owners(c *config.Config, supply *supply, mistake, warn func(config.Value, error)) {
+	for _, v := range c.All("subscriptions-sign-skip-uid") {
+		uid, err := strconv.ParseUint(v.Value, 10, 32)
+		if err != nil {
+			mistake(v, fmt.Errorf("want a user's number, got %q", v.Value))
+			continue
+		}
+		s.options.Unsigned = append(s.options.Unsigned, uint32(uid))
+	}
+	for _, v := range c.All("subscriptions-credentials-check") {
+		if s.options.Owners == nil {
+			s.options.Owners = subscription.Owners{}
+		}
+		// As in uWSGI the key is put behind the text, whatever that ends with.
+		folder, prefix := filepath.Split(v.Value)
+		if prefix != "" {
+			warn(v, fmt.Errorf("does not end with a slash: as in uWSGI the file of www.example.com is %swww.example.com", v.Value))
+		}
+		if folder == "" {
+			folder = "."
+		}
+		content, _, err := supply.take(link.Owners, folder, v)
+		if err != nil {
+			mistake(v, err)
+			continue
+		}
+		files := map[string][2]uint32{}
+		if len(content) > 0 {
+			if err := json.Unmarshal(content, &files); err != nil {
+				mistake(v, fmt.Errorf("%s: %w", folder, err))
+			}
+		}
+		for name, owner := range files {
+			if key, ok := strings.CutPrefix(name, prefix); ok {
+				key = subscription.Canonical(key)
+				s.options.Owners[key] = append(s.options.Owners[key], subscription.Owner{UID: owner[0], GID: owner[1]})
+			}
+		}
+	}
+	for _, v := range c.All(optionSubscriptions) {
+		if s.options.Owners != nil && !strings.ContainsAny(v.Value, "/@") {
+			warn(v, errors.New("nothing that comes here is believed: with subscriptions-credentials-check want a unix path"))
+		}
 	}
 }
 

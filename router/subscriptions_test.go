@@ -6,12 +6,16 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"emperor/internal/link"
 	"emperor/router/subscription"
@@ -39,7 +43,9 @@ func (f *front) withdraw(key string, nodes ...*vassal) {
 	}
 }
 
-func (f *front) tell(p subscription.Packet) { f.hear(p.Append(nil), "127.0.0.1") }
+func (f *front) tell(p subscription.Packet) {
+	f.hear(p.Append(nil), origin{who: "127.0.0.1", local: true})
+}
 
 var wanted = get("k.test")
 
@@ -259,7 +265,7 @@ func TestRefusedAnnouncement(t *testing.T) {
 	long := subscription.Packet{Key: strings.Repeat("k", 1000), Node: subscription.Node{Address: "/s"}}
 	for range 1000 {
 		f.tell(long)
-		f.hear([]byte("hello"), "unix")
+		f.hear([]byte("hello"), origin{who: "unix"})
 	}
 	f.tell(subscription.Packet{Key: "k.test", Node: subscription.Node{Address: "/" + strings.Repeat("x", 200)}})
 	if lines := strings.Count(f.log.String(), "announcement refused"); lines == 0 || lines > 3*complaintsPerSecond {
@@ -317,14 +323,12 @@ func TestResubscribe(t *testing.T) {
 // TestSubscriptionOptions: what is refused and what is warned of.
 func TestSubscriptionOptions(t *testing.T) {
 	for option, want := range map[string]string{
-		"subscription-algo = best":                 "want wrr",
-		"subscriptions-credentials-check = /etc/x": "want subscriptions-sign-check",
-		"subscriptions-use-credentials = true":     "want subscriptions-sign-check",
-		"subscriptions-sign-skip-uid = 0":          "want subscriptions-sign-check",
-		"subscriptions-sign-check = SHA256":        "want DIGEST:FOLDER",
-		"subscriptions-sign-check = rot13:/tmp":    "want SHA256",
-		"http-resubscribe = other:7000":            "want IP:PORT",
-		"http-resubscribe = 127.0.0.1:7001":        "want one at IP:PORT",
+		"subscription-algo = best":               "want wrr",
+		"subscriptions-sign-skip-uid = www-data": "want a user's number",
+		"subscriptions-sign-check = SHA256":      "want DIGEST:FOLDER",
+		"subscriptions-sign-check = rot13:/tmp":  "want SHA256",
+		"http-resubscribe = other:7000":          "want IP:PORT",
+		"http-resubscribe = 127.0.0.1:7001":      "want one at IP:PORT",
 	} {
 		key, value, _ := strings.Cut(option, " = ")
 		_, problems := compile(mustOptions(t, []link.Option{{Key: key, Value: value}}), &supply{checking: true})
@@ -338,7 +342,17 @@ func TestSubscriptionOptions(t *testing.T) {
 			t.Errorf("%s: %v", value, problems)
 		}
 	}
-	_, problems := compile(mustOptions(t, []link.Option{{Key: optionSubscriptions, Value: "/s"}, {Key: "http-to", Value: "/x"}}), &supply{checking: true})
+	for value, warned := range map[string]string{"/etc/owners/": "", "/etc/owners": "does not end with a slash"} {
+		_, problems := compile(mustOptions(t, []link.Option{{Key: optionSubscriptions, Value: "/s"}, {Key: "subscriptions-credentials-check", Value: value}}), &supply{checking: true})
+		if w := problems.Warnings(); problems.Err() != nil || len(w) > 0 != (warned != "") || warned != "" && !strings.Contains(w[0].Text, warned) {
+			t.Errorf("%s: %v", value, problems)
+		}
+	}
+	_, problems := compile(mustOptions(t, []link.Option{{Key: optionSubscriptions, Value: ":7000"}, {Key: "subscriptions-credentials-check", Value: "/etc/owners/"}}), &supply{checking: true})
+	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "nothing that comes here is believed") {
+		t.Errorf("%v", problems)
+	}
+	_, problems = compile(mustOptions(t, []link.Option{{Key: optionSubscriptions, Value: "/s"}, {Key: "http-to", Value: "/x"}}), &supply{checking: true})
 	if w := problems.Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "has no effect") {
 		t.Errorf("%v", problems)
 	}
@@ -373,6 +387,96 @@ func TestSignedAnnouncements(t *testing.T) {
 	}
 	if err := f.configure(signed...); err == nil || !strings.Contains(err.Error(), "k.test.pem") {
 		t.Errorf("a file that is no key: %v", err)
+	}
+}
+
+// TestAnnouncementsOfUsers: with subscriptions-credentials-check a key is announced,
+// and withdrawn, by who owns its file; who sends is what the kernel says. And who
+// asks for it is told that his node is known.
+func TestAnnouncementsOfUsers(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "k.test"), "")
+	write(t, filepath.Join(dir, "other"), "")
+	if err := os.Chown(filepath.Join(dir, "other"), os.Getuid()+1, -1); err != nil {
+		t.Fatal(err)
+	}
+	f := newFront(t)
+	path := filepath.Join(dir, "announce.sock")
+	socket, err := net.ListenPacket("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	raw, err := socket.(*net.UnixConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	options := []string{"http-subscription-server = " + path, "subscriptions-credentials-check = " + dir + "/"}
+	if err := f.configure(options...); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Dup(int(raw.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openDatagrams(link.Listener{Option: optionSubscriptions, Address: path, Datagrams: true}, fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var receiving sync.WaitGroup
+	receiving.Go(func() { l.receive(f.Router) })
+	defer receiving.Wait()
+	defer func() { _ = l.datagrams.Close() }()
+
+	told := filepath.Join(dir, "told.sock")
+	ears, err := net.ListenPacket("unixgram", told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ears.Close()
+	to, err := net.Dial("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	a := node(t, "uwsgi", "A")
+	say := func(p subscription.Packet) {
+		t.Helper()
+		if _, err := to.Write(p.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(subscription.Packet{Key: "other", Node: subscription.Node{Address: a.address}})
+	say(subscription.Packet{Key: "k.test", Notify: told, Node: subscription.Node{Address: a.address}})
+	b := make([]byte, 200)
+	_ = ears.SetReadDeadline(time.Now().Add(patience))
+	n, _, err := ears.ReadFrom(b)
+	if want := "[subscription ack] k.test => new node: " + a.address; err != nil || string(b[:n]) != want {
+		t.Errorf("told %q, %v; want %q", b[:n], err, want)
+	}
+	if got := f.names(wanted, 1) + f.names(get("other"), 1); got != "A(404)" {
+		t.Error(got)
+	}
+	if text, err := json.Marshal(f.figures()); !strings.Contains(string(text), fmt.Sprintf(`"pid":%d`, os.Getpid())) {
+		t.Errorf("the figures do not tell who announced it: %s %v", text, err)
+	}
+	// What came by another way is not believed, also not to withdraw.
+	f.withdraw("k.test", a)
+	// Nor is who does not own the file any more.
+	if got := f.names(wanted, 1); got != "A" {
+		t.Errorf("withdrawn by somebody: %s", got)
+	}
+	if err := os.Chown(filepath.Join(dir, "k.test"), os.Getuid()+1, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.configure(options...); err != nil {
+		t.Fatal(err)
+	}
+	say(subscription.Packet{Key: "k.test", Node: subscription.Node{Address: a.address}})
+	eventually(t, "two refusals", func() bool { return strings.Count(f.log.String(), "do not own the file") == 2 })
+	if got := f.names(wanted, 1); got != "(404)" {
+		t.Errorf("the file is somebody else's: %s", got)
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // announcer is a uWSGI that nobody here has started and that announces itself. It says
@@ -174,4 +176,47 @@ func hostile(t *testing.T, server string) {
 		}
 		_, _ = c.Write(b)
 	}
+}
+
+// TestNodesOfUsers: by a unix path a uWSGI announces the keys whose files its user
+// owns and no others, and hears that it is known.
+func TestNodesOfUsers(t *testing.T) {
+	m, _ := subscriptionMachine(t, "subscriptions-credentials-check = %downers/\n")
+	m.write("owners/site.test", "")
+	m.write("owners/other.test", "")
+	if err := os.Chown(m.path("owners/other.test"), 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := m.ask("check", "uwsgi.ini"); code != 0 || !strings.Contains(out, "nothing that comes here is believed") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
+	m.start()
+	told := m.path("told.sock")
+	ears, err := net.ListenPacket("unixgram", told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ears.Close()
+	if err := os.Chmod(told, 0o666); err != nil { // the router is nobody
+		t.Fatal(err)
+	}
+	announce := m.path("announce.sock")
+	mark := m.mark()
+	m.announcer("mine", "--subscribe-to", announce+":site.test", "--subscribe-to", announce+":other.test", "--subscription-notify-socket", told)
+	m.waitLog(mark, "announcement refused", "other.test", "do not own the file")
+	m.untilRelease("site.test", "0")
+	if status, _, err := m.get("other.test", "/"); err != nil || status != 404 {
+		t.Errorf("somebody else's key: %d, %v", status, err)
+	}
+	b := make([]byte, 500)
+	_ = ears.SetReadDeadline(time.Now().Add(patience))
+	n, _, err := ears.ReadFrom(b)
+	if want := "[subscription ack] site.test => new node: " + m.path("mine.sock"); err != nil || string(b[:n]) != want {
+		t.Errorf("told %q, %v; want %q", b[:n], err, want)
+	}
+	// A file that is added counts at once.
+	m.write("owners/third.test", "")
+	m.waitLog(mark, "the main file was applied")
+	m.announcer("third", "--subscribe-to", announce+":third.test")
+	m.untilRelease("third.test", "0")
 }

@@ -119,6 +119,7 @@ type ResourceKind string
 const (
 	Content ResourceKind = "content" // Content is the whole file; no descriptor
 	Folded  ResourceKind = "folded"  // Content is what the files in a folder hold, an object of JSON by their names; no descriptor
+	Owners  ResourceKind = "owners"  // Content is who owns the files in a folder, [uid, gid] by their names as JSON; no descriptor
 	Listing ResourceKind = "listing" // Content is the names in a folder, and one level below it, a line each; no descriptor
 	Folder  ResourceKind = "folder"  // two descriptors: the folder and its parent
 	Log     ResourceKind = "log"     // one descriptor, to append to

@@ -55,6 +55,12 @@ func Load(r *link.Resource) error {
 			return withoutOpen(err)
 		}
 		r.Content = content
+	case link.Owners:
+		content, err := owners(r.Path)
+		if err != nil {
+			return withoutOpen(err)
+		}
+		r.Content = content
 	case link.Listing:
 		content, err := list(r.Path)
 		if err != nil {
@@ -103,6 +109,22 @@ func fold(path string) ([]byte, error) {
 		files[e.Name()] = one.Content
 	}
 	return json.Marshal(files)
+}
+
+// owners tells who owns the files in a folder.
+func owners(path string) ([]byte, error) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][2]uint32{}
+	for _, e := range entries {
+		var info unix.Stat_t
+		if unix.Stat(filepath.Join(path, e.Name()), &info) == nil && info.Mode&unix.S_IFMT == unix.S_IFREG {
+			out[e.Name()] = [2]uint32{info.Uid, info.Gid}
+		}
+	}
+	return json.Marshal(out)
 }
 
 // list names what is in a folder, and what is in its folders.

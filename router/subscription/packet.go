@@ -27,6 +27,7 @@ type Packet struct {
 	Node
 	Algorithm string // that the sender wants for the key; "" is the front's
 	Unix      int64  // the sender's clock in seconds; 0: not told
+	Notify    string // a unix datagram socket that wants to hear that the node is known
 
 	signed    []byte // what the signature is over
 	signature []byte
@@ -43,6 +44,7 @@ type Node struct {
 	Backup    int // above 0: used while no node of a lower level works
 	HTTP      bool
 	Vassal    string
+	From      Credentials // not of the packet: the receiver's knowledge
 }
 
 // Parse reads a datagram. The Packet refers to it.
@@ -121,6 +123,8 @@ func (p *Packet) set(name string, value []byte) (err error) {
 		p.Algorithm, err = text(name, value)
 	case "vassal":
 		p.Vassal, err = text(name, value)
+	case "notify":
+		p.Notify, err = text(name, value)
 	case "unix":
 		var n int
 		n, err = number(name, value, 1<<52)
@@ -203,6 +207,9 @@ func (p *Packet) Append(dst []byte) []byte {
 	}
 	if p.Algorithm != "" {
 		add("algo", p.Algorithm)
+	}
+	if p.Notify != "" {
+		add("notify", p.Notify)
 	}
 	if p.Unix != 0 {
 		add("unix", strconv.FormatInt(p.Unix, 10))

@@ -54,7 +54,7 @@ func TestParse(t *testing.T) {
 		{"any other command is one", datagram(224, 7, "key=a", "address=/s"), Packet{Withdraw: true, Key: "a", Node: Node{Address: "/s", Weight: 1}}},
 		{"everything", datagram(224, 0, "key=A.b.:80", "address=@x", "modifier1=5", "modifier2=255", "cores=1", "load=2", "weight=3", "backup=4",
 			"vassal=v.ini", "proto=http", "algo=lrc", "notify=/n", "unix=1700000000", "later=thing"),
-			Packet{Key: "a.b:80", Algorithm: "lrc", Unix: 1700000000, Node: Node{Address: "@x", Modifier1: 5, Modifier2: 255, Cores: 1, Load: 2, Weight: 3, Backup: 4, Vassal: "v.ini", HTTP: true}}},
+			Packet{Key: "a.b:80", Algorithm: "lrc", Unix: 1700000000, Notify: "/n", Node: Node{Address: "@x", Modifier1: 5, Modifier2: 255, Cores: 1, Load: 2, Weight: 3, Backup: 4, Vassal: "v.ini", HTTP: true}}},
 		{"a weight beyond reason", datagram(224, 0, "key=a", "address=/s", "weight=99999999999"), Packet{Key: "a", Node: Node{Address: "/s", Weight: maxNumber}}},
 	} {
 		got, err := Parse(test.datagram)

@@ -26,6 +26,9 @@ type Record struct {
 	Seen      int64  `json:"seen"`  // in nanoseconds: of two records the later one counts
 	Gone      bool   `json:"gone,omitempty"`
 	Signed    bool   `json:"signed,omitempty"`
+	Owned     bool   `json:"owned,omitempty"`
+
+	From Credentials `json:"from,omitzero"`
 }
 
 // Version changes when Records has something new to tell.
@@ -46,7 +49,7 @@ func (t *Table[P]) Records() ([]Record, uint64) {
 				Key: key, Address: e.Address, Modifier1: e.Modifier1, Modifier2: e.Modifier2,
 				Cores: e.Cores, Load: e.Load, Weight: e.Weight, Backup: e.Backup, HTTP: e.HTTP, Vassal: e.Vassal,
 				Algorithm: s.algorithm, Sender: e.sender.name, Unix: e.unix,
-				Since: e.since.UnixMilli(), Seen: e.seen.UnixNano(), Gone: e.gone, Signed: e.signed,
+				Since: e.since.UnixMilli(), Seen: e.seen.UnixNano(), Gone: e.gone, Signed: e.signed, Owned: e.owned, From: e.From,
 			})
 		}
 	}
@@ -67,7 +70,7 @@ func (t *Table[P]) Merge(records []Record) {
 		s := t.slots[r.Key]
 		e := s.find(r.Address)
 		seen := time.Unix(0, r.Seen)
-		if t.options.Signatures != nil && !r.Signed {
+		if t.options.Signatures != nil && !r.Signed || t.options.Owners != nil && (!r.Owned || t.options.Owners.check(r.Key, r.From) != nil) {
 			continue
 		}
 		if e != nil && !seen.After(e.seen.Round(0)) {
@@ -83,9 +86,10 @@ func (t *Table[P]) Merge(records []Record) {
 		}
 		e.Node = Node{
 			Address: r.Address, Modifier1: r.Modifier1, Modifier2: r.Modifier2, Cores: r.Cores, Load: r.Load,
-			Weight: max(r.Weight, 1), Backup: r.Backup, HTTP: r.HTTP, Vassal: r.Vassal,
+			Weight: max(r.Weight, 1), Backup: r.Backup, HTTP: r.HTTP, Vassal: r.Vassal, From: r.From,
 		}
 		e.since, e.seen, e.unix, e.signed = time.UnixMilli(r.Since), seen, max(e.unix, r.Unix), r.Signed
+		e.owned = r.Owned
 		e.expires = now.Add(t.options.Tolerance)
 		if r.Gone {
 			t.end(s, e, seen)

@@ -30,6 +30,9 @@ type Options struct {
 	DotSplit    bool        // .example.com serves what has no key of its own
 	FallbackKey string      // serves everything else
 	Signatures  *Signatures // nil: who can send is believed
+	// Unsigned are users who need not sign.
+	Unsigned []uint32
+	Owners   Owners // nil: anybody may speak for any key
 	// Check refuses addresses that can't be connected to.
 	Check func(*Node) error
 	// Held tells of addresses whose socket outlives the instance behind it. A
@@ -82,7 +85,8 @@ type entry struct {
 	seen    time.Time     // of the last word
 	expires time.Time
 	gone    bool
-	signed  bool
+	signed  bool // or of a user who need not
+	owned   bool // by who may speak for the key
 	unix    int64
 }
 
@@ -111,7 +115,10 @@ func (t *Table[P]) Configure(o Options) {
 	o.FallbackKey = Canonical(o.FallbackKey)
 	now := t.now()
 	if o.Signatures != nil && t.options.Signatures == nil {
-		t.dropUnsigned()
+		t.dropUnless(func(_ *slot[P], e *entry) bool { return e.signed })
+	}
+	if o.Owners != nil {
+		t.dropUnless(func(s *slot[P], e *entry) bool { return e.owned && o.Owners.check(s.key, e.From) == nil })
 	}
 	for _, s := range t.slots {
 		for _, e := range s.entries {
@@ -124,11 +131,11 @@ func (t *Table[P]) Configure(o Options) {
 	}
 }
 
-// dropUnsigned forgets who has not shown who he is; t.mu is held.
-func (t *Table[P]) dropUnsigned() {
+// dropUnless forgets who is not to be believed any more; t.mu is held.
+func (t *Table[P]) dropUnless(believed func(*slot[P], *entry) bool) {
 	for key, s := range t.slots {
 		for _, e := range slices.Clone(s.entries) {
-			if !e.signed {
+			if !believed(s, e) {
 				t.remove(s, e)
 				t.version++
 			}
@@ -194,7 +201,7 @@ func (t *Table[P]) Apply(p *Packet, from string) (Change, error) {
 	if err := t.believe(p, s, e, now); err != nil {
 		return Nothing, err
 	}
-	signed := t.options.Signatures != nil
+	signed, owned := t.options.Signatures != nil, t.options.Owners != nil
 	if signed {
 		t.version++ // the Unix of the entry
 	}
@@ -202,9 +209,10 @@ func (t *Table[P]) Apply(p *Packet, from string) (Change, error) {
 		return t.withdraw(s, e, p.Unix, now), nil
 	}
 	if e != nil && !e.gone {
-		e.seen, e.unix, e.signed, e.expires = now, max(e.unix, p.Unix), signed, now.Add(t.options.Tolerance)
+		e.seen, e.unix, e.signed, e.owned, e.expires = now, max(e.unix, p.Unix), signed, owned, now.Add(t.options.Tolerance)
 		changed := e.Node
 		changed.Cores, changed.Load, changed.Weight, changed.Backup = p.Cores, p.Load, p.Weight, p.Backup
+		changed.From = p.From
 		if changed != e.Node {
 			// Load changes all the time and nobody chooses by it.
 			shares := changed.Weight != e.Weight || changed.Backup != e.Backup
@@ -229,7 +237,7 @@ func (t *Table[P]) Apply(p *Packet, from string) (Change, error) {
 	} else {
 		s.revive(e)
 	}
-	e.Node, e.signed = p.Node, signed
+	e.Node, e.signed, e.owned = p.Node, signed, owned
 	e.since, e.seen, e.expires, e.unix = now, now, now.Add(t.options.Tolerance), max(e.unix, p.Unix)
 	t.version++
 	t.publish(s, now)
@@ -238,8 +246,13 @@ func (t *Table[P]) Apply(p *Packet, from string) (Change, error) {
 
 // believe tells why a packet is refused; t.mu is held.
 func (t *Table[P]) believe(p *Packet, s *slot[P], e *entry, now time.Time) error {
+	if t.options.Owners != nil {
+		if err := t.options.Owners.check(p.Key, p.From); err != nil {
+			return err
+		}
+	}
 	signatures := t.options.Signatures
-	if signatures == nil {
+	if signatures == nil || p.From.Known && slices.Contains(t.options.Unsigned, p.From.UID) {
 		return nil
 	}
 	if err := signatures.check(p, now); err != nil {

@@ -340,6 +340,19 @@ func TestSignatures(t *testing.T) {
 	apply("replay", first) // also later
 	apply("", s.packet(false, now+3600, "key=a:80", "address=1"))
 
+	// Who need not sign is known by the kernel's word only.
+	w.Configure(Options{Tolerance: time.Hour, Signatures: signatures, Unsigned: []uint32{7}})
+	unsigned = Packet{Key: "a:80", Node: Node{Address: "2", Weight: 1}}
+	apply("not signed", unsigned)
+	unsigned.From = Credentials{Known: true, UID: 8}
+	apply("not signed", unsigned)
+	unsigned.From.UID = 7
+	apply("", unsigned)
+	w.want("a:80", "1*1 2*1")
+	unsigned.Withdraw = true
+	apply("", unsigned)
+	w.Configure(Options{Tolerance: time.Hour, Signatures: signatures})
+
 	// All of this holds for the next router too, before and after it is configured.
 	records, _ := w.Records()
 	next := newWorld(t, Options{})
@@ -353,6 +366,50 @@ func TestSignatures(t *testing.T) {
 	forged := Record{Key: "a:80", Address: "2", Seen: w.at.UnixNano()}
 	next.Merge([]Record{forged})
 	next.want("a:80", "1*1")
+}
+
+// TestOwners: a key is announced and withdrawn by its owners, also in the next router,
+// and nobody stays who is none any more.
+func TestOwners(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.announce("a", "anybody")
+	owners := Owners{"a": {{UID: 1, GID: 2}, {UID: 3, GID: 3}}}
+	w.Configure(Options{Tolerance: time.Hour, Owners: owners})
+	w.want("a", "none")
+	apply := func(want string, p Packet) {
+		t.Helper()
+		_, err := w.Apply(&p, "x")
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	of := func(key string, uid, gid uint32) Packet {
+		return Packet{Key: key, Node: Node{Address: "1", Weight: 1, From: Credentials{Known: true, UID: uid, GID: gid}}}
+	}
+	apply("is not known", Packet{Key: "a", Node: Node{Address: "1", Weight: 1}})
+	apply("do not own", of("a", 1, 3))
+	apply("do not own", of("a", 0, 0))
+	apply("no file", of("../a", 1, 2))
+	apply("", of("a", 3, 3))
+	w.want("a", "1*1")
+	gone := of("a", 0, 0)
+	gone.Withdraw = true
+	apply("do not own", gone)
+	w.want("a", "1*1")
+
+	records, _ := w.Records()
+	for _, first := range []bool{true, false} {
+		next := newWorld(t, Options{})
+		next.at = w.at
+		if first {
+			next.Merge(records)
+		}
+		next.Configure(Options{Tolerance: time.Hour, Owners: owners})
+		next.Merge(append(records, Record{Key: "a", Address: "2", Seen: w.at.UnixNano()}))
+		next.want("a", "1*1")
+	}
+	w.Configure(Options{Tolerance: time.Hour, Owners: Owners{"a": {{UID: 1, GID: 2}}}})
+	w.want("a", "none")
 }
 
 // Records carry everything to a table that begins, and news to one that rests.
