@@ -123,6 +123,7 @@ func (x *exchange) reset() {
 // admitted asks what holds for a request whatever the rules say; false when it
 // has been answered.
 func (x *exchange) admitted() bool {
+	x.hostOfHandshake()
 	return !x.wrongConnection() && !x.answerHealth() && x.withinRate() && !x.answerMaintenance() && x.smallEnough()
 }
 

@@ -94,6 +94,14 @@ func (c *client) refuseHandshake(known *secured, err error) {
 	}
 }
 
+// hostOfHandshake: a request of HTTP/1.0 may have no Host. Behind TLS it is for the
+// name that its connection was made for.
+func (x *exchange) hostOfHandshake() {
+	if s := x.peer.secured; s != nil && len(x.request.Host.Name) == 0 {
+		x.request.Host.Name = []byte(s.handshake.Name)
+	}
+}
+
 // wrongConnection answers a request for a host that demands something of the
 // client that was not asked for on this connection (RFC 9110 §15.5.20).
 func (x *exchange) wrongConnection() bool {
