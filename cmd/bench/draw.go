@@ -15,7 +15,7 @@ func (r *report) draw(dir string) error {
 		return err
 	}
 	var page strings.Builder
-	fmt.Fprintf(&page, "# Figures\n\nWritten by `make bench`; [README.md](README.md) says how they were taken and what they mean.\n\n%s  \n%s\n\n", r.Machine, r.Settings)
+	fmt.Fprintf(&page, "# Figures\n\nWritten by `make bench`; [README.md](%s) says how they were taken and what they mean.\n\n%s  \n%s\n\n", readmeFrom(dir), r.Machine, r.Settings)
 	r.pageFronts(&page)
 	for _, c := range r.charts() {
 		if err := c.write(dir); err != nil {
@@ -26,6 +26,17 @@ func (r *report) draw(dir string) error {
 	r.pageRatios(&page)
 	r.pageRest(&page)
 	return os.WriteFile(filepath.Join(dir, "FIGURES.md"), []byte(page.String()), 0o644)
+}
+
+// readmeFrom is the way to the page about the method: a part of the figures may be
+// in a folder below it.
+func readmeFrom(dir string) string {
+	if _, err := os.Stat(filepath.Join(dir, "README.md")); err != nil {
+		if _, err := os.Stat(filepath.Join(dir, "..", "README.md")); err == nil {
+			return "../README.md"
+		}
+	}
+	return "README.md"
 }
 
 // charts are: throughput and processor time of each case, the latencies, the

@@ -16,11 +16,15 @@
 // and loader.go for bodies and websockets). Latency is measured at a fixed rate,
 // the same for all fronts of a case: half of what the slowest of them carries.
 //
+// HTTPS is measured with one version, suite and curve for all. New connections have
+// a load of their own (loader_handshakes.go): an ordinary client needs as much of
+// the processor for a handshake as a front does.
+//
 // CPU per request is the processor time of all of a front's processes divided
 // by the requests answered. On a machine where front, backend and load share the
 // cores it is the steadier figure: requests/s also depend on what the others use.
 //
-// Bench needs wrk, and the other fronts for the comparison; Caddy it builds
+// Bench needs wrk and h2load, and the other fronts for the comparison; Caddy it builds
 // itself. Everything it starts listens on loopback or on sockets in a temporary
 // folder and is ended with it.
 package main
