@@ -21,28 +21,29 @@ var unmet = map[string]string{
 // TestHTTP2Conformance: all cases of h2spec, the strict ones too, over TLS and in clear
 // with prior knowledge.
 func TestHTTP2Conformance(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const cases = 146
 	v := uwsgiVassal(t, func(c *call) {
 		c.readBody()
 		c.say("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n" + strings.Repeat("0123456789", 20)) // longer than the windows it opens
 	})
-	for _, clear := range []bool{false, true} {
+	for _, plain := range []bool{false, true} {
 		f := newFront(t, "http-to = "+v.address)
 		arguments, prefix := []string{"--tls", "--insecure"}, ""
-		if clear {
+		if plain {
 			arguments, prefix = nil, "in clear: "
 		} else {
 			f.secured("http-to = " + v.address)
 		}
 		failed := h2spec(t, f.tcp.Addr(), cases, arguments...)
 		for name := range failed {
-			if unmet[name] == "" && (!clear || unmet[prefix+name] == "") {
+			if unmet[name] == "" && (!plain || unmet[prefix+name] == "") {
 				t.Errorf("%s%s", prefix, name)
 			}
 		}
 		for name := range unmet {
 			of, inClear := strings.CutPrefix(name, "in clear: ")
-			if (clear || !inClear) && !failed[of] {
+			if (plain || !inClear) && !failed[of] {
 				t.Errorf("%s%s is met: strike it off the list", prefix, of)
 			}
 		}
@@ -55,7 +56,7 @@ func h2spec(t *testing.T, address net.Addr, cases int, arguments ...string) (fai
 	t.Helper()
 	_, port, _ := net.SplitHostPort(address.String())
 	file := t.TempDir() + "/report.xml"
-	command := exec.Command("go", append([]string{"tool", "-modfile=../tools/go.mod", "h2spec", "--strict", "--port", port, "--junit-report", file}, arguments...)...)
+	command := exec.Command("go", append([]string{"tool", "-modfile=../tools/go.mod", "h2spec", "--strict", "--timeout", "5", "--port", port, "--junit-report", file}, arguments...)...)
 	output, err := command.CombinedOutput() // it exits with 1 where a case fails
 	text, unread := os.ReadFile(file)
 	if unread != nil {
