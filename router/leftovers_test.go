@@ -262,7 +262,10 @@ func (v *visitor) exchange(request, method string) (e exchanged) {
 			_ = v.Close()
 		}
 		<-sent
-		e.text = changing.ReplaceAllString(e.text, "*")
+		// Only here: with the race detector a long body costs more than its request.
+		// What the vassal wrote has been changed by it.
+		start := min(len(e.text), 16<<10)
+		e.text = changing.ReplaceAllString(e.text[:start], "*") + e.text[start:]
 	}()
 	for {
 		head, err := v.peekHead()

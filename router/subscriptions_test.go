@@ -225,6 +225,7 @@ func TestAnnouncementsOutlive(t *testing.T) {
 	if err := next.configure("http-subscription-server = 127.0.0.1:7000", "subscription-algo = lrc", "http-subscription-fallback-key = k.test"); err != nil {
 		t.Fatal(err)
 	}
+	next.wantIdle(t) // a node whose answer is here already may count as busy for a moment
 	if got := next.names(get("other"), 2); !strings.Contains("ABA", got) {
 		t.Error(got)
 	}

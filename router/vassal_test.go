@@ -253,9 +253,19 @@ func echo(c *call) {
 
 // pattern is n bytes in which every stretch is different from every other.
 func pattern(n int) []byte {
-	var b bytes.Buffer
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%d,", i)
+	if short := shortPattern(); n <= len(short) {
+		return bytes.Clone(short[:n])
 	}
-	return b.Bytes()[:n]
+	return numbers(n)
+}
+
+// shortPattern is made once: with the race detector it costs more than the request.
+var shortPattern = sync.OnceValue(func() []byte { return numbers(512 << 10) })
+
+func numbers(n int) []byte {
+	b := make([]byte, 0, n+10)
+	for i := int64(0); len(b) < n; i++ {
+		b = append(strconv.AppendInt(b, i, 10), ',')
+	}
+	return b[:n]
 }
