@@ -41,6 +41,7 @@ type multiplexed struct {
 	leaving chan struct{} // closed when no more are taken
 	once    sync.Once
 	serving sync.WaitGroup
+	workers streamWorkers
 
 	mu       sync.Mutex
 	servers  map[connLimits]*multiplexedServer // guarded by mu
@@ -207,6 +208,7 @@ func (m *multiplexed) close() {
 	m.closed = true
 	m.mu.Unlock()
 	m.requests.Wait()
+	m.workers.close()
 }
 
 // stop has no more connections taken, and returns the servers that have some.
@@ -235,32 +237,40 @@ func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer m.requests.Done()
+	if !m.workers.do(m, streamRequest{w, r, c}) {
+		// Resets the stream: the client must see that something is missing. The library
+		// would make an empty 200 of a request that got no answer.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// answer answers one request, and returns whether the answer is whole.
+func (m *multiplexed) answer(q streamRequest) (whole bool) {
+	c, r := q.c, q.r
 	x := m.router.exchanges.borrow()
-	s := &stream{w: w, request: r, control: http.NewResponseController(w), x: x}
+	s := &stream{w: q.w, request: r, control: http.NewResponseController(q.w), x: x}
 	defer func() {
 		v := recover()
 		if v != nil {
 			m.router.logPanic(v, &c.peer)
 			x.own.Release()
-			panic(http.ErrAbortHandler)
+			whole = false
+			return
 		}
 		x.own.Close()
 		m.router.exchanges.giveBack(x)
-		if s.broken || !s.begun {
-			// Resets the stream: the client must see that something is missing. The library
-			// would make an empty 200 of a request that got no answer.
-			panic(http.ErrAbortHandler)
-		}
+		whole = !s.broken && s.begun
 	}()
 	x.settings = m.router.current()
 	peer := c.peer
 	if err := s.parse(); err != nil {
 		s.refuse(err, &peer)
-		return
+		return whole // decided above, at the end
 	}
 	stop := context.AfterFunc(r.Context(), s.abort)
 	defer stop()
 	x.serve(s, &peer)
+	return whole
 }
 
 // stream is one request of an HTTP/2 connection: a downstream.
