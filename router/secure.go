@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"time"
@@ -89,8 +90,13 @@ func (c *client) refuseHandshake(known *secured, err error) {
 	c.router.complain(&c.peer, slog.LevelInfo, "TLS handshake failed", slog.Any("err", err),
 		slog.String("sni", h.Asked), slog.String("certificate", h.String()))
 	if sni.PlainHTTP(err) {
-		_ = c.socket.SetDeadline(time.Now().Add(time.Second))
+		c.reading.Set(lingerSilence)
+		c.writing.Set(lingerSilence)
 		_, _ = c.socket.Write(http1.AppendStatus(nil, 400, "this port speaks https; write https:// in front of the address", false, true, nil))
+		// Closing with bytes unread would take the answer away from the client.
+		if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			_, _ = io.Copy(io.Discard, c.socket)
+		}
 	}
 }
 
