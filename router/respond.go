@@ -98,7 +98,11 @@ func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 			if x.answerKind != httpHead {
 				parse = x.response.ParseCGI
 			}
-			n, err := parse(x.back[x.first:x.last], head, &responseLimits)
+			limits := &responseLimits
+			if x.down.version() == 2 {
+				limits = &echoLimits
+			}
+			n, err := parse(x.back[x.first:x.last], head, limits)
 			if err != nil {
 				return 0, fmt.Errorf("%w: %w", errGarbage, err)
 			}
@@ -138,7 +142,10 @@ func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 }
 
 // responseLimits leave room in x.back for what a read brings beside the head.
-var responseLimits = http1.Limits{Head: backSize, Fields: 500}
+var (
+	responseLimits = http1.Limits{Head: backSize, Fields: 500}
+	echoLimits     = http1.Limits{Head: backSize, Fields: 500, Echo: true}
+)
 
 // relayResponse relays a response whose head is parsed and whose body, as far as
 // it came with the head, is x.back[x.first:x.last].

@@ -56,6 +56,9 @@ type Limits struct {
 	// Target is the greatest length of a request target in bytes; longer ones are
 	// 414. Default: whatever fits into Head. Without meaning for responses.
 	Target int
+	// Echo is for responses: the vassal repeats the version that it was told, as uWSGI
+	// does, so that HTTP/2.0 is accepted and stands for HTTP/1.1.
+	Echo bool
 }
 
 const (

@@ -76,7 +76,7 @@ func (r *Response) Parse(buf []byte, headRequest bool, limits *Limits) (n int, e
 	if r.scan.pos != 0 && !r.scan.next(b) && !full {
 		return 0, nil
 	}
-	end, fault := r.parseLine(b)
+	end, fault := r.parseLine(b, limits)
 	inFields := fault == nil
 	if inFields {
 		if end, fault = r.parseFields(b, end, headRequest, limits); fault == nil {
@@ -108,17 +108,25 @@ func (r *Response) Reset() {
 	*r = Response{Fields: r.Fields[:0], options: r.options[:0]}
 }
 
-const statusStart = "HTTP/1."
+const (
+	statusStart = "HTTP/1."
+	echoStart   = "HTTP/2." // see Limits.Echo
+	majorAt     = len("HTTP/")
+)
 
 // parseLine reads the status line and returns where the next line starts.
-func (r *Response) parseLine(b []byte) (end int, fault *Error) {
-	if len(b) < len(statusStart) {
-		if string(b) != statusStart[:len(b)] {
+func (r *Response) parseLine(b []byte, limits *Limits) (end int, fault *Error) {
+	start := statusStart
+	if limits != nil && limits.Echo && len(b) > majorAt && b[majorAt] == '2' {
+		start = echoStart
+	}
+	if len(b) < len(start) {
+		if string(b) != start[:len(b)] {
 			return 0, errNotHTTP
 		}
 		return 0, incomplete
 	}
-	if string(b[:len(statusStart)]) != statusStart {
+	if string(b[:len(start)]) != start {
 		return 0, errNotHTTP
 	}
 	lf := bytes.IndexByte(b, '\n')
@@ -133,7 +141,12 @@ func (r *Response) parseLine(b []byte) (end int, fault *Error) {
 	if len(line) < 12 || line[7]&^1 != '0' || line[8] != ' ' || line[9]-'1' > 8 || line[10]-'0' > 9 || line[11]-'0' > 9 {
 		return 0, errStatusLine
 	}
-	r.Minor = int(line[7] - '0')
+	if r.Minor = int(line[7] - '0'); line[majorAt] == '2' {
+		if r.Minor != 0 {
+			return 0, errStatusLine
+		}
+		r.Minor = 1
+	}
 	r.Status = int(line[9]-'0')*100 + int(line[10]-'0')*10 + int(line[11]-'0')
 	r.Reason = nil
 	if len(line) > 12 {

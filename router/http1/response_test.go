@@ -154,3 +154,24 @@ func TestResponse(t *testing.T) {
 		}
 	}
 }
+
+// TestEchoedVersion: uWSGI begins its answer with the version that it was told.
+func TestEchoedVersion(t *testing.T) {
+	for _, test := range []struct {
+		head string
+		echo bool
+		want string
+	}{
+		{"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n", true, `38 bytes: 1.1 200 "OK" length length=2 [Content-Length: 2]`},
+		{"HTTP/2.0 204\r\n\r\n", true, `16 bytes: 1.1 204 "" no body`},
+		{"HTTP/1.0 204\r\n\r\n", true, `16 bytes: 1.0 204 "" no body close`},
+		{"HTTP/2.1 200 OK\r\n\r\n", true, "502 malformed status line"},
+		{"HTTP/2 200 OK\r\n\r\n", true, "502 response is not HTTP/1.x"},
+		{"HTTP/2.00 200\r\n\r\n", true, "502 malformed status line"},
+		{"HTTP/2.0 200 OK\r\n\r\n", false, "502 response is not HTTP/1.x"},
+	} {
+		if got := replyPieces(t, []byte(test.head), false, &Limits{Echo: test.echo}); got != test.want {
+			t.Errorf("%q, %t: %s, want %s", test.head, test.echo, got, test.want)
+		}
+	}
+}
