@@ -1,6 +1,7 @@
 package emperor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,10 @@ import (
 // certificateOwner is the certificates' name towards the monitor.
 const certificateOwner = "certificates"
 
+// issueTime is how long a handshake may wait for a certificate that is being issued:
+// a little less than the router waits for us.
+const issueTime = 4 * time.Second
+
 // largestPair bounds a file of a certificate or key.
 const largestPair = 256 << 10
 
@@ -33,6 +38,8 @@ type certificates struct {
 	// keeper makes of a configuration what decides which pairs its router may have;
 	// nil: none.
 	keeper func(*link.Configuration) func(link.PairRequest) error
+	// issued has the certificates that come from a certificate authority; nil: none do.
+	issued func(ctx context.Context, name string) (*link.Material, error)
 
 	mu      sync.Mutex
 	allowed []func(link.PairRequest) error     // guarded by mu; of the configuration in force and the one before
@@ -121,6 +128,11 @@ func (c *certificates) load(q *link.PairRequest) (*link.Material, error) {
 	if err != nil {
 		c.log.Error("the router asks for files that are not its", "name", q.Name, "certificate", q.Certificate, "key", q.Key, "err", err)
 		return nil, err
+	}
+	if q.Certificate == link.IssuedPath(q.Name) && c.issued != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), issueTime)
+		defer cancel()
+		return c.issued(ctx, q.Name)
 	}
 	var out link.Material
 	prints := map[string]monitor.Fingerprint{}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"emperor/emperor/acme"
 	"emperor/emperor/control"
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
@@ -72,6 +73,7 @@ type Emperor struct {
 	mainTries        int                 // reads in a row that met a changing file
 	listeners        []*bound
 	registry         *registry
+	acme             *acme.Manager
 	snapshot         monitor.Snapshot
 	scanned          time.Time     // the first snapshot came
 	open             bool          // the router has the sockets
@@ -118,6 +120,8 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.router.certificates.keeper = e.program.Reader.Keeper
 	e.router.moved = e.folderMoved
 	e.router.woken = e.woken
+	e.acme = e.newIssuer()
+	e.router.certificates.issued = e.acme.Load
 	e.router.mayRead = e.main.App != nil && e.main.App.Spec().StaticFiles() != nil
 
 	// Deferred calls run in reverse: what was begun last ends first.
@@ -172,6 +176,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	scanning, stopScanning := context.WithCancel(whole)
 	defer stopScanning()
 	background.Go(func() { _ = e.monitor.Run(scanning) })
+	background.Go(func() { e.acme.Run(scanning) })
 
 	var beat atomic.Int64
 	beat.Store(time.Now().UnixNano())
@@ -215,6 +220,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			retry = e.checkMain() || retry
 		case <-e.changed:
 			e.registry.proceed()
+			e.acme.Recheck()
 		case gone := <-e.registry.ended:
 			e.registry.forget(gone)
 		case s := <-signals:
@@ -317,6 +323,7 @@ func (e *Emperor) openDoors() {
 		return
 	}
 	e.open = true
+	e.issue()
 	for _, l := range e.listeners {
 		e.log.Info("listening", "option", l.Option, "address", l.Address)
 	}
@@ -437,6 +444,9 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 		e.log.Warn("these changes take effect when the emperor is started anew", "options", strings.Join(later, ", "))
 	}
 	e.main = main
+	if !same && e.open {
+		e.issue()
+	}
 	switch {
 	case len(changes) > 0:
 		e.log.Info("the main file was applied", "changed", strings.Join(changes, ", "))

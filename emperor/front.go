@@ -46,6 +46,10 @@ type front struct {
 	waiting []chan error    // of Publish: answered when changed has been acknowledged
 	sending bool            // send is under way
 
+	// proving is held while routers are told of challenges. Taken before mu.
+	proving    sync.Mutex
+	challenges []link.Challenge // guarded by mu; what certificate authorities may ask for now
+
 	sends sync.WaitGroup
 
 	// mayRead makes sure that the router which accepts may read files, as far as their
@@ -285,6 +289,9 @@ func (f *front) connect(ctx context.Context, router caller) error {
 	descriptors, release := table.Borrow()
 	err := router.Call(ctx, link.Message{Kind: link.Tabulate, Table: table}, descriptors...)
 	release()
+	if err == nil {
+		err = f.proveTo(ctx, router)
+	}
 	for _, name := range held {
 		if err == nil {
 			err = router.Call(ctx, link.Message{Kind: link.Hold, Vassal: name})

@@ -35,6 +35,11 @@ type Reader struct {
 	// Keeper makes of a configuration what decides which certificates and keys its
 	// router may have. May be nil.
 	Keeper func(*link.Configuration) func(link.PairRequest) error
+	// Issuance takes from a configuration which certificates are to be ordered from a
+	// certificate authority; nil: none. May be nil.
+	Issuance func(*link.Configuration) *link.Issuance
+	// Certificates lists those of a configuration that are in files. May be nil.
+	Certificates func(*link.Configuration) []link.Certificate
 	// SocketFor tells which socket the rules would use for a vassal of that name,
 	// and which rule says so; ok is false when none does. May be nil.
 	SocketFor func(front link.Configuration, vassal string) (address, rule string, ok bool)
@@ -88,6 +93,8 @@ type Main struct {
 
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
+	issuance                                                 func(*link.Configuration) *link.Issuance
+	certificates                                             func(*link.Configuration) []link.Certificate
 	socketFor                                                func(link.Configuration, string) (string, string, bool)
 	checkFiles                                               func([]link.Option) config.Problems
 }
@@ -101,7 +108,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 		Late: map[string]string{"fd": "", "port": "auto"}, // of a command, known when it starts
 	})
 	c = givenCommand(s, c)
-	m = &Main{Source: s, Config: c, App: r.divide(c), socketFor: r.SocketFor, checkFiles: r.CheckFiles}
+	m = &Main{Source: s, Config: c, App: r.divide(c), socketFor: r.SocketFor, checkFiles: r.CheckFiles, issuance: r.Issuance, certificates: r.Certificates}
 	forFront := c
 	if m.App != nil {
 		forFront = config.FromValues(r.Set, c.File, m.App.front)

@@ -21,14 +21,17 @@ type certificates struct {
 	https []secureListener
 	table *sni.Table
 
-	directories []sni.Directory
-	vars        sni.VarOptions
-	hsts        []byte              // a complete line
-	notes       config.Problems     // about what is in files; harmless
-	named       map[string][]string // names by the certificate, of sni lines that give none
-	http2       bool
-	cacheSize   int
-	byName      map[string]*sni.Listener // by the listener's address; made in the router
+	names    sni.Config // that table is made of
+	issuance issuance
+	base     sni.Policy // of names that have no other
+
+	vars      sni.VarOptions
+	hsts      []byte              // a complete line
+	notes     config.Problems     // about what is in files; harmless
+	named     map[string][]string // names by the certificate, of sni lines that give none
+	http2     bool
+	cacheSize int
+	byName    map[string]*sni.Listener // by the listener's address; made in the router
 }
 
 type secureListener struct {
@@ -38,6 +41,7 @@ type secureListener struct {
 
 func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn func(config.Value, error)) {
 	s.named = map[string][]string{}
+	s.issuance.compile(c, supply, mistake)
 	base := s.policy(c, mistake, warn)
 	var err error
 	s.http2 = c.Bool("https-http2")
@@ -85,7 +89,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 		}
 		s.https = append(s.https, l)
 	}
-	var table sni.Config
+	s.base = base
 	for _, v := range c.All("sni", "sni-regexp") {
 		parse := sni.ParseSNI
 		if v.Key == "sni-regexp" {
@@ -110,7 +114,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 			}
 		}
 		if e := entry(v, n.Files, names, n.Pattern); e != nil {
-			table.Entries = append(table.Entries, *e)
+			s.names.Entries = append(s.names.Entries, *e)
 		}
 	}
 	ciphers := base.Ciphers
@@ -139,11 +143,15 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 		for _, o := range odd {
 			s.note(v, o)
 		}
-		table.Directories = append(table.Directories, d)
+		s.names.Directories = append(s.names.Directories, d)
 	}
+}
+
+// compileTable makes the table of names, once the rules are known.
+func (s *certificates) compileTable(settings *Settings, mistake func(config.Value, error)) {
+	s.names.Issued = s.issuance.names(settings, s.base)
 	var problems []sni.Problem
-	s.directories = table.Directories
-	s.table, problems = sni.Compile(table)
+	s.table, problems = sni.Compile(s.names)
 	for _, p := range problems {
 		if p.Harmless {
 			s.notes = append(s.notes, config.Problem{Text: p.Error(), Warning: true})

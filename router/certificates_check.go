@@ -49,7 +49,7 @@ func CheckCertificates(configuration *link.Configuration, now time.Time) config.
 			k.problems = append(k.problems, note)
 		}
 	}
-	for _, d := range settings.certificates.directories {
+	for _, d := range settings.certificates.names.Directories {
 		v := config.Value{Key: "sni-dir"}
 		for _, line := range c.All("sni-dir") {
 			if line.Value == d.Path {

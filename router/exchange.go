@@ -124,7 +124,7 @@ func (x *exchange) reset() {
 // has been answered.
 func (x *exchange) admitted() bool {
 	x.hostOfHandshake()
-	return !x.wrongConnection() && !x.answerHealth() && x.withinRate() && !x.answerMaintenance() && x.smallEnough()
+	return !x.wrongConnection() && !x.answerHealth() && !x.answerChallenge() && x.withinRate() && !x.answerMaintenance() && x.smallEnough()
 }
 
 // smallEnough refuses a body that is announced to be larger than is allowed. One

@@ -158,6 +158,8 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		for _, path := range m.Paths {
 			c.router.certificates.Changed(path)
 		}
+	case link.Prove:
+		c.acknowledge(m, c.router.Prove(m.Challenges))
 	case link.Release:
 		c.router.Release(m.Vassal)
 	case link.Drained, link.Unused:

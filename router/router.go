@@ -40,6 +40,7 @@ type Router struct {
 	materials    materials
 	certificates *sni.Certificates
 	looked       chan struct{} // holds one: pairs were loaded, watchExpiry is to look
+	proofs       atomic.Pointer[proofs] // of challenges by HTTP; nil: none
 	tickets      *sni.Ring
 	compressors  *compress.Pool
 	peers        *limit.Peers

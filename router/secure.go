@@ -76,6 +76,9 @@ func (c *client) secure(s *Settings) bool {
 		return false
 	}
 	known.state = conn.ConnectionState()
+	if known.state.NegotiatedProtocol == sni.ChallengeProtocol {
+		return false // a certificate authority, which has seen what it came for
+	}
 	known.client = sni.NewClient(&known.state)
 	known.vars = sni.AppendVars(nil, &known.state, known.client, s.certificates.vars)
 	c.peer.scheme, c.peer.secured = "https", known

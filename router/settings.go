@@ -211,6 +211,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 			problems = append(problems, ruleProblem(err, true))
 		}
 	}
+	s.certificates.compileTable(s, mistake)
 	return s, problems
 }
 

@@ -43,6 +43,7 @@ func commands() []command {
 		{name: "stop", arguments: "VASSAL...", help: "finish requests, end, and stay down", run: order("stop")},
 		{name: "restart", arguments: "VASSAL...", help: "end, then start; requests wait meanwhile", run: order("restart")},
 		{name: "logs", arguments: "[-f] VASSAL", help: "what a vassal wrote; -f goes on", run: runLogs},
+		{name: "certs", arguments: "[NAME...]", help: "every certificate: for which name, from where, until when, and what happens next", run: runCerts},
 		{name: "version", help: "version and commit", run: runVersion},
 		{name: "router", arguments: "FILE", help: "the router alone: rules and listeners of FILE, no vassals", run: runRouter},
 	}
@@ -132,6 +133,6 @@ func usage(out io.Writer) {
 	}
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "Every option of the ini language is also a --option; see emperor options.")
-	fmt.Fprintln(out, "status, why, reload, start, stop, restart and logs take --control PATH (the emperor's option control), --json,")
+	fmt.Fprintln(out, "status, why, reload, start, stop, restart, logs and certs take --control PATH (the emperor's option control), --json,")
 	fmt.Fprintln(out, "and --timeout SECONDS, for which an emperor may be silent (10).")
 }

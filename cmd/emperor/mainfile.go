@@ -27,6 +27,7 @@ func newReader() (emperor.Reader, error) {
 	return emperor.Reader{
 		Set: set, Front: router.Options, OwnRule: ownRule,
 		ReadFront: router.ReadConfiguration, CheckFront: router.CheckConfiguration, Keeper: router.Keeper, SocketFor: socketFor(),
+		Issuance: router.Issuance, Certificates: router.ListCertificates,
 		CheckFiles: router.CheckFiles,
 	}, nil
 }

@@ -6,6 +6,7 @@
 //	GET  /status                    Status
 //	GET  /vassals/NAME              VassalStatus with its last log lines
 //	GET  /vassals/NAME/logs         one LogLine per line; ?follow=1 goes on for ever
+//	GET  /certificates              Certificates
 //	POST /vassals/NAME/ORDER        start, stop, reload or restart; the VassalStatus after it
 //
 // A name with a slash is written with %2F. An error is {"error": "…"} with a status

@@ -150,6 +150,9 @@ func (s *Server) routes() http.Handler {
 		}
 		answer(w, http.StatusOK, status)
 	})
+	mux.HandleFunc("GET /certificates", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, Certificates{Certificates: append([]Certificate{}, s.emperor.Certificates()...)})
+	})
 	mux.HandleFunc("GET /vassals/{name}", s.named(func(w http.ResponseWriter, r *http.Request, name string) {
 		if v, ok := s.emperor.Vassal(name); ok {
 			answer(w, http.StatusOK, v)
@@ -160,7 +163,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /vassals/{name}/logs", s.named(s.logs))
 	mux.HandleFunc("POST /vassals/{name}/{order}", s.named(s.order))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /vassals/NAME, "+
+		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /certificates, GET /vassals/NAME, "+
 			"GET /vassals/NAME/logs, or POST /vassals/NAME/ with start, stop, reload or restart", r.Method, r.URL.Path), nil)
 	})
 	return mux

@@ -31,6 +31,8 @@ func (f *fakeEmperor) Status() Status {
 	return Status{Version: "1.0", Vassals: []VassalStatus{{Name: "blog", State: "ready"}, {Name: "eu/shop", State: "failed"}}}
 }
 
+func (f *fakeEmperor) Certificates() []Certificate { return nil }
+
 func (f *fakeEmperor) Vassal(name string) (VassalStatus, bool) {
 	for _, v := range f.Status().Vassals {
 		if v.Name == name {

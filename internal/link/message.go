@@ -178,6 +178,7 @@ const (
 
 	Loaded  Kind = "loaded"  // Material, or Error: the answer to the Load with the same Sequence
 	Changed Kind = "changed" // Paths: these files of certificates differ from what was Loaded
+	Prove   Kind = "prove"   // Challenges: all that are to be answered from now on; acknowledged
 
 	// From the router, and to the others: those that come after it, and those that
 	// still answer who is connected to them.
@@ -232,6 +233,7 @@ type Message struct {
 	Pair          *PairRequest   `json:"pair,omitempty"`
 	Material      *Material      `json:"material,omitempty"`
 	Paths         []string       `json:"paths,omitempty"`
+	Challenges    []Challenge    `json:"challenges,omitempty"`
 	// Announced and Tickets are the routers' own affair; the emperor only keeps them.
 	// Tickets are as secret as keys.
 	Announced json.RawMessage `json:"announced,omitempty"`

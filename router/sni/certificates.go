@@ -3,6 +3,7 @@ package sni
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -52,7 +53,9 @@ type Options struct {
 type Certificates struct {
 	options Options
 	table   atomic.Pointer[Table]
-	turns   chan struct{} // one for each load that runs
+	// challenges are for certificate authorities, by name; nil: none.
+	challenges atomic.Pointer[map[string]*tls.Config]
+	turns      chan struct{} // one for each load that runs
 
 	context context.Context // ends with Close, and loads with it
 	cancel  context.CancelFunc

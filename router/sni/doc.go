@@ -31,7 +31,8 @@
 //
 // A name is matched in lower case and without its trailing dot: exact names of sni,
 // exact names of the directories, wildcards with the longest first, regular
-// expressions as they are written, the listener's own certificate. If it has none,
+// expressions as they are written, names whose certificates are ordered ([Issued]),
+// sni = *, the listener's own certificate. If it has none,
 // the client gets the alert unrecognized_name. "*.example.com" is for names of any
 // depth below example.com and not for example.com itself.
 //

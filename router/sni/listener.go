@@ -79,6 +79,9 @@ func (l *Listener) TLSConfig() *tls.Config { return l.config }
 
 // configFor answers a ClientHello.
 func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if config := l.certificates.challenge(hello); config != nil {
+		return config, nil
+	}
 	ctx := hello.Context()
 	h, ok := ctx.Value(handshakeKey{}).(*Handshake)
 	if !ok {

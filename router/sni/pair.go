@@ -85,19 +85,27 @@ func (p *Pair) DNSNames() []string { return certificateNames(p.Leaf) }
 // CertificateNames is DNSNames for who has no key at hand, nor wants one: the names
 // of the first certificate that is no CA's, or of the first. None is an error.
 func CertificateNames(certificate []byte) ([]string, error) {
-	chain, _, err := readPEM(withoutKeys(certificate))
+	leaf, names, err := ParseCertificate(certificate)
 	if err != nil {
 		return nil, err
 	}
-	if len(chain) == 0 {
-		return nil, fmt.Errorf("there is no certificate, want PEM with -----BEGIN CERTIFICATE-----%s", instead(certificate))
-	}
-	leaf := max(0, slices.IndexFunc(chain, func(c *x509.Certificate) bool { return !c.IsCA }))
-	names := certificateNames(chain[leaf])
 	if len(names) == 0 {
-		return nil, fmt.Errorf("the certificate of %s is for no host name; write one before the files: sni = NAME CERTIFICATE,KEY", subject(chain[leaf]))
+		return nil, fmt.Errorf("the certificate of %s is for no host name; write one before the files: sni = NAME CERTIFICATE,KEY", subject(leaf))
 	}
 	return names, nil
+}
+
+// ParseCertificate is the same with the certificate, which may be for no name.
+func ParseCertificate(certificate []byte) (leaf *x509.Certificate, names []string, err error) {
+	chain, _, err := readPEM(withoutKeys(certificate))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(chain) == 0 {
+		return nil, nil, fmt.Errorf("there is no certificate, want PEM with -----BEGIN CERTIFICATE-----%s", instead(certificate))
+	}
+	leaf = chain[max(0, slices.IndexFunc(chain, func(c *x509.Certificate) bool { return !c.IsCA }))]
+	return leaf, certificateNames(leaf), nil
 }
 
 // withoutKeys leaves only the certificates of a file.

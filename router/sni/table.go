@@ -36,6 +36,7 @@ type Directory struct {
 type Config struct {
 	Entries     []Entry
 	Directories []Directory
+	Issued      *Issued // nil: none
 }
 
 // A Problem is something in a Config that somebody should look at.
@@ -72,13 +73,15 @@ const (
 	Wildcard
 	// Regexp is an sni-regexp.
 	Regexp
+	// Ordered is a name of [Issued].
+	Ordered
 	// Default is the listener's own certificate.
 	Default
 )
 
 // String is how a log calls it.
 func (k Kind) String() string {
-	return [...]string{"none", "sni", "sni-dir", "wildcard", "sni-regexp", "default"}[k]
+	return [...]string{"none", "sni", "sni-dir", "wildcard", "sni-regexp", "acme", "default"}[k]
 }
 
 // A Choice is what a name gets.
@@ -136,6 +139,7 @@ type Table struct {
 	spellings map[string]string  // names whose files are called otherwise
 	deepest   int                // labels behind the "*." of the longest wildcard
 	patterns  []*pattern         // sni-regexp, as written
+	issued    *issued            // acme; nil: none
 	any       *Choice            // sni = *
 }
 
@@ -202,6 +206,7 @@ func Compile(c Config) (*Table, []Problem) {
 		}
 	}
 	t.addFolders(c.Directories, problem)
+	t.addIssued(c.Issued, problem)
 	return t, problems
 }
 
@@ -298,6 +303,11 @@ func (t *Table) Find(name string) (Choice, bool) {
 			return c, true
 		}
 	}
+	if t.issued != nil {
+		if c, ok := t.issued.find(name); ok {
+			return c, true
+		}
+	}
 	if t.any != nil {
 		return *t.any, true
 	}
@@ -373,6 +383,9 @@ func (t *Table) Len() int {
 	n := len(t.exact) + len(t.inFolder) + len(t.patterns)
 	if t.any != nil {
 		n++
+	}
+	if t.issued != nil {
+		n += len(t.issued.names)
 	}
 	return n
 }

@@ -1,0 +1,87 @@
+package router
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"emperor/internal/config"
+	"emperor/internal/link"
+	"emperor/router/sni"
+)
+
+// ListCertificates tells of every certificate that the options name where it is and
+// when it ends, by reading it with the rights of the caller. Those of sni-regexp are
+// not known before somebody asks for them.
+func ListCertificates(configuration *link.Configuration) []link.Certificate {
+	set, err := config.NewSet(Options)
+	if err != nil {
+		return nil
+	}
+	c := options(set, configuration.Options)
+	var all []link.Certificate
+	for _, v := range c.All(optionHTTPS, optionHTTPS2, "sni", "sni-regexp") {
+		one := link.Certificate{Option: v.Key, At: v.Pos.String()}
+		switch v.Key {
+		case optionHTTPS, optionHTTPS2:
+			parse := sni.ParseHTTPS
+			if v.Key == optionHTTPS2 {
+				parse = sni.ParseHTTPS2
+			}
+			h, err := parse(v.Value)
+			if err != nil || !h.OwnCertificate {
+				continue
+			}
+			one.File = h.Certificate
+			one.Name = strings.Join(expiryOf(&one), " ")
+		case "sni":
+			n, err := sni.ParseSNI(v.Value)
+			if err != nil {
+				continue
+			}
+			one.Name, one.File = n.Name, n.Certificate
+			if names := expiryOf(&one); one.Name == "" {
+				one.Name = strings.Join(names, " ")
+			}
+		default:
+			n, err := sni.ParseSNIRegexp(v.Value)
+			if err != nil {
+				continue
+			}
+			one.Name, one.File = n.Pattern, n.Certificate
+		}
+		all = append(all, one)
+	}
+	settings, _ := compile(c, &supply{checking: true, given: configuration.Resources})
+	for _, d := range settings.certificates.names.Directories {
+		for i := range d.Names {
+			name := d.Names[i].Name
+			// Asked as a client would.
+			choice, ok := settings.certificates.table.Find(strings.Replace(name, "*", "any", 1))
+			if !ok || choice.Source.Certificate.Directory != filepath.Clean(d.Path) && choice.Source.Certificate.Directory != strings.TrimRight(d.Path, "/") {
+				continue // another option has the name
+			}
+			one := link.Certificate{Name: name, Option: "sni-dir", At: d.At, File: choice.Source.Certificate.Path()}
+			expiryOf(&one)
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// expiryOf reads the file for the end of its certificate, and returns the names that
+// it is for.
+func expiryOf(c *link.Certificate) []string {
+	m, err := readMaterial(&link.PairRequest{Certificate: c.File})
+	if err != nil {
+		c.Trouble = err.Error()
+		return nil
+	}
+	leaf, names, err := sni.ParseCertificate(m.Certificate)
+	if err != nil {
+		c.Trouble = fmt.Sprintf("%s: %v", c.File, err)
+		return nil
+	}
+	c.Expires = leaf.NotAfter
+	return names
+}
