@@ -91,6 +91,40 @@ func (l *listener) pending() bool {
 	return err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0
 }
 
+// refuse takes everybody out of the queue, and gives them an answer, unless it is
+// empty. Nothing that they have sent is looked at. It returns how many were still
+// there. No program may be about to accept: the socket does not block meanwhile.
+func (l *listener) refuse(answer string) (clients int) {
+	if unix.SetNonblock(l.fd, true) != nil {
+		return 0
+	}
+	defer func() { _ = unix.SetNonblock(l.fd, false) }()
+	for range refuseMost {
+		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		if err != nil {
+			return clients
+		}
+		left := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(left, 0); err == nil && n == 0 {
+			clients++
+			if answer != "" {
+				_, _ = unix.SendmsgN(fd, []byte(answer), nil, nil, unix.MSG_NOSIGNAL)
+			}
+			// Bytes that nobody has read would make the end of the connection an error,
+			// and the answer be lost.
+			var unread [64 << 10]byte
+			_, _ = unix.Read(fd, unread[:])
+			_ = unix.Shutdown(fd, unix.SHUT_WR)
+		}
+		unix.Close(fd)
+	}
+	return clients
+}
+
+// refuseMost bounds what is refused at a time: more do not fit into a queue, but new
+// ones could come without end.
+const refuseMost = 5000
+
 // blocking makes accept block again: a program may have left O_NONBLOCK behind
 // on the description that its successor inherits.
 func (l *listener) blocking() error {

@@ -208,6 +208,9 @@ func (v *Vassal) occupied(ctx context.Context, g *generation) string {
 	if err := v.unused(ctx, 0); err != nil {
 		return err.Error()
 	}
+	if !g.body.quiet() {
+		return "somebody waits at its socket"
+	}
 	connections := 0
 	for range 5 {
 		if connections = g.body.connections(); connections == 0 {
@@ -216,6 +219,9 @@ func (v *Vassal) occupied(ctx context.Context, g *generation) string {
 		if !sleep(ctx, v.clock, 100*time.Millisecond) {
 			break
 		}
+	}
+	if connections == 1 {
+		return "a connection to its socket is open"
 	}
 	return fmt.Sprintf("%d connections to its socket are open", connections)
 }
@@ -257,4 +263,38 @@ func (v *Vassal) awakeness() string {
 		text += "; it does not sleep again, because no idle line says when"
 	}
 	return text
+}
+
+// refuseWaiting answers those who wait at the sockets of a vassal that did not start,
+// as the router answers those who wait there: what they have sent is not to be carried
+// out later, when they have gone. It also takes out of the queue what nobody waits for,
+// such as our own questions, which would wake it again.
+func (v *Vassal) refuseWaiting(retry time.Duration) {
+	if v.selfBound != "" {
+		return
+	}
+	rules := (&surroundings{spec: v.spec, defaults: v.defaults}).rules()
+	for _, socket := range v.spec.watchable() {
+		l, err := v.sockets.hold(v.name, socket, rules)
+		if err != nil {
+			continue // then nobody waits there
+		}
+		if n := l.refuse(refusal(socket.Protocol, retry)); n > 0 {
+			v.log.Warn("clients that had connected without the front were told that it does not start", "socket", socket.Address, "clients", n)
+		}
+		l.release()
+	}
+}
+
+// refusal is an answer in a protocol, to any request; empty: only the end of the
+// connection can be understood. (The answers of uWSGI's protocol are HTTP's.)
+func refusal(protocol string, retry time.Duration) string {
+	fields := fmt.Sprintf("Retry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", int(retry/time.Second)+1)
+	switch protocol {
+	case "http", "uwsgi":
+		return "HTTP/1.1 503 Service Unavailable\r\n" + fields
+	case "scgi":
+		return "Status: 503 Service Unavailable\r\n" + fields
+	}
+	return ""
 }

@@ -205,6 +205,9 @@ func (v *Vassal) fail(e Event, m message) {
 	}
 	v.reason = m.err.Error()
 	v.retryAt = v.clock.Now().Add(delay)
+	if v.maySleep() && e != NotArmed {
+		v.refuseWaiting(delay)
+	}
 	v.awaitSocket(m.err)
 	v.backOff++
 	number := v.backOff
