@@ -118,11 +118,16 @@ func (r *Router) hear(datagram []byte, from origin) {
 	case change == subscription.Added:
 		message = "a node has announced itself"
 		attributes = append(attributes, slog.Int("weight", p.Weight))
+		if unused := r.unusedPair(&p); unused != "" {
+			level = slog.LevelWarn
+			attributes = append(attributes, slog.String("certificate", unused))
+		}
 		if p.Notify != "" && from.local {
 			notify(p.Notify, "[subscription ack] "+p.Key+" => new node: "+p.Address)
 		}
 	case change == subscription.Removed:
 		message = "a node has withdrawn"
+		r.forgetPairs()
 	}
 	if message != "" {
 		if dropped, ok := ration.allow(time.Now()); ok {
@@ -170,6 +175,7 @@ func (r *Router) expire(ctx context.Context) {
 				r.log.Warn("a node has been silent for too long", "key", g.Key, "address", g.Address, "silent", g.Silent.Round(time.Second))
 			}
 			if g.Last {
+				r.forgetPairs()
 				r.resubscriber.pass(&subscription.Packet{Withdraw: true, Key: g.Key})
 			}
 		}

@@ -26,8 +26,9 @@ type certificates struct {
 	base     sni.Policy // of names that have no other
 
 	vars      sni.VarOptions
-	hsts      []byte              // a complete line
-	notes     config.Problems     // about what is in files; harmless
+	hsts      []byte          // a complete line
+	notes     config.Problems // about what is in files; harmless
+	announced announcedPairs
 	named     map[string][]string // names by the certificate, of sni lines that give none
 	http2     bool
 	cacheSize int
@@ -117,6 +118,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 			s.names.Entries = append(s.names.Entries, *e)
 		}
 	}
+	s.announced.compile(c, base, mistake)
 	ciphers := base.Ciphers
 	if v, ok := c.Last("sni-dir-ciphers"); ok {
 		var notes []string
@@ -317,6 +319,9 @@ func Keeper(c *link.Configuration) func(link.PairRequest) error {
 			if l.options.Own != nil && isFor(q, l.options.Own.Source, l.options.Own.Policy.ClientCA) {
 				return nil
 			}
+		}
+		if certificates.announced.allowsRequest(&q) {
+			return nil
 		}
 		if choice, ok := certificates.table.Find(q.Name); ok && isFor(q, choice.Source, choice.ClientCA) {
 			return nil

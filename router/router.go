@@ -39,7 +39,7 @@ type Router struct {
 	multiplexed  *multiplexed
 	materials    materials
 	certificates *sni.Certificates
-	looked       chan struct{} // holds one: pairs were loaded, watchExpiry is to look
+	looked       chan struct{}          // holds one: pairs were loaded, watchExpiry is to look
 	proofs       atomic.Pointer[proofs] // of challenges by HTTP; nil: none
 	tickets      *sni.Ring
 	compressors  *compress.Pool
@@ -119,7 +119,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	if r.tickets, err = sni.NewRing(sni.RingOptions{}); err != nil {
 		return nil, err
 	}
-	r.certificates = sni.NewCertificates(sni.Options{Loader: &r.materials, Tickets: r.tickets, Log: log})
+	r.certificates = sni.NewCertificates(sni.Options{Loader: &r.materials, Tickets: r.tickets, Also: r.announcedPair, Log: log})
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(context.Background())
 	r.helpers.Go(func() { r.sweeper.Run(ctx) })

@@ -33,6 +33,9 @@ type Options struct {
 	// Loader reads files. Without one there are only pairs that are Put.
 	Loader  Loader
 	Tickets *Ring
+	// Also knows names that come and go, such as those that are announced: it is asked
+	// for a canonical name that the table does not have exactly. May be nil.
+	Also func(name string) (Choice, bool)
 	// CacheSize is how many pairs stay loaded: DefaultCacheSize.
 	CacheSize int
 	// Loads is how many loads run at a time: 16.
@@ -150,6 +153,19 @@ func NewCertificates(o Options) *Certificates {
 // Table returns the current table.
 func (c *Certificates) Table() *Table { return c.table.Load() }
 
+// find returns what a canonical name gets.
+func (c *Certificates) find(t *Table, name string) (Choice, bool) {
+	if also := c.options.Also; also != nil {
+		if choice, ok := t.lookup(name); ok {
+			return choice, true
+		}
+		if choice, ok := also(name); ok {
+			return choice, true
+		}
+	}
+	return t.Find(name)
+}
+
 // SetTable makes t the table of all handshakes from now on, and unloads what it does
 // not lead to any more.
 func (c *Certificates) SetTable(t *Table) {
@@ -157,7 +173,7 @@ func (c *Certificates) SetTable(t *Table) {
 	defer c.mu.Unlock()
 	c.table.Store(t)
 	c.pairs.all(func(k key, e *entry) bool {
-		if choice, ok := t.Find(e.loaded.name); !e.pinned && (!ok || keyOf(&choice) != k) {
+		if choice, ok := c.find(t, e.loaded.name); !e.pinned && (!ok || keyOf(&choice) != k) {
 			c.pairs.remove(k)
 			c.forgetLocked(e)
 		}

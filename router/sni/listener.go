@@ -113,7 +113,7 @@ func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *load
 			h.Reason = fmt.Errorf("no host name: %w", err)
 		} else {
 			h.Name, h.Reason = name, ErrUnknownName
-			if choice, ok := l.certificates.Table().Find(name); ok {
+			if choice, ok := l.certificates.find(l.certificates.Table(), name); ok {
 				pair, err := l.certificates.get(ctx, name, &choice)
 				if err == nil {
 					h.Choice, h.Reason = choice, nil
@@ -138,7 +138,7 @@ func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *load
 // Find returns what a name gets on this listener, its own certificate included. The
 // name has to be canonical.
 func (l *Listener) Find(name string) (Choice, bool) {
-	if c, ok := l.certificates.Table().Find(name); ok {
+	if c, ok := l.certificates.find(l.certificates.Table(), name); ok {
 		return c, true
 	}
 	if l.own != nil {

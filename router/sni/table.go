@@ -77,11 +77,13 @@ const (
 	Ordered
 	// Default is the listener's own certificate.
 	Default
+	// Announced is a name of Options.Also.
+	Announced
 )
 
 // String is how a log calls it.
 func (k Kind) String() string {
-	return [...]string{"none", "sni", "sni-dir", "wildcard", "sni-regexp", "acme", "default"}[k]
+	return [...]string{"none", "sni", "sni-dir", "wildcard", "sni-regexp", "acme", "default", "announced"}[k]
 }
 
 // A Choice is what a name gets.
@@ -103,6 +105,14 @@ func (e *Entry) choice(kind Kind, rule string) Choice {
 		c.ClientCA = e.Policy.ClientCA
 	}
 	return c
+}
+
+// AlsoChoice is what Options.Also gives for the entry's one name.
+func AlsoChoice(e Entry) (Choice, error) {
+	if err := e.Policy.check(); err != nil {
+		return Choice{}, Problem{At: e.At, Err: err}
+	}
+	return e.choice(Announced, e.Names[0]), nil
 }
 
 // String says what was chosen, by what and where that is written.

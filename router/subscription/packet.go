@@ -45,7 +45,19 @@ type Node struct {
 	HTTP      bool
 	Vassal    string
 	From      Credentials // not of the packet: the receiver's knowledge
+	Pair      Pair
 }
+
+// Pair is the files of a certificate that an announcement names for its key (sni_crt,
+// sni_key and sni_ca).
+type Pair struct {
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	ClientCA    string `json:"client_ca,omitempty"`
+}
+
+// IsZero tells whether there is none.
+func (p Pair) IsZero() bool { return p.Certificate == "" || p.Key == "" }
 
 // Parse reads a datagram. The Packet refers to it.
 func Parse(datagram []byte) (Packet, error) {
@@ -125,6 +137,12 @@ func (p *Packet) set(name string, value []byte) (err error) {
 		p.Vassal, err = text(name, value)
 	case "notify":
 		p.Notify, err = text(name, value)
+	case "sni_crt":
+		p.Pair.Certificate, err = text(name, value)
+	case "sni_key":
+		p.Pair.Key, err = text(name, value)
+	case "sni_ca":
+		p.Pair.ClientCA, err = text(name, value)
 	case "unix":
 		var n int
 		n, err = number(name, value, 1<<52)
@@ -196,6 +214,11 @@ func (p *Packet) Append(dst []byte) []byte {
 	add("cores", strconv.Itoa(p.Cores))
 	add("load", strconv.Itoa(p.Load))
 	add("weight", strconv.Itoa(p.Weight))
+	for _, file := range [...]struct{ name, path string }{{"sni_key", p.Pair.Key}, {"sni_crt", p.Pair.Certificate}, {"sni_ca", p.Pair.ClientCA}} {
+		if file.path != "" {
+			add(file.name, file.path)
+		}
+	}
 	if p.Backup > 0 {
 		add("backup", strconv.Itoa(p.Backup))
 	}

@@ -29,6 +29,7 @@ type Record struct {
 	Owned     bool   `json:"owned,omitempty"`
 
 	From Credentials `json:"from,omitzero"`
+	Pair Pair        `json:"pair,omitzero"`
 }
 
 // Version changes when Records has something new to tell.
@@ -49,7 +50,7 @@ func (t *Table[P]) Records() ([]Record, uint64) {
 				Key: key, Address: e.Address, Modifier1: e.Modifier1, Modifier2: e.Modifier2,
 				Cores: e.Cores, Load: e.Load, Weight: e.Weight, Backup: e.Backup, HTTP: e.HTTP, Vassal: e.Vassal,
 				Algorithm: s.algorithm, Sender: e.sender.name, Unix: e.unix,
-				Since: e.since.UnixMilli(), Seen: e.seen.UnixNano(), Gone: e.gone, Signed: e.signed, Owned: e.owned, From: e.From,
+				Since: e.since.UnixMilli(), Seen: e.seen.UnixNano(), Gone: e.gone, Signed: e.signed, Owned: e.owned, From: e.From, Pair: e.Pair,
 			})
 		}
 	}
@@ -86,7 +87,7 @@ func (t *Table[P]) Merge(records []Record) {
 		}
 		e.Node = Node{
 			Address: r.Address, Modifier1: r.Modifier1, Modifier2: r.Modifier2, Cores: r.Cores, Load: r.Load,
-			Weight: max(r.Weight, 1), Backup: r.Backup, HTTP: r.HTTP, Vassal: r.Vassal, From: r.From,
+			Weight: max(r.Weight, 1), Backup: r.Backup, HTTP: r.HTTP, Vassal: r.Vassal, From: r.From, Pair: r.Pair,
 		}
 		e.since, e.seen, e.unix, e.signed = time.UnixMilli(r.Since), seen, max(e.unix, r.Unix), r.Signed
 		e.owned = r.Owned

@@ -212,13 +212,13 @@ func (t *Table[P]) Apply(p *Packet, from string) (Change, error) {
 		e.seen, e.unix, e.signed, e.owned, e.expires = now, max(e.unix, p.Unix), signed, owned, now.Add(t.options.Tolerance)
 		changed := e.Node
 		changed.Cores, changed.Load, changed.Weight, changed.Backup = p.Cores, p.Load, p.Weight, p.Backup
-		changed.From = p.From
+		changed.From, changed.Pair = p.From, p.Pair
 		if changed != e.Node {
 			// Load changes all the time and nobody chooses by it.
-			shares := changed.Weight != e.Weight || changed.Backup != e.Backup
+			seen := changed.Weight != e.Weight || changed.Backup != e.Backup || changed.Pair != e.Pair
 			e.Node = changed
 			t.version++
-			if shares {
+			if seen {
 				t.publish(s, now)
 			}
 		}
@@ -461,6 +461,22 @@ func (t *Table[P]) Deserted() bool {
 
 // Ago is how long ago, by the table's clock, a node of the view's went.
 func (t *Table[P]) Ago(v *View[P]) time.Duration { return t.now().Sub(v.Since) }
+
+// Pair returns the certificate that the first node of a host has announced for it.
+func (t *Table[P]) Pair(host string) (Pair, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, key := range [...]string{host, host + ":443"} {
+		if s := t.slots[key]; s != nil && s.view != nil {
+			for i := range s.view.Nodes {
+				if pair := s.view.Nodes[i].Pair; !pair.IsZero() {
+					return pair, true
+				}
+			}
+		}
+	}
+	return Pair{}, false
+}
 
 // Key returns the view of exactly that key, or nil.
 func (t *Table[P]) Key(key string) *View[P] {
