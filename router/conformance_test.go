@@ -83,6 +83,8 @@ func TestRequestsAsConformed(t *testing.T) {
 			vars: map[string]string{"REMOTE_ADDR": "6.6.6.6", "PATH_INFO": "/two", "REQUEST_URI": "/zero", "HTTP_X_Y": "ours"}},
 		{row: "hop-by-hop", request: "GET / HTTP/1.1\r\nHost: a\r\nConnection: x-gone, keep-alive\r\nKeep-Alive: 5\r\nTE: trailers\r\nUpgrade: websocket\r\nX-Gone: 1\r\nX-Stays: 2\r\n\r\n", status: 200, vars: map[string]string{
 			"HTTP_CONNECTION": "-", "HTTP_KEEP_ALIVE": "-", "HTTP_TE": "-", "HTTP_UPGRADE": "-", "HTTP_X_GONE": "-", "HTTP_X_STAYS": "2"}},
+		{row: "Via", request: "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 theirs\r\n\r\n", status: 200, vars: map[string]string{"HTTP_VIA": "1.1 theirs"}},
+		{row: "no Via", request: get("a"), status: 200, vars: map[string]string{"HTTP_VIA": "-"}},
 		{row: "absolute", request: "GET http://Other:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n", status: 200, vars: map[string]string{"HTTP_HOST": "Other:81", "PATH_INFO": "/x", "REQUEST_URI": "http://Other:81/x?y"}},
 		{row: "server name", options: []string{"http-server-name-as-http-host = true"}, request: get("a:81"), status: 200, vars: map[string]string{"SERVER_NAME": "a:81"}},
 	} {

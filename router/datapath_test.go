@@ -68,6 +68,8 @@ func TestResponses(t *testing.T) {
 		{name: "56 HTTP/1.0", request: "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", vassal: okResponse, want: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", ends: true},
 		{name: "56 close", request: "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", vassal: okResponse, want: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", ends: true},
 		{name: "keep-alive off", request: get11, vassal: okResponse, want: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", options: []string{"http-keepalive = 0"}, ends: true},
+		{name: "keep-alive false", request: get11, vassal: okResponse, want: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", options: []string{"http-keepalive = false"}, ends: true},
+		{name: "no Via of ours", request: "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 theirs\r\n\r\n", vassal: "HTTP/1.1 200 OK\r\nVia: 1.1 cache\r\nContent-Length: 2\r\n\r\nok", want: "HTTP/1.1 200 OK\r\nVia: 1.1 cache\r\nContent-Length: 2\r\n\r\nok"},
 		{name: "62 keep-alive true", request: get11, vassal: okResponse, want: okResponse, options: []string{"http-keepalive = true"}},
 		{name: "the vassal closes", request: get11, vassal: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", want: okResponse, hangUp: true},
 		{name: "101 nobody asked for", request: get11, vassal: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", hangUp: true,
