@@ -55,6 +55,17 @@ func TestTLSAsConformed(t *testing.T) {
 	}
 	pairFiles(t, dir+"/names", "n.test", later, "n.test")
 	pairFiles(t, dir, "x", later, "outside.test")
+	pairFiles(t, dir+"/names", "ca.test", later, "ca.test")
+	write(t, dir+"/names/ca.test.ca", staff)
+	pairFiles(t, dir+"/names", "_wildcard_.wild.test", later, "*.wild.test")
+	certificate, key := pairUntil(t, later, "bundle.test")
+	write(t, dir+"/names/bundle.test.pem", certificate+key)
+	certificate, key = pairUntil(t, later, "live.test")
+	if err := os.Mkdir(dir+"/names/live.test", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/names/live.test/fullchain.pem", certificate)
+	write(t, dir+"/names/live.test/privkey.pem", key)
 
 	const plain = "https = LISTEN,DEFAULT"
 	byHost := []string{"route-host = ^a\\.test$ addvar:ROUTED=a", "route-host = ^b\\.test$ addvar:ROUTED=b"}
@@ -96,6 +107,15 @@ func TestTLSAsConformed(t *testing.T) {
 		{row: "89b, its own", options: []string{plain, "sni = a.test PAIR-A", "sni = b.test PAIR-B,HIGH,!DIR/staff.pem"}, sni: "b.test", client: alice, request: get("B.test."), status: 200, vars: map[string]string{"HTTPS_DN": "/CN=alice"}},
 		{row: "90", options: []string{plain, "sni-dir = DIR/names"}, sni: "../x", request: get("a"), status: 200, shown: "default.test"},
 		{row: "90, one that is there", options: []string{plain, "sni-dir = DIR/names"}, sni: "n.test", status: 200, shown: "n.test"},
+		{row: "5.4, client CAs ask", options: []string{plain, "sni-dir = DIR/names"}, sni: "ca.test", status: 200, shown: "ca.test", vars: map[string]string{"HTTPS_DN": "-"}},
+		{row: "5.4, client CAs know", options: []string{plain, "sni-dir = DIR/names"}, sni: "CA.test", client: alice, status: 200, shown: "ca.test", vars: map[string]string{"HTTPS_DN": "/CN=alice"}},
+		{row: "5.4, client CAs refuse", options: []string{plain, "sni-dir = DIR/names"}, sni: "ca.test", client: mallory, alert: "unknown certificate authority"},
+		{row: "5.4, client CAs demand", options: []string{plain, "sni-dir = DIR/names", "sni-dir-require-client"}, sni: "ca.test", alert: "certificate required"},
+		{row: "5.4, no client CAs", options: []string{plain, "sni-dir = DIR/names", "sni-dir-require-client"}, sni: "n.test", status: 200, shown: "n.test"},
+		{row: "5.4, wildcard", options: []string{plain, "sni-dir = DIR/names"}, sni: "any.wild.test", status: 200, shown: "*.wild.test"},
+		{row: "5.4, bundle", options: []string{plain, "sni-dir = DIR/names"}, sni: "bundle.test", status: 200, shown: "bundle.test"},
+		{row: "5.4, certbot's folders", options: []string{plain, "sni-dir = DIR/names"}, sni: "live.test", status: 200, shown: "live.test"},
+		{row: "5.4, ciphers", options: []string{plain, "sni-dir = DIR/names", "sni-dir-ciphers = TLS_AES_128_GCM_SHA256"}, sni: "n.test", client: alice, request: get("default.test"), status: 421},
 		{row: "5.1, unknown name", options: []string{plain, "sni = a.test PAIR-A"}, sni: "other.test", status: 200, shown: "default.test"},
 		{row: "5.1, unknown name and no default", options: []string{"https = LISTEN", "sni = a.test PAIR-A"}, sni: "other.test", alert: "unrecognized name"},
 		{row: "8.28", options: []string{plain, "https-hsts = max-age=9"}, sni: "a.test", status: 200},

@@ -76,3 +76,37 @@ func TestFailedHandshakesAreSaid(t *testing.T) {
 		t.Errorf("a second later: %d lines were left out, %t", dropped, ok)
 	}
 }
+
+// TestOldTLS: 1.0 and 1.1 are not spoken, unless somebody insists.
+func TestOldTLS(t *testing.T) {
+	own := pairFiles(t, t.TempDir(), "a", time.Now().Add(100*24*time.Hour), "a.test")
+	for _, test := range []struct {
+		options []string
+		version uint16
+		spoken  bool
+	}{
+		{nil, tls.VersionTLS10, false},
+		{nil, tls.VersionTLS11, false},
+		{nil, tls.VersionTLS12, true},
+		{[]string{"ssl-enable-tlsv1 = true", "ssl-i-know = true"}, tls.VersionTLS10, true},
+		{[]string{"ssl-enable-tlsv1 = true", "ssl-i-know = true"}, tls.VersionTLS11, true},
+		{[]string{"ssl-enable-tlsv1 = true", "ssl-i-know = true"}, tls.VersionTLS13, true},
+		{[]string{"ssl-min-version = 1.1", "ssl-i-know = true"}, tls.VersionTLS10, false},
+		{[]string{"ssl-min-version = 1.3"}, tls.VersionTLS12, false},
+		{[]string{"ssl-option = 536870912"}, tls.VersionTLS13, false},
+		{[]string{"ssl-option = 536870912"}, tls.VersionTLS12, true},
+	} {
+		f := newFront(t)
+		f.option = optionHTTPS
+		if err := f.configure(append([]string{"https = " + f.tcp.Addr().String() + "," + own}, test.options...)...); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.Dial("tcp", f.tcp.Addr().String(), &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, MinVersion: test.version, MaxVersion: test.version})
+		if (err == nil) != test.spoken {
+			t.Errorf("%q: %s: %v", test.options, tls.VersionName(test.version), err)
+		}
+		if err == nil {
+			_ = conn.Close()
+		}
+	}
+}
