@@ -2,7 +2,7 @@
 # make run        the same, and the example sites on http://hello.localhost:8080/
 # make test       every test, with the race detector; installs what they need (Debian, root)
 # make check      formatting, vet, staticcheck, go.mod, import rules
-# make bench      the front beside nginx, HAProxy, Caddy and uWSGI (half an hour; BENCHFLAGS=-help)
+# make bench      the front beside nginx, HAProxy, Caddy and uWSGI (three quarters of an hour; BENCHFLAGS=-help)
 # make fuzz       every fuzz target for FUZZTIME each
 # make install    binary, systemd units, and if absent /etc/emperor (DESTDIR, PREFIX)
 # make clean      what make has built

@@ -38,7 +38,7 @@ func everything() *report {
 }
 
 func TestReport(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "result.json")
+	path := filepath.Join(t.TempDir(), "a folder", "result.json")
 	if err := everything().writeJSON(path); err != nil {
 		t.Fatal(err)
 	}
