@@ -291,6 +291,9 @@ func (m *materials) answered(a *link.Message) {
 
 // readMaterial is for a router without an emperor.
 func readMaterial(q *link.PairRequest) (out sni.Material, err error) {
+	if q.Certificate == link.IssuedPath(q.Name) {
+		return out, fmt.Errorf("what is ordered, only a running emperor has: %w", fs.ErrNotExist)
+	}
 	for _, f := range []struct {
 		path string
 		into *[]byte

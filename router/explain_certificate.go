@@ -33,6 +33,9 @@ func explainCertificate(out *strings.Builder, s *Settings, configuration *link.C
 		return
 	}
 	h := l.Explain(context.Background(), u.Hostname())
+	if choice, ok := all.Table().Find(h.Name); ok && choice.Kind == sni.Ordered {
+		fmt.Fprintf(out, "handshake  name %q: the certificate that the emperor orders for it (acme, %s; emperor certs); without one:\n", h.Name, choice.At)
+	}
 	fmt.Fprintf(out, "handshake  %s\n", &h)
 	if errors.Is(h.Reason, fs.ErrPermission) {
 		fmt.Fprintln(out, "           (you may not read that; the emperor may be allowed to)")

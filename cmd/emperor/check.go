@@ -96,8 +96,9 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 	problems = append(problems, r.survey.Problems...)
 	problems = append(problems, vassalProblems(r.survey.Vassals)...)
 	found, remarks := ruleProblems(main, r.survey, r.table)
-	r.take(files, append(problems, found...))
-	r.notes = append(r.notes, remarks...)
+	obstacles, orders := acmeProblems(main, r.table)
+	r.take(files, slices.Concat(problems, found, obstacles))
+	r.notes = slices.Concat(r.notes, remarks, orders)
 	if inside := rulesInside(main); inside != "" {
 		r.notes = append(r.notes, inside)
 	}

@@ -32,6 +32,9 @@ func (m *Manager) order(ctx context.Context, shop *shop, name string, from time.
 	if err := m.served(shop, name); err != nil {
 		return fail(err)
 	}
+	if IsPublic(shop.issuance.CA) && !Public(name) {
+		return fail(errors.New("no public authority has a certificate for such a name"))
+	}
 	if len(shop.issuance.Challenges) == 0 {
 		return fail(errors.New("there is no listener where the authority could look"))
 	}

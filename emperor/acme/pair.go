@@ -3,7 +3,10 @@ package acme
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 	"strings"
+
+	"github.com/caddyserver/certmagic"
 
 	"emperor/internal/link"
 )
@@ -25,6 +28,18 @@ func newPair(certificate, key []byte) (*pair, error) {
 func (p *pair) material() *link.Material {
 	return &link.Material{Certificate: p.certificate, Key: p.key}
 }
+
+// reserved are top-level domains that the public DNS never has (RFC 6761, 9476).
+var reserved = []string{"test", "example", "invalid", "alt", "onion"}
+
+// Public tells whether a public authority may have a certificate for a name.
+func Public(name string) bool {
+	top := name[strings.LastIndexByte(name, '.')+1:]
+	return certmagic.SubjectQualifiesForPublicCert(name) && !slices.Contains(reserved, top)
+}
+
+// IsPublic tells whether an authority is one that the whole world trusts.
+func IsPublic(ca string) bool { return strings.Contains(ca, ".api.letsencrypt.org/") }
 
 // compareNames puts hosts of one domain together.
 func compareNames(a, b string) int { return strings.Compare(a, b) }

@@ -518,7 +518,7 @@ func (e *entry) isGone(err error, now time.Time, after time.Duration) bool {
 
 // expiry returns when the pair ends.
 func (l *loaded) expiry() Expiry {
-	e := Expiry{Source: l.key.source.Certificate.Path(), Name: l.name, NotAfter: l.pair.Leaf.NotAfter}
+	e := Expiry{Source: l.key.source.Certificate.Path(), Name: l.name, NotAfter: l.pair.Leaf.NotAfter, Lifetime: l.pair.Leaf.NotAfter.Sub(l.pair.Leaf.NotBefore)}
 	if names := l.pair.DNSNames(); len(names) > 0 {
 		e.Name = names[0]
 	}

@@ -11,6 +11,8 @@ type Expiry struct {
 	Source   string // its file
 	Name     string // the first name that it is for
 	NotAfter time.Time
+	// Lifetime is how long it was made for; 0: nobody knows.
+	Lifetime time.Duration
 }
 
 // Days returns how many days are left, rounded down; negative after the end.
@@ -23,7 +25,8 @@ func (e Expiry) Days(now time.Time) int {
 var expirySteps = []int{21, 7, 1}
 
 // Step returns the smallest of 21, 7 and 1 days that are not left any more, 0 after
-// the end and -1 if there is time.
+// the end and -1 if there is time. One that was made for days only is renewed within
+// its last third: before that it is no news that it ends soon.
 func (e Expiry) Step(now time.Time) int {
 	left := e.NotAfter.Sub(now)
 	if left <= 0 {
@@ -31,7 +34,7 @@ func (e Expiry) Step(now time.Time) int {
 	}
 	step := -1
 	for _, days := range expirySteps {
-		if left <= time.Duration(days)*24*time.Hour {
+		if of := time.Duration(days) * 24 * time.Hour; left <= of && (e.Lifetime <= 0 || of <= e.Lifetime/3) {
 			step = days
 		}
 	}

@@ -231,3 +231,15 @@ func TestExpiry(t *testing.T) {
 		}
 	}
 }
+
+// TestExpiryOfShortLives: a certificate of six days is renewed after four: that it
+// ends within three weeks is no news, that it ends tomorrow is.
+func TestExpiryOfShortLives(t *testing.T) {
+	day := 24 * time.Hour
+	e := Expiry{NotAfter: testTime.Add(6 * day), Lifetime: 6 * day}
+	for at, want := range map[time.Duration]int{0: -1, 5*day - time.Hour: -1, 5 * day: 1, 6 * day: 0} {
+		if got := e.Step(testTime.Add(at)); got != want {
+			t.Errorf("after %v: %d, want %d", at, got, want)
+		}
+	}
+}
