@@ -194,7 +194,7 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// TestFailuresAsConformed: rows 43, 44, 48 to 51, 54, 60, 61 and 18.
+// TestFailuresAsConformed: rows 43, 44, 48 to 51, 54, 60 and 61.
 func TestFailuresAsConformed(t *testing.T) {
 	for _, test := range []struct {
 		row    string

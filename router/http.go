@@ -102,7 +102,7 @@ func (x *exchange) quickOnly() time.Duration {
 	if idempotent(x.request.Method) && !x.body.streamed {
 		return x.settings.upstreamIdle
 	}
-	return time.Second
+	return min(time.Second, x.settings.upstreamIdle)
 }
 
 // reusable: the response was read to its end, nobody wants to close, and the

@@ -20,6 +20,8 @@ var Options = slices.Concat([]config.Option{
 		Help: "Keep client connections open between requests; a number above 1 is the idle time in seconds, 0 closes after each."},
 	{Name: "http-keepalive-timeout", Type: config.Seconds, Min: 1, Default: "95", Where: config.Main,
 		Help: "How long an idle client connection stays open; longer than the platforms' routers keep theirs."},
+	{Name: "http-vassal-keepalive", Type: config.Seconds, Default: "30", Where: config.Main,
+		Help: "How long an idle connection to a vassal that speaks HTTP is kept for other requests; less where the vassal says so (Keep-Alive: timeout), 0 makes a new one for each."},
 	{Name: "http-websocket-timeout", Type: config.Seconds, Min: 1, Default: "3600", Where: config.Main,
 		Help: "How long an upgraded connection may be silent in both directions."},
 	{Name: "http-auto-chunked", Type: config.Bool, Default: "true", Where: config.Main,

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,6 +93,43 @@ func TestPooling(t *testing.T) {
 	ask("the new one's are not drained", get("a"), false)
 	f.vassals(row("v", 2, link.Ready, v)) // another message about the same generation
 	ask("the same generation", get("a"), false)
+}
+
+// TestVassalKeepAlive: for as long as http-vassal-keepalive says, unless the vassal
+// wants less.
+func TestVassalKeepAlive(t *testing.T) {
+	var keepAlive atomic.Value
+	v := httpVassal(t, func(c *call) {
+		c.say("HTTP/1.1 200 OK\r\n" + keepAlive.Load().(string) + "Content-Length: 2\r\n\r\nok")
+	})
+	f := newFront(t, "route-run = http:"+v.address)
+	for _, test := range []struct {
+		option, keepAlive string
+		age               time.Duration
+		kept              bool
+	}{
+		{"http-vassal-keepalive = 5", "", 4 * time.Second, true},
+		{"http-vassal-keepalive = 5", "", 6 * time.Second, false},
+		{"http-vassal-keepalive = 90", "", time.Minute, true},
+		{"http-vassal-keepalive = 90", "Keep-Alive: timeout=10\r\n", 9 * time.Second, true},
+		{"http-vassal-keepalive = 90", "Keep-Alive: timeout=10\r\n", 10 * time.Second, false},
+		{"http-vassal-keepalive = 0", "", 0, false},
+	} {
+		if err := f.configure("route-run = http:"+v.address, test.option); err != nil {
+			t.Fatal(err)
+		}
+		f.later.Add(int64(time.Hour)) // what the test before has left
+		keepAlive.Store(test.keepAlive)
+		f.names(get("a"), 1)
+		eventually(t, "the connection to be given back", func() bool { return f.Count().InFlight == 0 })
+		before := v.accepted.Load()
+		f.later.Add(int64(test.age))
+		f.names(get("a"), 1)
+		if kept := v.accepted.Load() == before; kept != test.kept {
+			t.Errorf("%+v: kept is %v", test, kept)
+		}
+		eventually(t, "the request to end", func() bool { return f.Count().InFlight == 0 })
+	}
 }
 
 // TestStaleConnections: the vassal restarts under 32 kept connections; requests

@@ -84,6 +84,12 @@ def application(env, start_response):
 			other.want("POST", 404, "nobody reads this")
 		}
 	}
+	// Row 18: more than uWSGI's own buffer takes.
+	visitor.send("GET / HTTP/1.1\r\nHost: site\r\nX-Long: " + strings.Repeat("x", 5000) + "\r\n\r\n")
+	visitor.want("GET", 502, "*")
+	if !strings.Contains(f.log.String(), "a uWSGI takes 4096 unless its buffer-size says more") {
+		t.Error("the log does not say why")
+	}
 	visitor.send("HEAD / HTTP/1.1\r\nHost: site\r\n\r\n")
 	visitor.want("HEAD", 200, "")
 	visitor.wantAlive("site")

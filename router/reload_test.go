@@ -39,7 +39,7 @@ func TestReloadOfEverything(t *testing.T) {
 		{"add-header = X-A: b"}, {"rem-header = X-A"}, {"http-request-id = true"}, {"http-log = " + filepath.Join(dir, "a.log")}, {"http-log = " + filepath.Join(dir, "b.log"), "http-log-format = json"},
 		{"error-page = 404 " + filepath.Join(dir, "404.html")}, {"maintenance = elsewhere"}, {"http-health = /_up"}, {"http-limit-peer = 100"}, {"http-limit-rate = 100000/s"}, {"http-limit-vassal = 4", "http-limit-vassal-queue = 100"}, {"http-limit-vassal = 20"},
 		{"http-body-rate = 1k"}, {"http-read-rate = 1k"}, {"http-compress = gzip"}, {"http-compress = zstd,gzip", "http-compress-min = 10", "http-compress-level = 1"}, {"http-auto-gzip = true"},
-		{"http-use-base = /run/"}, {"http-post-buffering = 1m"}, {"http-manage-source = true"}, {"http-stud-prefix = 192.0.2.1"}, {"http-enable-proxy-protocol = true", "http-proxy-protocol-from = 192.0.2.1"},
+		{"http-use-base = /run/"}, {"http-post-buffering = 1m"}, {"http-vassal-keepalive = 3"}, {"http-manage-source = true"}, {"http-stud-prefix = 192.0.2.1"}, {"http-enable-proxy-protocol = true", "http-proxy-protocol-from = 192.0.2.1"},
 		{"route-host = ^static$ basicauth:x,joe:secret"}, {"response-route-run = addheader:X-Response: 1"}, {"error-route-run = addheader:X-Error: 1"}, {"final-route-run = logvar:A=b"}, {"route-host = ^other$ basicauth:x," + filepath.Join(dir, "users")},
 	}
 	f := newFront(t, rules...)

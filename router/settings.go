@@ -99,7 +99,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 		clientIdle:      c.Seconds("http-keepalive-timeout"),
 		bodyRate:        c.Size("http-body-rate"),
 		bodyGrace:       bodyGrace,
-		upstreamIdle:    30 * time.Second,
+		upstreamIdle:    c.Seconds("http-vassal-keepalive"),
 		spoolLimit:      spoolLimit,
 		drainIdle:       5 * time.Second,
 		keepAlive:       true,
