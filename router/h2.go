@@ -304,6 +304,7 @@ func (s *stream) parse() error {
 	target := r.RequestURI
 	b = append(append(append(append(b, r.Method...), ' '), target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, r.Host...), "\r\n"...)
+	written := 1
 	for name, values := range r.Header {
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Keep-Alive", "Proxy-Connection":
@@ -316,19 +317,24 @@ func (s *stream) parse() error {
 		for _, value := range values {
 			b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
 		}
+		written += len(values)
 	}
 	switch {
 	case r.ContentLength > 0:
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), r.ContentLength, 10), "\r\n"...)
+		written++
 	case r.ContentLength < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		written++
 	case r.Method == http.MethodPost || r.Method == http.MethodPut || r.Method == http.MethodPatch:
 		b = append(b, "Content-Length: 0\r\n"...)
+		written++
 	}
 	b = append(b, "\r\n"...)
 	x.in = b[:cap(b)]
 	n, err := x.request.Parse(b, &x.settings.head)
-	if err == nil && n != len(b) {
+	if err == nil && (n != len(b) || len(x.request.Fields) != written) {
+		// The library lets no line end through; were it to, this is not what was sent.
 		err = &http1.Error{Status: 400, Reason: "malformed request"}
 	}
 	x.start, x.end, x.headEnd = len(b), len(b), len(b)

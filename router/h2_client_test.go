@@ -88,6 +88,8 @@ func (o streamEnd) refused() bool {
 // outcome reads until it is known.
 func (c *framer) outcome(stream uint32) (o streamEnd) {
 	c.t.Helper()
+	var body []byte
+	defer func() { o.body = string(body) }()
 	for {
 		frame, err := c.ReadFrame()
 		if err != nil {
@@ -112,7 +114,7 @@ func (c *framer) outcome(stream uint32) (o streamEnd) {
 			}
 		case *http2.DataFrame:
 			if frame.StreamID == stream {
-				o.body += string(frame.Data())
+				body = append(body, frame.Data()...)
 			}
 		}
 		if h := frame.Header(); h.StreamID == stream && h.Flags.Has(http2.FlagDataEndStream) && (h.Type == http2.FrameData || h.Type == http2.FrameHeaders) {

@@ -63,9 +63,9 @@ func (f *frames) follow(p []byte, each func(head []byte)) {
 	}
 }
 
-func (f *frames) length() int {
-	return int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
-}
+func (f *frames) length() int { return frameLength(f.head[:]) }
+
+func frameLength(head []byte) int { return int(head[0])<<16 | int(head[1])<<8 | int(head[2]) }
 
 // wanted is how much of the frame matters, as far as its head is there.
 func (f *frames) wanted() int {
@@ -101,17 +101,25 @@ func (a *allowance) spend(now func() time.Time) bool {
 	return true
 }
 
-func (a *allowance) refund(n int) { a.left = min(a.left+n, a.most) }
+func (a *allowance) refund(n int) { a.left = max(a.left, min(a.left+n, a.most)) }
+
+// earn is refund without a limit.
+func (a *allowance) earn(n int) { a.left += n }
 
 // What a connection may send that carries nothing: at once, and per second in the long
 // run. Clients in good faith stay far below: a page that is left resets up to
-// mostStreams requests, and a window is opened less often than data come.
+// mostStreams requests, and frames of other kinds go with requests and data.
 const (
 	mostIdleFrames, idleFramesPerSecond = 2000, 100
 	mostResets, resetsPerSecond         = 1000, 50
 
-	refundForData    = 4 // for each frame that is sent: the client acknowledges it, opens windows and measures
+	refundForData    = 4 // for each frame that we send: the client measures how fast it came
 	refundForRequest = 2 // its priority
+
+	// Windows are opened when data have been taken, by some clients for each 4 KB that
+	// they read, for the stream and for the connection; and up to a whole window later.
+	windowsForData = 4
+	bytesForWindow = 512
 )
 
 // metered is an HTTP/2 connection of which the frames are counted.
@@ -123,6 +131,7 @@ type metered struct {
 	mu        sync.Mutex // reader and writer are different goroutines
 	in, out   frames     // guarded by mu
 	idle      allowance  // guarded by mu; frames that carry nothing
+	windows   allowance  // guarded by mu; WINDOW_UPDATE frames
 	resets    allowance  // guarded by mu; requests that were given up, or broken
 	before    int        // guarded by mu; bytes of the preface to come
 	excessive string     // guarded by mu; what there was too much of
@@ -134,6 +143,7 @@ func newMetered(conn net.Conn, c *client) *metered {
 	start := m.now()
 	m.in.skip = m.before
 	m.idle = allowance{left: mostIdleFrames, most: mostIdleFrames, perSecond: idleFramesPerSecond, filled: start}
+	m.windows = m.idle
 	m.resets = allowance{left: mostResets, most: mostResets, perSecond: resetsPerSecond, filled: start}
 	return m
 }
@@ -168,8 +178,7 @@ func (m *metered) Write(p []byte) (int, error) {
 
 // received counts a frame of the client's. m.mu is held.
 func (m *metered) received(head []byte) {
-	length := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
-	kind, flags := head[3], head[4]
+	length, kind, flags := frameLength(head), head[3], head[4]
 	what := "frames of other types"
 	switch kind {
 	case frameData:
@@ -190,7 +199,10 @@ func (m *metered) received(head []byte) {
 	case framePing:
 		what = "PING frames"
 	case frameWindowUpdate:
-		what = "WINDOW_UPDATE frames"
+		if !m.windows.spend(m.now) {
+			m.excessive = "WINDOW_UPDATE frames"
+		}
+		return
 	case frameContinuation:
 		what = "CONTINUATION frames"
 	}
@@ -204,6 +216,7 @@ func (m *metered) sent(head []byte) {
 	switch head[3] {
 	case frameData, frameHeaders:
 		m.idle.refund(refundForData)
+		m.windows.earn(windowsForData + frameLength(head)/bytesForWindow)
 	case frameReset:
 		if len(head) < frameHead+4 {
 			return
