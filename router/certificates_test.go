@@ -7,11 +7,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"emperor/internal/link"
+	"emperor/internal/resource"
 )
 
 // pairUntil is a certificate in PEM that ends then.
@@ -67,5 +69,56 @@ func TestCheckCertificates(t *testing.T) {
 		case want != "" && (len(got) != 1 || !strings.Contains(got[0].Error(), want)):
 			t.Errorf("%s: got %v, want %q", test.line, got, want)
 		}
+	}
+}
+
+// TestCheckFolderOfCertificates: what check says of the pairs of an sni-dir, and of an
+// sni without a name.
+func TestCheckFolderOfCertificates(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	if err := os.Mkdir(dir+"/names", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	far := now.Add(90 * 24 * time.Hour)
+	pairFiles(t, dir+"/names", "good.test", far, "good.test")
+	pairFiles(t, dir+"/names", "_wildcard_.wild.test", far, "*.wild.test")
+	pairFiles(t, dir+"/names", "soon.test", now.Add(20*24*time.Hour+time.Hour), "soon.test")
+	pairFiles(t, dir+"/names", "other.test", far, "good.test")
+	pairFiles(t, dir+"/names", "broken.test", far, "broken.test")
+	write(t, dir+"/names/broken.test.key", "no key")
+	write(t, dir+"/names/half.test.crt", "")
+	pairFiles(t, dir+"/names", "ca.test", far, "ca.test")
+	write(t, dir+"/names/ca.test.ca", "no CA")
+	write(t, dir+"/nameless.crt", "no certificate")
+	c := &link.Configuration{Options: []link.Option{
+		{Key: "sni-dir", Value: dir + "/names", File: "f.ini", Line: 2},
+		{Key: "sni", Value: dir + "/nameless.crt," + dir + "/nameless.key", File: "f.ini", Line: 3},
+	}}
+	wanted := &supply{checking: true}
+	compile(mustOptions(t, c.Options), wanted)
+	c.Resources = wanted.wanted
+	for i := range c.Resources {
+		if err := resource.Load(&c.Resources[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if problems := CheckConfiguration(c); problems.Err() != nil {
+		t.Errorf("the front would not start: %v", problems)
+	}
+	said := strings.ReplaceAll(CheckCertificates(c, now).String(), dir, "DIR")
+	for _, want := range []string{
+		"f.ini:2: warning: sni-dir: half.test.crt: there is no half.test.key beside it",
+		"f.ini:2: warning: sni-dir: DIR/names/soon.test.crt ends on ",
+		"f.ini:2: warning: sni-dir: DIR/names/other.test.crt is for good.test, not for other.test",
+		"f.ini:2: sni-dir: DIR/names/broken.test.crt: ",
+		"f.ini:2: sni-dir: DIR/names/ca.test.ca: no CA certificate",
+		"f.ini:3: sni: DIR/nameless.key: no such file",
+	} {
+		if strings.Count(said, want) != 1 {
+			t.Errorf("%q is not there once in\n%s", want, said)
+		}
+	}
+	if n := strings.Count(said, "\n"); n != 6 {
+		t.Errorf("%d lines:\n%s", n, said)
 	}
 }
