@@ -16,11 +16,11 @@ import (
 // connection: large answers read in small pieces, uploads in small pieces, pages left
 // while they load, many requests.
 func TestBusyClientsAreNoFlood(t *testing.T) {
-	const large = 32 << 20
+	const large = 12 << 20
 	v := httpVassal(t, func(c *call) {
 		switch {
 		case strings.HasPrefix(c.head, "GET /large"):
-			c.say("HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n")
+			c.say("HTTP/1.1 200 OK\r\nContent-Length: 12582912\r\n\r\n")
 			_, _ = io.Copy(c, io.LimitReader(zeros{}, large))
 		case strings.HasPrefix(c.head, "GET /never"):
 			_, _ = io.Copy(io.Discard, c.Conn)
@@ -45,7 +45,7 @@ func TestBusyClientsAreNoFlood(t *testing.T) {
 		}
 		defer func() { _ = response.Body.Close() }()
 		got := 0
-		for in, b := bufio.NewReaderSize(response.Body, 4096), make([]byte, 100); err == nil; {
+		for in, b := bufio.NewReaderSize(response.Body, 4096), make([]byte, 1000); err == nil; {
 			var n int
 			n, err = in.Read(b)
 			got += n
