@@ -2,6 +2,7 @@ package emperor
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -10,6 +11,11 @@ import (
 
 // expiresSoon is when a certificate that nobody renews by itself is worth a word.
 const expiresSoon = 21 * 24 * time.Hour
+
+// OrderCertificate implements control.Emperor.
+func (e *Emperor) OrderCertificate(ctx context.Context, name string) error {
+	return e.acme.Order(ctx, name)
+}
 
 // Certificates implements control.Emperor.
 func (e *Emperor) Certificates() []control.Certificate {
@@ -32,19 +38,17 @@ func (e *Emperor) Certificates() []control.Certificate {
 			all = append(all, one)
 		}
 	}
-	if e.acme != nil {
-		for _, c := range e.acme.List() {
-			one := control.Certificate{Name: c.Name, Source: "acme", From: c.Issuer, Expires: c.Expires, Due: c.Next, Trouble: c.Trouble}
-			switch {
-			case c.Ordered:
-				one.Action, one.Due = "being ordered", time.Time{}
-			case c.Expires.IsZero():
-				one.Action = "order"
-			default:
-				one.Action = "renewal"
-			}
-			all = append(all, one)
+	for _, c := range e.acme.List() {
+		one := control.Certificate{Name: c.Name, Source: "acme", From: c.Issuer, Expires: c.Expires, Due: c.Next, Trouble: c.Trouble}
+		switch {
+		case c.Ordered:
+			one.Action, one.Due = "being ordered", time.Time{}
+		case c.Expires.IsZero():
+			one.Action = "order"
+		default:
+			one.Action = "renewal"
 		}
+		all = append(all, one)
 	}
 	slices.SortStableFunc(all, func(a, b control.Certificate) int { return cmp.Compare(a.Name, b.Name) })
 	return all

@@ -398,7 +398,8 @@ func TestACMEFails(t *testing.T) {
 	a := newAuthority(m, 3600)
 	m.certify("default", 1, "default.test")
 	// Nobody is where the authority looks.
-	m.write("main.ini", "[uwsgi]\ninclude = DIR/acme.ini\nacme-challenge = http-01\nhttp = 127.0.0.1:"+freePort(t)+"\nhttps = 127.0.0.1:"+a.tls+",DIR/default.crt,DIR/default.key\nroute-host = ^site\\.test$ return:200\n")
+	lines := "[uwsgi]\ninclude = DIR/acme.ini\nacme-challenge = http-01\nhttps = 127.0.0.1:" + a.tls + ",DIR/default.crt,DIR/default.key\nroute-host = ^site\\.test$ return:200\n"
+	m.write("main.ini", lines+"http = 127.0.0.1:"+freePort(t)+"\n")
 	m.start("main.ini")
 	m.waitLog(0, "a certificate was not issued", "site.test", "next_try")
 	for i := range 4 {
@@ -419,5 +420,16 @@ func TestACMEFails(t *testing.T) {
 	}
 	if got := a.orders(); got != 1 {
 		t.Errorf("%d orders, want 1", got)
+	}
+	// Whoever has put it right does not wait.
+	mark := m.mark()
+	m.write("main.ini", lines+"http = 127.0.0.1:PORT\n")
+	m.waitLog(mark, "the main file was applied")
+	if text, code := m.order("certs", "--order", "site.test"); code != 0 || text != "site.test: issued\n" {
+		t.Errorf("certs --order: %d %q", code, text)
+	}
+	a.issued("site.test")
+	if text, code := m.order("certs", "--order", "other.test"); code != 1 || !strings.Contains(text, "not among the hosts") {
+		t.Errorf("certs --order of another: %d %q", code, text)
 	}
 }

@@ -43,7 +43,7 @@ func commands() []command {
 		{name: "stop", arguments: "VASSAL...", help: "finish requests, end, and stay down", run: order("stop")},
 		{name: "restart", arguments: "VASSAL...", help: "end, then start; requests wait meanwhile", run: order("restart")},
 		{name: "logs", arguments: "[-f] VASSAL", help: "what a vassal wrote; -f goes on", run: runLogs},
-		{name: "certs", arguments: "[NAME...]", help: "every certificate: for which name, from where, until when, and what happens next", run: runCerts},
+		{name: "certs", arguments: "[--order] [NAME...]", help: "every certificate: for which name, from where, until when, what happens next; --order: have acme's issued now", run: runCerts},
 		{name: "version", help: "version and commit", run: runVersion},
 		{name: "router", arguments: "FILE", help: "the router alone: rules and listeners of FILE, no vassals", run: runRouter},
 	}

@@ -130,6 +130,13 @@ func (l *ledger) leave(name string, now time.Time, err error, interrupted bool) 
 	}
 }
 
+// pardon forgets failures, because somebody has looked into them. Limits stay.
+func (l *ledger) pardon(name string) {
+	if r := l.Names[name]; r != nil {
+		r.Next, r.Failures, r.Trouble = time.Time{}, 0, ""
+	}
+}
+
 func (s *stock) ledgerFile() string { return path.Join("orders", s.key+".json") }
 
 // ledger reads the file; it returns an empty one with an error.
@@ -180,6 +187,18 @@ func (s *stock) enter(ctx context.Context, name string, most int, now time.Time)
 		return now.Add(lookAgain), err
 	}
 	return time.Time{}, nil
+}
+
+// pardon is ledger.pardon on disk.
+func (s *stock) pardon(ctx context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, err := s.ledger(ctx)
+	if err != nil || l.Names[name] == nil {
+		return err
+	}
+	l.pardon(name)
+	return s.writeLedger(ctx, l)
 }
 
 // leave is ledger.leave on disk; until is when the next order may be sent.

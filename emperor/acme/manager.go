@@ -51,6 +51,7 @@ type Manager struct {
 	running int                 // guarded by mu; jobs
 	blocked bool                // guarded by mu; some order waits for what is not there
 	ended   bool                // guarded by mu; nothing is ordered any more
+	said    string              // guarded by mu; the last reason for not ordering
 }
 
 // holding is what is known of one name. Its fields are guarded by Manager.mu.
@@ -261,6 +262,14 @@ func (m *Manager) begin(ctx context.Context) time.Duration {
 	return next.Sub(now)
 }
 
+// wait returns what answer closes.
+func (h *holding) wait() <-chan struct{} {
+	if h.done == nil {
+		h.done = make(chan struct{})
+	}
+	return h.done
+}
+
 // answer ends the waiting.
 func (h *holding) answer() {
 	if h.done != nil {
@@ -325,7 +334,7 @@ func (m *Manager) work(ctx context.Context, shop *shop, name string, from time.T
 	switch {
 	case r.err != nil && r.sent:
 		m.options.Log.Error("a certificate was not issued", "name", name, "ca", shop.stock.key, "err", r.err, "next_try", r.next.Format(time.DateTime))
-	case r.err != nil && r.err.Error() != before && ctx.Err() == nil:
+	case r.err != nil && r.err.Error() != before && ctx.Err() == nil && m.news(r.err):
 		m.options.Log.Warn("a certificate is not ordered now", "name", name, "reason", r.err)
 	case changed:
 		m.options.Log.Info("a certificate was issued", "name", name, "ca", shop.stock.key, "expires", r.pair.leaf.NotAfter.Format(time.DateTime), "renewal", renew.Format(time.DateTime))
@@ -457,11 +466,19 @@ func (m *Manager) want(shop *shop, name string) (<-chan struct{}, error) {
 	if !h.job && h.looked && h.due().After(m.options.Now()) {
 		return nil, missing(name, h.trouble)
 	}
-	if h.done == nil {
-		h.done = make(chan struct{})
-	}
 	m.stir()
-	return h.done, nil
+	return h.wait(), nil
+}
+
+// news tells whether a reason is to be said: one that holds for every name is not said
+// ten thousand times.
+func (m *Manager) news(reason error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.said
+	m.said = reason.Error()
+	var r *refused
+	return !errors.As(reason, &r) || m.said != before
 }
 
 func missing(name, why string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -38,6 +39,22 @@ func (c *Client) Certificates(ctx context.Context) (Certificates, error) {
 	var all Certificates
 	err := c.ask(ctx, http.MethodGet, "/certificates", &all)
 	return all, err
+}
+
+// OrderCertificate has one issued, or issued anew, and waits for it.
+func (c *Client) OrderCertificate(ctx context.Context, name string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watching := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(watching)
+		c.watch(ctx, cancel)
+	}()
+	defer func() { cancel(nil); <-watching }()
+	body, err := c.open(ctx, http.MethodPost, "/certificates/"+url.PathEscape(name)+"/order")
+	if err != nil {
+		return err
+	}
+	return c.decode(ctx, body, &struct{}{})
 }
 
 // WriteCertificates writes what `emperor certs` shows.

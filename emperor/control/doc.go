@@ -7,6 +7,7 @@
 //	GET  /vassals/NAME              VassalStatus with its last log lines
 //	GET  /vassals/NAME/logs         one LogLine per line; ?follow=1 goes on for ever
 //	GET  /certificates              Certificates
+//	POST /certificates/NAME/order   have it issued anew; {} when it is there
 //	POST /vassals/NAME/ORDER        start, stop, reload or restart; the VassalStatus after it
 //
 // A name with a slash is written with %2F. An error is {"error": "…"} with a status

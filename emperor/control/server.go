@@ -153,6 +153,16 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /certificates", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, Certificates{Certificates: append([]Certificate{}, s.emperor.Certificates()...)})
 	})
+	mux.HandleFunc("POST /certificates/{name}/order", func(w http.ResponseWriter, r *http.Request) {
+		p, _ := r.Context().Value(peerKey{}).(peer)
+		name := r.PathValue("name")
+		s.log.Info("order of a certificate from the control socket", "name", name, "uid", p.uid)
+		if err := s.emperor.OrderCertificate(r.Context(), name); err != nil {
+			answerError(w, http.StatusConflict, err, nil)
+			return
+		}
+		answer(w, http.StatusOK, struct{}{})
+	})
 	mux.HandleFunc("GET /vassals/{name}", s.named(func(w http.ResponseWriter, r *http.Request, name string) {
 		if v, ok := s.emperor.Vassal(name); ok {
 			answer(w, http.StatusOK, v)

@@ -33,6 +33,8 @@ func (f *fakeEmperor) Status() Status {
 
 func (f *fakeEmperor) Certificates() []Certificate { return nil }
 
+func (f *fakeEmperor) OrderCertificate(context.Context, string) error { return nil }
+
 func (f *fakeEmperor) Vassal(name string) (VassalStatus, bool) {
 	for _, v := range f.Status().Vassals {
 		if v.Name == name {

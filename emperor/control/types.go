@@ -23,6 +23,9 @@ type Emperor interface {
 	// Certificates are those that the front has or is to have, sorted by Name. It may
 	// take as long as reading all of them does.
 	Certificates() []Certificate
+	// OrderCertificate has a certificate authority issue one, or a new one, now, and
+	// returns when it has or why it has not.
+	OrderCertificate(ctx context.Context, name string) error
 }
 
 // Order is something an operator may want of one vassal.
