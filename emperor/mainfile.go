@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"emperor/emperor/monitor"
@@ -97,6 +98,9 @@ type Main struct {
 	certificates                                             func(*link.Configuration) []link.Certificate
 	socketFor                                                func(link.Configuration, string) (string, string, bool)
 	checkFiles                                               func([]link.Option) config.Problems
+
+	uwsgi   sync.Once
+	uwsgiAt string // set by uwsgi
 }
 
 // Read reads a main file. The Main is nil when there are errors among the

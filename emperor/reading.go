@@ -73,7 +73,7 @@ func (m *Main) reading(item monitor.Item) vassal.Reading {
 		CheckFiles: m.checkFiles,
 		OnDemand:   m.onDemand,
 	}
-	if path, err := exec.LookPath(r.UWSGI); err == nil {
+	if path := m.uwsgiPath(); path != "" {
 		r.UWSGI = path
 	}
 	// uWSGI's monitors differ: a directory is entered, a glob is not.
@@ -99,6 +99,12 @@ func (m *Main) reading(item monitor.Item) vassal.Reading {
 		}
 	}
 	return r
+}
+
+// uwsgiPath is where the uwsgi program was found when it was needed first; empty: not.
+func (m *Main) uwsgiPath() string {
+	m.uwsgi.Do(func() { m.uwsgiAt, _ = exec.LookPath(m.Defaults.UWSGI) })
+	return m.uwsgiAt
 }
 
 // fromDirectory tells whether a file was found by a line that names its

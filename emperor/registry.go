@@ -72,6 +72,10 @@ type registry struct {
 	watch   func(owner string, files []string)
 	ask     *onDemandProgram // nil: nobody is asked
 	entries map[string]*entry
+	names   []string // of entries, sorted; nil: to be found out
+	someGo  bool     // some may be leaving
+	// read holds files that were read ahead.
+	read map[string]readAhead
 
 	ctx     context.Context // of the vassals: when it ends they stop
 	ended   chan *entry
@@ -88,8 +92,11 @@ func newRegistry(ctx context.Context, main *Main, makeSite func(name string) sit
 // all yields the entries by name.
 func (r *registry) all() iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
-		for _, name := range slices.Sorted(maps.Keys(r.entries)) {
-			if !yield(r.entries[name]) {
+		if r.names == nil {
+			r.names = slices.Sorted(maps.Keys(r.entries))
+		}
+		for _, name := range r.names {
+			if e := r.entries[name]; e != nil && !yield(e) {
 				return
 			}
 		}
@@ -113,6 +120,8 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 			e.site.Remove()
 		}
 	}
+	r.someGo = r.anyLeaving()
+	r.readAhead(items)
 	for _, item := range items {
 		e := r.entries[item.Name]
 		if e == nil {
@@ -143,6 +152,7 @@ func (r *registry) adopt(main *Main, renew bool) (again bool) {
 		return true // others are wanted from now on
 	}
 	renew = renew && main.App != nil
+	r.someGo = r.anyLeaving()
 	for e := range r.all() {
 		// What was refused may be in order by the new rules, or get a better message.
 		// And an address that the rules give may be another one.
@@ -166,7 +176,7 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 		e.item, e.unread = item, true
 		return true
 	}
-	got := r.main.read(item, e.includes, said)
+	got := r.reading(item, e.includes, said)
 	if e.item.Path != item.Path && e.item.Path != "" {
 		r.watch(e.item.Path, nil)
 	}
@@ -219,6 +229,9 @@ func (r *registry) askProgram(item monitor.Item) (said string, known bool) {
 // has not begun to leave.
 func (r *registry) leavingOwner(spec *vassal.Spec) *entry {
 	var found *entry
+	if !r.someGo {
+		return nil
+	}
 	for _, e := range r.entries { // not in order: it is asked for each of thousands
 		if e.leaving && e.spec != nil && e.spec.Name != spec.Name && sharesAddress(e.spec, spec) && !hasLeft(e) && (found == nil || e.name < found.name) {
 			found = e
@@ -252,6 +265,7 @@ func (r *registry) proceed() {
 func (r *registry) add(name string) *entry {
 	e := &entry{name: name}
 	r.entries[name] = e
+	r.names = nil
 	r.launch(e)
 	return e
 }
@@ -276,6 +290,7 @@ func (r *registry) forget(e *entry) {
 	if e.leaving {
 		r.log.Info("gone", "vassal", e.name)
 		delete(r.entries, e.name)
+		r.names = nil
 		r.proceed()
 		return
 	}

@@ -67,6 +67,7 @@ func (e *Emperor) serveUntil(done <-chan struct{}, signals <-chan os.Signal, hur
 			return
 		case gone := <-e.registry.ended:
 			delete(e.registry.entries, gone.name)
+			e.registry.names = nil
 		case <-e.changed:
 		case s := <-signals:
 			// Platforms repeat SIGTERM; a person who presses Ctrl-C again means it.

@@ -20,6 +20,9 @@ import (
 type Sockets struct {
 	mu   sync.Mutex // guards what follows and everything in it
 	held map[string]*holding
+	// owned are the keys of held, by owner: one vassal's step must not cost more for the
+	// thousands of others.
+	owned map[string]map[string]*holding
 	// waiting has, for an address that somebody could not have, whom to tell when it
 	// is free: each vassal once.
 	waiting map[string]map[string]func()
@@ -37,7 +40,7 @@ type holding struct {
 
 // NewSockets makes an empty one.
 func NewSockets() *Sockets {
-	return &Sockets{held: map[string]*holding{}, waiting: map[string]map[string]func(){}, sentry: newSentry()}
+	return &Sockets{held: map[string]*holding{}, owned: map[string]map[string]*holding{}, waiting: map[string]map[string]func(){}, sentry: newSentry()}
 }
 
 // takenError is what hold gives when another vassal has the address.
@@ -60,12 +63,15 @@ func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listene
 		if !h.leaving {
 			return nil, &takenError{key, fmt.Sprintf("socket %s belongs to vassal %s (%s)", socket.Address, h.owner, h.where)}
 		}
+		s.disown(key, h)
 		h.owner, h.leaving = owner, false
+		s.own(key, h)
 	}
 	if h != nil && h.listener.path != "" && !h.listener.atPath() {
 		// Somebody removed or replaced the file: what we hold is out of reach.
 		h.listener.release()
 		delete(s.held, key)
+		s.disown(key, h)
 		h = nil
 	}
 	if h == nil {
@@ -75,6 +81,7 @@ func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listene
 		}
 		h = &holding{owner: owner, listener: l}
 		s.held[key] = h
+		s.own(key, h)
 	} else {
 		if err := h.listener.own(rules); err != nil {
 			return nil, fmt.Errorf("socket %s: %w", socket.Address, err)
@@ -151,12 +158,27 @@ func (s *Sockets) has(l *listener) bool {
 func (s *Sockets) keep(owner string, addresses map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, h := range s.held {
-		if h.owner == owner && !addresses[key] {
+	for key, h := range s.owned[owner] {
+		if !addresses[key] {
 			h.listener.release()
 			delete(s.held, key)
+			s.disown(key, h)
 			s.tell(key)
 		}
+	}
+}
+
+// own and disown keep the index by owner. The caller holds mu.
+func (s *Sockets) own(key string, h *holding) {
+	if s.owned[h.owner] == nil {
+		s.owned[h.owner] = map[string]*holding{}
+	}
+	s.owned[h.owner][key] = h
+}
+
+func (s *Sockets) disown(key string, h *holding) {
+	if delete(s.owned[h.owner], key); len(s.owned[h.owner]) == 0 {
+		delete(s.owned, h.owner)
 	}
 }
 
@@ -164,12 +186,10 @@ func (s *Sockets) keep(owner string, addresses map[string]bool) {
 func (s *Sockets) leave(owner string, leaving bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, h := range s.held {
-		if h.owner == owner {
-			h.leaving = leaving
-			if leaving {
-				s.tell(key)
-			}
+	for key, h := range s.owned[owner] {
+		h.leaving = leaving
+		if leaving {
+			s.tell(key)
 		}
 	}
 }

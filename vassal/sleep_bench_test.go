@@ -1,0 +1,176 @@
+package vassal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"emperor/internal/link"
+	"emperor/internal/proc"
+)
+
+// sleepers is how many vassals a machine full of sleepers has.
+const sleepers = 10000
+
+// BenchmarkArming is what it takes until 10,000 vassals, whose files were read, sleep
+// with their sockets bound and watched, and what they cost then.
+func BenchmarkArming(b *testing.B) {
+	specs := make([]*Spec, sleepers)
+	dir := b.TempDir()
+	for i := range specs {
+		name := fmt.Sprintf("s%05d", i)
+		file := filepath.Join(dir, name+".ini")
+		text := "[uwsgi]\nsocket = " + filepath.Join(dir, name+".sock") + "\ncommand = program\non-demand = true\nidle = 300\n"
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		result := Read(Reading{Name: name, File: file, Env: []string{}})
+		if result.Spec == nil {
+			b.Fatal(result.Problems)
+		}
+		specs[i] = result.Spec
+	}
+	for range b.N {
+		b.StopTimer()
+		before, goroutines := memory(), runtime.NumGoroutine()
+		ctx, cancel := context.WithCancel(context.Background())
+		sockets := NewSockets()
+		var asleep atomic.Int64
+		armed := make(chan struct{})
+		changed := func(s Status) {
+			if s.State == Asleep && asleep.Add(1) == sleepers {
+				close(armed)
+			}
+		}
+		var running sync.WaitGroup
+		b.StartTimer()
+		for _, spec := range specs {
+			v := New(spec.Name, Deps{Log: slog.New(slog.DiscardHandler), Sockets: sockets, Changed: changed, Front: noFront{}})
+			running.Go(func() { _ = v.Run(ctx) })
+			v.Want(spec, time.Time{})
+		}
+		<-armed
+		b.StopTimer()
+		b.ReportMetric(float64(memory()-before)/sleepers, "B/sleeper")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/sleepers, "goroutines/sleeper")
+		cancel()
+		running.Wait()
+		b.StartTimer()
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/10000")
+}
+
+// memory is what this process has in use, stacks included.
+func memory() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// noFront is a router that agrees.
+type noFront struct{}
+
+func (noFront) Publish(context.Context, link.Vassal) error                      { return nil }
+func (noFront) Try(context.Context, link.Vassal) error                          { return nil }
+func (noFront) Hold(context.Context, string) error                              { return nil }
+func (noFront) Release(string)                                                  {}
+func (noFront) Drained(context.Context, string, uint64) error                   { return nil }
+func (noFront) Unused(ctx context.Context, _ string, quiet time.Duration) error { return ctx.Err() }
+
+// BenchmarkWake compares what the first client of a sleeper waits with what it waits at
+// the same program when that is started by hand: the difference is ours.
+func BenchmarkWake(b *testing.B) {
+	const program = `import socket,sys
+l = socket.socket(fileno=3)
+while True:
+    c, _ = l.accept()
+    c.recv(65536)
+    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+    c.close()
+`
+	dir := b.TempDir()
+	script := filepath.Join(dir, "app.py")
+	if err := os.WriteFile(script, []byte(program), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("sleeper", func(b *testing.B) {
+		starter := proc.NewStarter(proc.NewMark(filepath.Base(dir)))
+		defer starter.Close()
+		for i := range b.N {
+			b.StopTimer()
+			socket, file := filepath.Join(dir, fmt.Sprint(i, ".s")), filepath.Join(dir, fmt.Sprint(i, ".ini"))
+			text := "[uwsgi]\nsocket = " + socket + "\ncommand = python3 -S -E " + script + "\non-demand = true\n"
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				b.Fatal(err)
+			}
+			result := Read(Reading{Name: "site", File: file})
+			if result.Spec == nil {
+				b.Fatal(result.Problems)
+			}
+			armed := make(chan struct{})
+			once := sync.OnceFunc(func() { close(armed) })
+			v := New("site", Deps{Log: slog.New(slog.DiscardHandler), Starter: starter, Changed: func(s Status) {
+				if s.State == Asleep {
+					once()
+				}
+			}})
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan struct{})
+			go func() { _ = v.Run(ctx); close(ended) }()
+			v.Want(result.Spec, time.Time{})
+			<-armed
+			b.StartTimer()
+			askRaw(b, socket)
+			b.StopTimer()
+			cancel()
+			<-ended
+			b.StartTimer()
+		}
+	})
+	b.Run("byhand", func(b *testing.B) {
+		for i := range b.N {
+			b.StopTimer()
+			socket := filepath.Join(dir, fmt.Sprint(i, ".h"))
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			file, err := l.File()
+			if err != nil {
+				b.Fatal(err)
+			}
+			command := exec.Command("python3", "-S", "-E", script)
+			command.ExtraFiles = []*os.File{file}
+			b.StartTimer()
+			if err := command.Start(); err != nil {
+				b.Fatal(err)
+			}
+			askRaw(b, socket)
+			b.StopTimer()
+			_ = command.Process.Kill()
+			_ = command.Wait()
+			file.Close()
+			l.Close()
+			b.StartTimer()
+		}
+	})
+}
+
+// askRaw asks once, and waits for the whole answer.
+func askRaw(b *testing.B, socket string) {
+	text, err := get(socket, "/")
+	if err != nil || text != "ok" {
+		b.Fatal(text, err)
+	}
+}
