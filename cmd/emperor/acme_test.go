@@ -184,6 +184,7 @@ func (m *machine) again() {
 // that are started anew have them still, and order nothing; the keys are the
 // emperor's alone.
 func TestACMEByHTTP(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	a := newAuthority(m, 3600)
 	m.write("vassals.d/site.ini", "[uwsgi]\nstatic = DIR/site\n")
@@ -274,6 +275,7 @@ route-host = ^([-\w]+)\.many\.test$ vassal:$1
 // TestACMEOnDemand: names of a rule with captures are ordered when somebody asks for
 // them, by the https port alone, if acme-ask says yes and the vassal is there.
 func TestACMEOnDemand(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	a := newAuthority(m, 3600)
 	var asked sync.Map
@@ -337,6 +339,7 @@ route-host = ^([-\w]+)\.(many|friends)\.test$ vassal:$1
 // TestACMERenewal: a certificate is replaced before it ends, and no request fails
 // meanwhile, on fresh connections and on kept ones.
 func TestACMERenewal(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	a := newAuthority(m, 15)
 	m.write("site/index.html", "hello")
@@ -394,6 +397,7 @@ func TestACMERenewal(t *testing.T) {
 // TestACMEFails: an order that fails is not sent again before its time, however often
 // the emperor is started, in good order or not; the reason can be read.
 func TestACMEFails(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	a := newAuthority(m, 3600)
 	m.certify("default", 1, "default.test")

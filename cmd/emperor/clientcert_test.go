@@ -42,6 +42,7 @@ func severalHostsMachine(t *testing.T) *machine {
 // both protocols: who needs one is refused in the handshake, who is asked for one is
 // served, a Host of another policy is 421.
 func TestCurlAndClientCertificates(t *testing.T) {
+	t.Parallel()
 	m := severalHostsMachine(t)
 	curl := func(args ...string) (string, error) {
 		args = append([]string{"-sk", "-i", "--noproxy", "*", "--max-time", "30"}, args...)
@@ -100,6 +101,7 @@ func TestCurlAndClientCertificates(t *testing.T) {
 // one of another gets 421 there, the connection goes on, and a connection of its own
 // serves it.
 func TestOneConnectionForSeveralHosts(t *testing.T) {
+	t.Parallel()
 	m := severalHostsMachine(t)
 	ask := func(client *http.Client, to, host string) (status int, answered string, reused bool) {
 		t.Helper()

@@ -13,6 +13,7 @@ import (
 // TestOneAppBehindTLS: https of a command line or a file that is about one app is our
 // front's, as http is: HTTP/2, HTTPS in the app's variables, and not a uWSGI's.
 func TestOneAppBehindTLS(t *testing.T) {
+	t.Parallel()
 	for _, way := range []struct {
 		name string
 		args []string
@@ -23,6 +24,7 @@ func TestOneAppBehindTLS(t *testing.T) {
 		{"https-socket and sni in a file", []string{"app.ini"}, "[uwsgi]\nplugin = python3\nmaster = true\nhttps-socket = 127.0.0.1:PORT,DIR/default.crt,DIR/default.key\nsni = site.test DIR/own.crt,DIR/own.key\nssl-verbose = true\nwsgi-file = webapp.py\n"},
 	} {
 		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
 			m := appMachine(t)
 			m.certify("own", 7, "site.test")
 			m.certify("default", 1, "default.test")

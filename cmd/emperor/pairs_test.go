@@ -11,6 +11,7 @@ import (
 // on, and ends when it is put right; pairs may come late, be spelled relatively, and
 // go. Keys are readable by root only, and the router is somebody else.
 func TestPairsOneByOne(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.certify("default", 1, "default.test")
 	m.certify("rel", 2, "rel.test")

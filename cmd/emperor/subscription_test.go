@@ -181,6 +181,7 @@ func hostile(t *testing.T, server string) {
 // TestNodesOfUsers: by a unix path a uWSGI announces the keys whose files its user
 // owns and no others, and hears that it is known.
 func TestNodesOfUsers(t *testing.T) {
+	t.Parallel()
 	m, _ := subscriptionMachine(t, "subscriptions-credentials-check = %downers/\n")
 	m.write("owners/site.test", "")
 	m.write("owners/other.test", "")

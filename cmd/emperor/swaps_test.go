@@ -14,6 +14,7 @@ import (
 // fails, none sees a certificate older than one that was seen before, and the last pair
 // is what stays.
 func TestThousandSwaps(t *testing.T) {
+	t.Parallel()
 	const swaps = 1000
 	m := newMachine(t)
 	if err := os.MkdirAll(m.path("names"), 0o700); err != nil {
