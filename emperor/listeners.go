@@ -1,6 +1,7 @@
 package emperor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -232,7 +233,12 @@ func bind(l link.Listener, e endpoint, all []endpoint, mode fs.FileMode) (*bound
 func listen(network, address string) (fd int, err error) {
 	var socket io.Closer
 	if strings.HasPrefix(network, "udp") || network == "unixgram" {
-		socket, err = net.ListenPacket(network, address)
+		config := net.ListenConfig{}
+		if network == "unixgram" {
+			// Before it has its name: of what is sent earlier the kernel would not say who.
+			config.Control = passCredentials
+		}
+		socket, err = config.ListenPacket(context.Background(), network, address)
 	} else {
 		socket, err = net.Listen(network, address)
 	}
@@ -244,6 +250,15 @@ func listen(network, address string) (fd int, err error) {
 		u.SetUnlinkOnClose(false)
 	}
 	return proc.Duplicate(socket.(syscall.Conn))
+}
+
+// passCredentials makes the kernel tell who sends.
+func passCredentials(_, _ string, socket syscall.RawConn) error {
+	var err error
+	if controlErr := socket.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_PASSCRED, 1) }); controlErr != nil {
+		return controlErr
+	}
+	return os.NewSyscallError("setsockopt", err)
 }
 
 // explainListen says what to do about the two errors that everybody meets.

@@ -214,6 +214,9 @@ func TestDatagrams(t *testing.T) {
 		return link.Listener{Option: "http-subscription-server", Address: address, Datagrams: true}
 	}
 	held := open(t, nil, datagrams(address), listener(address), datagrams(path))
+	if on, err := syscall.GetsockoptInt(held[2].fd, syscall.SOL_SOCKET, syscall.SO_PASSCRED); on == 0 {
+		t.Errorf("nobody is told who sends to the path: %v", err)
+	}
 	if again := open(t, held, datagrams(address), datagrams(path)); again[0].fd != held[0].fd || again[1].fd != held[2].fd {
 		t.Error("opened again")
 	}

@@ -59,6 +59,11 @@ type origin struct {
 	user  subscription.Credentials
 }
 
+// noUser is what the kernel says, with process 0, of a datagram that was sent before
+// it was asked to tell, or by a user whom this namespace does not have. It is also the
+// number of nobody, who has not sent it.
+const noUser = 65534
+
 // next reads a datagram.
 func (l *listener) next(packet, control []byte) (n int, from origin, err error) {
 	local, ok := l.datagrams.(*net.UnixConn)
@@ -74,7 +79,7 @@ func (l *listener) next(packet, control []byte) (n int, from origin, err error) 
 	from = origin{who: "unix", local: true}
 	messages, _ := unix.ParseSocketControlMessage(control[:controls])
 	for i := range messages {
-		if u, err := unix.ParseUnixCredentials(&messages[i]); err == nil {
+		if u, err := unix.ParseUnixCredentials(&messages[i]); err == nil && !(u.Pid == 0 && u.Uid == noUser) {
 			from.user = subscription.Credentials{Known: true, PID: u.Pid, UID: u.Uid, GID: u.Gid}
 			from.who = fmt.Sprintf("unix, user %d", u.Uid)
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -398,7 +399,8 @@ func TestAnnouncementsOfUsers(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "k.test"), "")
 	write(t, filepath.Join(dir, "other"), "")
-	if err := os.Chown(filepath.Join(dir, "other"), os.Getuid()+1, -1); err != nil {
+	write(t, filepath.Join(dir, "early"), "")
+	if err := errors.Join(os.Chown(filepath.Join(dir, "other"), os.Getuid()+1, -1), os.Chown(filepath.Join(dir, "early"), noUser, noUser)); err != nil {
 		t.Fatal(err)
 	}
 	f := newFront(t)
@@ -417,6 +419,20 @@ func TestAnnouncementsOfUsers(t *testing.T) {
 	if err := f.configure(options...); err != nil {
 		t.Fatal(err)
 	}
+	to, err := net.Dial("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	a := node(t, "uwsgi", "A")
+	say := func(p subscription.Packet) {
+		t.Helper()
+		if _, err := to.Write(p.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Of what comes before we ask, the kernel says that nobody has sent it.
+	say(subscription.Packet{Key: "early", Node: subscription.Node{Address: a.address}})
 	fd, err := unix.Dup(int(raw.Fd()))
 	if err != nil {
 		t.Fatal(err)
@@ -436,18 +452,6 @@ func TestAnnouncementsOfUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ears.Close()
-	to, err := net.Dial("unixgram", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer to.Close()
-	a := node(t, "uwsgi", "A")
-	say := func(p subscription.Packet) {
-		t.Helper()
-		if _, err := to.Write(p.Append(nil)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	say(subscription.Packet{Key: "other", Node: subscription.Node{Address: a.address}})
 	say(subscription.Packet{Key: "k.test", Notify: told, Node: subscription.Node{Address: a.address}})
 	b := make([]byte, 200)
@@ -456,7 +460,7 @@ func TestAnnouncementsOfUsers(t *testing.T) {
 	if want := "[subscription ack] k.test => new node: " + a.address; err != nil || string(b[:n]) != want {
 		t.Errorf("told %q, %v; want %q", b[:n], err, want)
 	}
-	if got := f.names(wanted, 1) + f.names(get("other"), 1); got != "A(404)" {
+	if got := f.names(wanted, 1) + f.names(get("other"), 1) + f.names(get("early"), 1); got != "A(404)(404)" {
 		t.Error(got)
 	}
 	if text, err := json.Marshal(f.figures()); !strings.Contains(string(text), fmt.Sprintf(`"pid":%d`, os.Getpid())) {
