@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,9 +45,12 @@ func readmeFrom(dir string) string {
 func (r *report) charts() []chart {
 	var all []chart
 	find := func(file, title, unit string) *chart {
-		if len(all) == 0 || all[len(all)-1].file != file {
-			all = append(all, chart{file: file, title: title, unit: unit})
+		for i := range all {
+			if all[i].file == file {
+				return &all[i]
+			}
 		}
+		all = append(all, chart{file: file, title: title, unit: unit})
 		return &all[len(all)-1]
 	}
 	for _, t := range r.Throughput {
@@ -65,6 +69,18 @@ func (r *report) charts() []chart {
 		c := find("idle", fmt.Sprintf("%d idle keep-alive connections", i.Connections), "memory (PSS) for each connection, KiB")
 		each := i.each() / 1024
 		c.add(i.Front, spread{each, each, each})
+	}
+	for _, m := range r.Certificates {
+		title := fmt.Sprintf("a folder of %d certificates", m.Pairs)
+		if len(m.First) == 0 {
+			continue
+		}
+		start, memory := m.Start.Seconds(), mebibytes(m.Memory)
+		find("certificates-start", title, "start, s").add(m.Front, spread{start, start, start})
+		find("certificates-memory", title, "memory (PSS) after the handshakes, MiB").add(m.Front, spread{memory, memory, memory})
+		first := slices.Sorted(slices.Values(m.First))
+		find("certificates-first", title, "first handshake of a name, ms, up to the 99th percentile").add(m.Front,
+			spread{micro(median(first)) / 1000, micro(first[0]) / 1000, micro(quantile(first, 0.99)) / 1000})
 	}
 	return all
 }
@@ -167,6 +183,9 @@ func (r *report) pageRatios(page *strings.Builder) {
 func (r *report) pageRest(page *strings.Builder) {
 	if len(r.Idle) > 0 {
 		page.WriteString("\n## Idle connections\n\n![memory](idle.svg)\n")
+	}
+	if len(r.Certificates) > 0 {
+		page.WriteString("\n## Certificates\n\n![start](certificates-start.svg)\n![memory](certificates-memory.svg)\n![first handshake](certificates-first.svg)\n")
 	}
 	rest := report{Idle: r.Idle, Certificates: r.Certificates, Neighbour: r.Neighbour, Memory: r.Memory, Deploy: r.Deploy}
 	var text strings.Builder

@@ -73,8 +73,8 @@ func TestPageAndPlots(t *testing.T) {
 		shown[found[1]] = true
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.svg"))
-	if err != nil || len(files) != 4 || len(shown) != 4 {
-		t.Errorf("%d plots and %d of them shown, %v, want 4", len(files), len(shown), err)
+	if err != nil || len(files) != 7 || len(shown) != 7 {
+		t.Errorf("%d plots and %d of them shown, %v, want 7", len(files), len(shown), err)
 	}
 	for _, file := range files {
 		if !shown[filepath.Base(file)] {
