@@ -29,7 +29,7 @@ var acmeOptions = []config.Option{
 	{Name: optionACME, Type: config.Bool, Default: "false", Where: config.Main,
 		Help: "Order certificates (Let's Encrypt's, or acme-ca's) for hosts that rules spell and no other certificate is for, renew them, and serve them on every https listener. By setting it you agree to the authority's terms."},
 	{Name: "acme-allow", Type: config.String, Repeat: true, Where: config.Main,
-		Help: "A host such as shop.example.com, or *.example.com (one label), that may be ordered when a rule with captures serves it: by itself such a rule would let strangers choose names."},
+		Help: "A host such as shop.example.com, or *.example.com (one label; ordered when somebody asks for it), that rules serve without spelling it: for a rule with captures, or one for all hosts, strangers could choose names."},
 	{Name: "acme-ask", Type: config.String, Where: config.Main,
 		Help: "URL that is asked (?domain=NAME) whether any other host that is served may be ordered: 200 is yes. An order waits for somebody who wants the name."},
 	{Name: "acme-staging", Type: config.Bool, Default: "false", Where: config.Main,

@@ -37,6 +37,9 @@ func Standalone(ctx context.Context, load Load, again <-chan os.Signal, log *slo
 	if err := r.load(load); err != nil {
 		return err
 	}
+	if r.current().certificates.issuance.on {
+		log.Warn("acme has no effect: a router without an emperor orders no certificates")
+	}
 	for {
 		select {
 		case <-again:

@@ -58,8 +58,16 @@ func acmeProblems(main *emperor.Main, table *rule.Table) (problems config.Proble
 	if len(private) > 0 && acme.IsPublic(i.CA) {
 		warn(v, "no public authority issues certificates for %s", someOf(private))
 	}
-	notes = append(notes, fmt.Sprintf("%s: certificates are ordered from %s for %s; they are kept in %s", v.Pos, authority, someOf(i.Names), i.Directory))
-	if main.Config.Has("acme-ask") || main.Config.Has("acme-allow") {
+	more := main.Config.Has("acme-ask")
+	for _, v := range main.Config.All("acme-allow") {
+		more = more || strings.HasPrefix(v.Value, "*.")
+	}
+	if len(i.Names) > 0 {
+		notes = append(notes, fmt.Sprintf("%s: certificates are ordered from %s for %s; they are kept in %s", v.Pos, authority, someOf(i.Names), i.Directory))
+	} else if !more {
+		warn(v, "nothing is ordered: no rule spells a host that has no certificate, and acme-allow names none")
+	}
+	if more {
 		notes = append(notes, fmt.Sprintf("%s: further hosts are ordered when somebody asks for one that acme-allow has or acme-ask permits", v.Pos))
 	} else if one := capturing(table); one != nil {
 		notes = append(notes, fmt.Sprintf("%s: hosts of captures (%s) get no certificate: acme-allow or acme-ask has to say which", v.Pos, one.Pos()))
@@ -102,8 +110,6 @@ func capturing(table *rule.Table) *rule.Rule {
 func someOf(names []string) string {
 	const most = 5
 	switch {
-	case len(names) == 0:
-		return "no host that a rule spells"
 	case len(names) > most:
 		return fmt.Sprintf("%s … (%d in all)", strings.Join(names[:most], ", "), len(names))
 	}
