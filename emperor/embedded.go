@@ -49,8 +49,13 @@ func (r Reader) divide(c *config.Config) *App {
 		return nil
 	}
 	a := &App{Line: line}
+	shared := frontShares(c)
 	for _, v := range c.Values {
-		switch r.taker(v, a.byCommand()) {
+		by := r.taker(v, a.byCommand())
+		if v.Key == "shared-socket" && by == takenByApp && shared {
+			by = takenByFront
+		}
+		switch by {
 		case takenByFront:
 			a.front = append(a.front, v)
 		case takenByApp:
@@ -67,6 +72,13 @@ func (r Reader) divide(c *config.Config) *App {
 		a.front = append(a.front, config.Value{Key: "route-run", Value: "vassal:" + AppName, HasValue: true, Pos: line.Pos})
 	}
 	return a
+}
+
+// frontShares tells whether the front names a shared-socket by its number.
+func frontShares(c *config.Config) bool {
+	return slices.ContainsFunc(c.Values, func(v config.Value) bool {
+		return strings.HasPrefix(v.Key, "http") && (strings.HasPrefix(v.Value, "=") || strings.Contains(v.Value, "addr=="))
+	})
 }
 
 // mappers are the options that say where requests go which no rule decides.

@@ -82,6 +82,8 @@ func TestWhoTakesALine(t *testing.T) {
 		{name: "files are an app", text: "http = :80\nstatic-map = /=/srv", front: "http=:80 " + toApp, listeners: "http :80", app: "static-map=/=/srv"},
 		{name: "sockets for HTTP are the front's", text: "http-socket = :80\nhttp11-socket = :81\nmodule = x", front: "http=:80 http=:81 " + toApp,
 			listeners: "http :80, http :81", app: "module=x"},
+		{name: "a shared socket of the app's", text: "shared-socket = :80\nhttp-socket = :81\nsocket = =0\nmodule = x", front: "http=:81 " + toApp,
+			listeners: "http :81", app: "shared-socket=:80 socket==0 module=x"},
 		{name: "without a front", text: "socket = :3031\nmodule = x", front: toApp, app: "socket=:3031 module=x"},
 		{name: "rules stay inside the app", text: "http = :80\nmodule = x\nroute-host = a b\nroute-run = log:x\nadd-header = A: b",
 			front: "http=:80 " + toApp, listeners: "http :80", app: "module=x route-host=a b route-run=log:x add-header=A: b"},

@@ -30,7 +30,7 @@ var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHT
 
 var listenerOptions = []config.Option{
 	{Name: optionHTTP, Aliases: []string{"httprouter", "http-socket", "http11-socket"}, Type: config.Address, Repeat: true, Where: config.Main,
-		Help: "Listen for HTTP on ADDRESS: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\", a unix path or fd://N. In the main file http-socket and http11-socket mean the same."},
+		Help: "Listen for HTTP on ADDRESS: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\", a unix path, fd://N, or =N for a shared-socket. In the main file http-socket and http11-socket mean the same."},
 	{Name: optionToHTTPS, Type: config.String, Repeat: true, Where: config.Main,
 		Help: "\"ADDRESS[,PORT]\": listen there and redirect requests for hosts that are served to https, on that port if it is not 443."},
 	{Name: optionStats, Aliases: []string{"http-stats-server", "http-ss"}, Type: config.Address, Repeat: true, Where: config.Main,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -254,6 +255,7 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 	for i := range Options {
 		names = append(names, Options[i].Name)
 	}
+	c, numbers := withoutNumbers(c)
 	for _, v := range c.All(names...) {
 		text := v.Value
 		if !v.HasValue {
@@ -266,7 +268,7 @@ func ReadConfiguration(c *config.Config) (link.Configuration, config.Problems) {
 	supply := &supply{checking: true}
 	_, more := compile(c, supply)
 	out.Resources = supply.wanted
-	return out, append(problems, more...)
+	return out, slices.Concat(numbers, problems, more)
 }
 
 // CheckConfiguration finds the mistakes in the files that options name, once

@@ -136,6 +136,21 @@ func TestOneAppByLetters(t *testing.T) {
 	m.stop()
 }
 
+// TestOneAppAtASharedSocket: as uWSGI's manual has it for ports that only root may
+// take. The front takes them, and the app hears nothing of it.
+func TestOneAppAtASharedSocket(t *testing.T) {
+	t.Parallel()
+	m := appMachine(t)
+	m.env = []string{"UWSGI_PLUGIN=python3"}
+	m.startApp("--shared-socket", m.path("unused.sock"), "--shared-socket", "127.0.0.1:PORT", "--http", "=1", "-M", "-w", "webapp")
+	m.untilRelease("any.test", "0")
+	m.waitLog(0, "command line: shared-socket: nobody listens there: no line says http = =0")
+	if words := m.processes()[m.pidOf("module=webapp")]; words == "" || strings.Contains(words, "shared-socket") {
+		t.Errorf("uWSGI was given %q", words)
+	}
+	m.stop()
+}
+
 // TestOneAppThatDies: what it held is lost, everybody else waits until it is back.
 func TestOneAppThatDies(t *testing.T) {
 	t.Parallel()
