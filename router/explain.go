@@ -123,7 +123,7 @@ func requestURI(u *url.URL) string {
 // explainListeners tells by which listener the request comes in.
 func explainListeners(out *strings.Builder, configuration *link.Configuration, u *url.URL) {
 	if l := listenerFor(configuration, u); l != nil {
-		fmt.Fprintf(out, "listener   %s:%d: %s = %s\n", l.File, l.Line, l.Option, l.Address)
+		fmt.Fprintf(out, "listener   %s: %s = %s\n", config.Pos{File: l.File, Line: l.Line}, l.Option, l.Address)
 		return
 	}
 	var others []string
