@@ -223,9 +223,13 @@ func Issuance(c *link.Configuration) *link.Issuance {
 	if err != nil {
 		return nil
 	}
-	settings, _ := compile(options(set, c.Options), &supply{checking: true, given: c.Resources})
+	given := options(set, c.Options)
+	if !given.Bool(optionACME) {
+		return nil
+	}
+	settings, _ := compile(given, &supply{checking: true, given: c.Resources})
 	i := &settings.certificates.issuance
-	if !i.on || settings.rules == nil {
+	if settings.rules == nil {
 		return nil
 	}
 	out := i.link

@@ -270,6 +270,19 @@ route-host = ^([-\w]+)\.many\.test$ vassal:$1
 	if got := a.orders(); got != orders {
 		t.Errorf("%d orders after restarts, want %d", got, orders)
 	}
+	// What was damaged meanwhile is ordered anew.
+	m.stop()
+	keys, err := filepath.Glob(m.path("acme/certificates/*/site.test/site.test.key"))
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	if err := os.WriteFile(keys[0], nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.again()
+	if got := a.issued("site.test"); got.SerialNumber.Cmp(first.SerialNumber) == 0 {
+		t.Error("the certificate without its key is shown")
+	}
 }
 
 // TestACMEOnDemand: names of a rule with captures are ordered when somebody asks for

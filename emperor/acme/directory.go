@@ -35,7 +35,11 @@ func DefaultDirectory(getenv func(string) string, uid int) (string, error) {
 // Prepare makes the folder if need be, and wants it to be the caller's and nobody
 // else's.
 func Prepare(directory string) error {
-	if err := os.MkdirAll(directory, 0o700); err != nil {
+	err := os.MkdirAll(filepath.Dir(directory), 0o755) // others may have things there, too
+	if err == nil {
+		err = os.Mkdir(directory, 0o700)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("acme-dir: %w", err)
 	}
 	return inspect(directory, true)

@@ -103,6 +103,17 @@ func (l *Listener) Explain(ctx context.Context, asked string) Handshake {
 	return h
 }
 
+// load returns the pair of a choice. One that is being ordered may take seconds: who
+// has something else to show does not wait for it.
+func (l *Listener) load(ctx context.Context, name string, choice *Choice) (*loaded, error) {
+	if l.own != nil && choice.Kind == Ordered {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	return l.certificates.get(ctx, name, choice)
+}
+
 // choose finds the pair for what the client asked for and notes it in h; nil if
 // there is none.
 func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *loaded {
@@ -114,7 +125,7 @@ func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *load
 		} else {
 			h.Name, h.Reason = name, ErrUnknownName
 			if choice, ok := l.certificates.find(l.certificates.Table(), name); ok {
-				pair, err := l.certificates.get(ctx, name, &choice)
+				pair, err := l.load(ctx, name, &choice)
 				if err == nil {
 					h.Choice, h.Reason = choice, nil
 					return pair
