@@ -131,5 +131,5 @@ func (s settings) needs(front string) bool {
 }
 
 func describeSettings(s settings) string {
-	return fmt.Sprintf("%d rounds of %v; small requests over %d connections (wrk -t1), bodies over 8", s.rounds, s.duration, s.connections)
+	return fmt.Sprintf("%d rounds of %v; small requests over %d connections (wrk -t1), bodies over 8, handshakes 16 at a time", s.rounds, s.duration, s.connections)
 }
