@@ -107,7 +107,7 @@ func (s *Surveyed) plan(now control.VassalStatus, there bool) (Action, string) {
 		why = "another file has its name: " + s.File
 	case now.FilePrint != filePrint(s.item.Stamp, monitor.FingerprintOf(s.includes)):
 		why = "its file was edited or touched"
-	case now.SpecPrint != s.Spec.Fingerprint():
+	case now.SpecPrint != s.Spec.Fingerprint() && !s.unasked:
 		why = "the main file makes something else of it"
 	}
 	state := fmt.Sprintf("%s, generation %d", now.State, now.Generation)

@@ -26,6 +26,9 @@ type reading struct {
 	stable bool
 }
 
+// unasked stands for what emperor-on-demand-exec has said where it was not run.
+const unasked = "\x00"
+
 // read reads one vassal's file. includes are those known from the last time, said is
 // what emperor-on-demand-exec has said.
 func (m *Main) read(item monitor.Item, includes []string, said string) reading {
@@ -51,7 +54,9 @@ func (m *Main) read(item monitor.Item, includes []string, said string) reading {
 
 func (m *Main) readOnce(item monitor.Item, said string) reading {
 	about := m.reading(item)
-	about.OnDemand.Output = said
+	if about.OnDemand.Output = said; said == unasked {
+		about.OnDemand.Output, about.OnDemand.Unasked = "", true
+	}
 	got := vassal.Read(about)
 	r := reading{spec: got.Spec, problems: got.Problems, config: got.Config}
 	r.includes = slices.DeleteFunc(slices.Clone(got.Files), func(file string) bool { return file == item.Path })

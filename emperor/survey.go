@@ -18,6 +18,7 @@ type Surveyed struct {
 	Config     *config.Config // its effective options, for showing
 
 	item     monitor.Item
+	unasked  bool     // what emperor-on-demand-exec would say of it is not known
 	includes []string // the other files it was read from
 	dir      string   // what relative names of files count from
 }
@@ -81,10 +82,10 @@ func (m *Main) Survey() (*Survey, error) {
 		s.Problems = append(s.Problems, config.Problem{Pos: config.Pos{File: passed.Path}, Text: text})
 	}
 	for _, item := range seen.Items {
-		r := m.readOnce(item, "")
+		r := m.readOnce(item, unasked)
 		one := Surveyed{
 			Name: item.Name, File: item.Path, Spec: r.spec, Problems: slices.Clone(r.problems), Config: r.config,
-			item: item, includes: r.includes, dir: m.reading(item).Dir,
+			item: item, unasked: m.onDemand.Exec.Value != "", includes: r.includes, dir: m.reading(item).Dir,
 		}
 		one.place()
 		s.Vassals = append(s.Vassals, one)

@@ -39,8 +39,10 @@ type OnDemandReading struct {
 	// Directory: the socket is in there, called as the vassal.
 	Directory string
 	// Output is what the emperor-on-demand-exec program has said; Exec is its line.
-	Output string
-	Exec   config.Value
+	// Unasked: it was not run, and what it would say is not known.
+	Output  string
+	Exec    config.Value
+	Unasked bool
 }
 
 // sleepOptions are what a vassal's file says of it.
@@ -70,6 +72,10 @@ func (r *reader) readSleep(dir string) {
 	if hasIdle && !idle.Unknown && (s.Kind == Command || c.Bool("die-on-idle")) {
 		s.Idle, s.IdleReason = c.Seconds("idle"), reason(idle)
 	}
+	if why := r.unwakeable(); why != "" && s.Idle > 0 && !s.OnDemand {
+		s.Idle, s.IdleReason = 0, ""
+		r.warn(idle, "no effect: it listens by itself (%s), where nobody could wake it", why)
+	}
 	if v, ok := c.Last("die-on-idle"); ok && c.Bool("die-on-idle") && !hasIdle {
 		r.warn(v, "no effect: idle says after how many seconds")
 	}
@@ -93,6 +99,23 @@ func (r *reader) readSleep(dir string) {
 		}
 		r.warn(v, "while it sleeps nothing listens for it, because %s: only requests that the front sends to vassal:%s, or to its socket, wake it (%s)", r.whyUnheld(), s.Name, line)
 	}
+}
+
+// unwakeable names a line by which a uWSGI listens for clients on a socket that is not
+// held for it; empty: there is none.
+func (r *reader) unwakeable() string {
+	if r.spec.Kind != UWSGI {
+		return ""
+	}
+	for _, v := range r.c.All("http", "http-router", "https", "https2", "fastrouter", "rawrouter", "sslrouter", "shared-socket", "undeferred-shared-socket", "zerg") {
+		return reason(v)
+	}
+	for _, s := range r.spec.Sockets {
+		if !s.Held {
+			return "socket " + s.Address + " (" + shortPos(s.Pos) + ")"
+		}
+	}
+	return ""
 }
 
 // whyUnheld says why no socket is held for it.

@@ -76,7 +76,7 @@ func (r *reader) readUWSGI() {
 		r.problems = append(r.problems, config.Problem{Pos: config.Pos{File: s.File}, Text: "the file has no option of a vassal in its section: want an app (module, wsgi-file …), a command, or at least a socket"})
 		return
 	}
-	if len(s.Sockets) == 0 && len(c.All(servesWithoutSocket...)) == 0 {
+	if len(s.Sockets) == 0 && len(c.All(servesWithoutSocket...)) == 0 && !(r.OnDemand.Unasked && r.OnDemand.Exec.Value != "") {
 		hint := "add socket = PATH to it, or vassal-set = socket=PATH to the main file"
 		if r.SocketHint != "" {
 			hint = "add socket = " + r.SocketHint + ", the path that the rules use for it"

@@ -64,7 +64,7 @@ func TestSleepAndWake(t *testing.T) {
 	m.vassal("gunicorn", "socket = DIR/%n.sock\nchdir = DIR\ncommand = gunicorn webapp:application\non-demand = true\nidle = 1\n")
 	m.vassal("node", "chdir = DIR\ncommand = node webapp.js\non-demand = true\nidle = 1\n")
 	m.vassal("php", phpVassal+"on-demand = true\nidle = 1\n")
-	m.rules(byName + "route-host = ^bysocket$ uwsgi:DIR/uwsgi.sock,0,0\n")
+	m.rules(byName + "route-host = ^bysocket$ uwsgi:DIR/uwsgi.sock,0,0\nhttp-to = DIR/uwsgi.sock\n")
 	m.start()
 	m.waitReady()
 	names := []string{"uwsgi", "gunicorn", "node", "php"}
@@ -88,6 +88,8 @@ func TestSleepAndWake(t *testing.T) {
 		}
 	}
 	m.page("bysocket", "/")
+	m.untilState("uwsgi", "asleep")
+	m.page("nobody.example", "/") // http-to
 	m.eventually("their processes are gone", func() bool { return m.pidOf("gunicorn") == 0 && m.pidOf("webapp.js") == 0 && m.pidOf("php-fpm") == 0 })
 
 	for _, name := range []string{"gunicorn", "raw"} {
@@ -396,6 +398,12 @@ func TestOnDemandWaysOfUWSGI(t *testing.T) {
 		m.waitReady()
 		if state := m.state("site"); state != "asleep" {
 			t.Errorf("%s: it is %s", test.name, state)
+		}
+		if text, code := m.ask("check", "uwsgi.ini", "--control", m.path("control.sock")); code != 0 {
+			t.Errorf("%s: check:\n%s", test.name, text)
+		}
+		if text, _ := m.ask("plan", "uwsgi.ini", "--control", m.path("control.sock")); !strings.Contains(text, "keep") || strings.Contains(text, "reload") || strings.Contains(text, "start ") {
+			t.Errorf("%s: plan:\n%s", test.name, text)
 		}
 		if info, err := os.Stat(m.path(test.socket)); err != nil || info.Mode().Perm() != 0o666 {
 			t.Errorf("%s: %v, %v", test.name, info, err)
