@@ -1,11 +1,14 @@
 package router
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"regexp"
 	"slices"
@@ -162,5 +165,55 @@ func TestEveryWayAnswersTheSame(t *testing.T) {
 			return f.Count().Connections == 0
 		})
 		f.wantExchangesClean(t)
+	}
+}
+
+// TestEarlyHintsByEveryWay: they reach the client before the response is begun.
+func TestEarlyHintsByEveryWay(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			both(t, func(c *call) {
+				c.readBody()
+				c.hangUp = true
+				c.say("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+				if c.vars["HTTP_X_WAIT"] == "" && c.vars["X-Wait"] == "" {
+					c.say(okResponse)
+					return
+				}
+				_, _ = c.in.ReadByte() // until the client goes
+			}, func(t *testing.T, f *front, v *vassal) {
+				if way.scheme == "https" {
+					f.secured("route-run = vassal:v")
+				}
+				client := secureClient(f, way.protocols)
+				for _, wait := range []string{"", "1"} {
+					ctx, cancel := context.WithTimeout(context.Background(), patience)
+					hinted := ""
+					trace := &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+						hinted = fmt.Sprint(code, " ", header.Get("Link"))
+						if wait != "" {
+							cancel()
+						}
+						return nil
+					}}
+					r, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, way.scheme+"://a/", nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r.Header["X-Wait"] = []string{wait}
+					response, err := client.Do(r)
+					if (err == nil) != (wait == "") || hinted != "103 </a.css>; rel=preload" {
+						t.Errorf("wait %q: %v, %q", wait, err, hinted)
+					}
+					if err == nil {
+						if text, err := io.ReadAll(response.Body); string(text) != "ok" || err != nil {
+							t.Errorf("%q, %v", text, err)
+						}
+						_ = response.Body.Close()
+					}
+					cancel()
+				}
+			})
+		})
 	}
 }
