@@ -137,6 +137,10 @@ var meaningless = map[string]string{
 	"stats":                      "see emperor status --json",
 }
 
+// WithoutEffect returns uWSGI's options that main files carry by habit, with the
+// reason why they do nothing in one.
+func WithoutEffect() map[string]string { return maps.Clone(meaningless) }
+
 // refused are options without which a vassal would run with more rights, or as
 // somebody else, than the file says: going on would be worse than stopping.
 var refused = map[string]string{

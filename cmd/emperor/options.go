@@ -67,6 +67,14 @@ func everyOption() []documented {
 			}
 		}
 	}
+	for name, why := range emperor.WithoutEffect() {
+		why = "without effect in the main file: " + why
+		if known := byName[name]; known == nil {
+			byName[name] = &documented{config.Option{Name: name, Ignored: why}, config.Main}
+		} else if known.Ignored != "" {
+			known.Ignored = why + "; in a vassal's: " + known.Ignored
+		}
+	}
 	// An alias may have a meaning of its own in vassals, and stand-ins have none.
 	for _, o := range byName {
 		for _, alias := range o.Aliases {
