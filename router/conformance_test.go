@@ -71,6 +71,7 @@ func TestRequestsAsConformed(t *testing.T) {
 		{row: "29, 23 digits", request: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12345678901234567890123\r\n\r\n", status: 400},
 		{row: "32", request: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc", status: 200, vars: map[string]string{"HTTP_EXPECT": "100-continue"}, body: "abc"},
 		{row: "34", options: []string{"http-modifier1 = 5", "http-modifier2 = 7"}, request: get("a"), status: 200, vars: map[string]string{"modifiers": "5 7"}},
+		{row: "34, of a listener called http-socket", options: []string{"http-socket-modifier1 = 14"}, request: get("a"), status: 200, vars: map[string]string{"modifiers": "14 0"}},
 		{row: "35", options: []string{"http-var = FOO=bar"}, request: get("a"), status: 200, vars: map[string]string{"FOO": "bar", "last": "FOO"}},
 		{row: "35, repeated", options: []string{"http-var = A=1", "http-var = B=1", "http-var = A=2", "route-run = addvar:B=2", "route-run = addvar:C=1", "route-run = addvar:C=2"}, request: get("a"), status: 200,
 			vars: map[string]string{"A": "2", "B": "2", "C": "2"}},
