@@ -149,7 +149,9 @@ func (x *exchange) guard(conn *upstream.Conn) {
 // dial connects to a vassal, so that closing the client's connection reaches it.
 func (x *exchange) dial(conn *upstream.Conn, to *upstream.Address) error {
 	x.down.sends(conn)
-	return conn.Dial(to)
+	err := conn.Dial(to)
+	x.down.sends(conn) // Dial forgets an abort that came before it
+	return err
 }
 
 // roomBehindHead is the part of in behind the head of the request under way,

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"emperor/internal/link"
 )
 
 // TestFramesInPieces: frames are told apart however the bytes are cut, and of their
@@ -193,6 +195,38 @@ func TestFloods(t *testing.T) {
 				t.Errorf("no line says that there was too much of %q", flood.log)
 			}
 			t.Logf("%d sent, %d of others", sent, asked.Load())
+		})
+	}
+}
+
+// TestResetsOfRequestsThatWait: requests that are given up hold nothing, neither at a
+// vassal that takes its time nor where they wait for one that starts.
+func TestResetsOfRequestsThatWait(t *testing.T) {
+	var working atomic.Int64
+	v := uwsgiVassal(t, func(c *call) {
+		working.Add(1)
+		_, _ = io.Copy(io.Discard, c.Conn)
+		working.Add(-1)
+	})
+	for _, state := range []link.State{link.Ready, link.Ready, link.Ready, link.Starting} {
+		f := newFront(t, "route-run = vassal:v")
+		f.vassals(row("v", 1, state, v))
+		c := f.frames()
+		var reading sync.WaitGroup
+		reading.Go(c.wantEnd)
+		var most int64
+		for i := range 20_000 {
+			if floods[0].send(c, i) != nil {
+				break
+			}
+			most = max(most, working.Load(), f.table.held.Load())
+		}
+		reading.Wait()
+		if most > mostStreams {
+			t.Errorf("%v: %d requests under way at a time", state, most)
+		}
+		eventually(t, "nothing to be held", func() bool {
+			return working.Load() == 0 && f.table.held.Load() == 0 && f.Count().InFlight == 0
 		})
 	}
 }
