@@ -90,7 +90,7 @@ func Load(r *link.Resource) error {
 
 // fold reads the files in a folder.
 func fold(path string) ([]byte, error) {
-	entries, err := os.ReadDir(path)
+	entries, err := readFolder(path)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func fold(path string) ([]byte, error) {
 
 // owners tells who owns the files in a folder.
 func owners(path string) ([]byte, error) {
-	entries, err := os.ReadDir(path)
+	entries, err := readFolder(path)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func owners(path string) ([]byte, error) {
 
 // list names what is in a folder, and what is in its folders.
 func list(path string) ([]byte, error) {
-	entries, err := os.ReadDir(path)
+	entries, err := readFolder(path)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func list(path string) ([]byte, error) {
 	}
 	for _, e := range entries {
 		if e.IsDir() || e.Type()&os.ModeSymlink != 0 {
-			below, err := os.ReadDir(filepath.Join(path, e.Name()))
+			below, err := readFolder(filepath.Join(path, e.Name()))
 			if err == nil {
 				for _, b := range below {
 					add(e.Name() + "/" + b.Name())
