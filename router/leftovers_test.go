@@ -202,7 +202,7 @@ func (v *visitor) exchange(request, method string) (e exchanged) {
 		v.in = bufio.NewReaderSize(v.Conn, 64<<10)
 	}
 	_ = v.SetDeadline(time.Now().Add(patience))
-	sent := make(chan struct{})
+	sent, heads := make(chan struct{}), 0
 	go func() {
 		defer close(sent)
 		_, _ = io.WriteString(v.Conn, request)
@@ -212,14 +212,15 @@ func (v *visitor) exchange(request, method string) (e exchanged) {
 			_ = v.Close()
 		}
 		<-sent
-		// Only here: with the race detector a long body costs more than its request.
-		// What the vassal wrote has been changed by it.
-		start := min(len(e.text), 16<<10)
+		// The heads, and no more than a page of errors: with the race detector a long
+		// body costs more than its request, and a vassal has changed what it wrote.
+		start := min(len(e.text), heads+(2<<10))
 		e.text = changing.ReplaceAllString(e.text[:start], "*") + e.text[start:]
 	}()
 	for {
 		head, err := v.peekHead()
 		e.text += string(head)
+		heads = len(e.text)
 		if err != nil {
 			return exchanged{text: e.text, err: kindOf(err), ended: true}
 		}
