@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -27,6 +29,8 @@ const (
 	queuedLines = 4096
 	// followerLines is how far a reader of Follow may fall behind.
 	followerLines = 256
+	// pipeSize is what Linux keeps in a pipe at most, unless somebody asks for more.
+	pipeSize = 64 << 10
 )
 
 // output is everything a vassal writes: the last lines, those who follow them,
@@ -193,9 +197,14 @@ func newCapture(out *output, generation uint64) (*capture, error) {
 func (c *capture) pump() {
 	defer close(c.ended)
 	buffer := make([]byte, MaxLine)
-	filled := 0
+	filled, late := 0, 0
 	for {
 		n, err := c.read.Read(buffer[filled:])
+		if errors.Is(err, os.ErrDeadlineExceeded) && late < pipeSize {
+			// A busy machine may have kept us from reading all this time.
+			n, err = c.readNow(buffer[filled:])
+			late += n
+		}
 		filled += n
 		rest := buffer[:filled]
 		for {
@@ -215,6 +224,21 @@ func (c *capture) pump() {
 			return
 		}
 	}
+}
+
+// readNow reads what is in the pipe, whatever the deadline; io.EOF if that is nothing.
+func (c *capture) readNow(b []byte) (n int, err error) {
+	raw, err := c.read.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if controlErr := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), b) }); controlErr != nil {
+		return 0, controlErr
+	}
+	if n <= 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 func (c *capture) line(text []byte) {

@@ -106,6 +106,31 @@ func TestSlowLog(t *testing.T) {
 	}
 }
 
+// TestLateReader: a machine may be so busy that nothing is read in the time that
+// finish gives; what was written before is taken all the same.
+func TestLateReader(t *testing.T) {
+	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
+	c, err := newCapture(out, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.mu.Lock() // nobody gets further than the first line
+	text := strings.Repeat("a line\n", 9000) + "the last one\n"
+	if _, err := unix.Write(c.write, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.read.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	out.mu.Unlock()
+	<-c.ended
+	if lines := out.lines(1); len(lines) != keptLines || lines[keptLines-1].Text != "the last one" {
+		t.Errorf("the last lines are %v", lines)
+	}
+	c.finish()
+	out.close()
+}
+
 func TestFollow(t *testing.T) {
 	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
 	out.add(1, "before")
