@@ -11,6 +11,7 @@ import (
 // which only root can read; it is used as long as that node is there, also by a router
 // that comes after the one that was told.
 func TestNodeThatBringsItsCertificate(t *testing.T) {
+	t.Parallel()
 	m := sitesMachine(t)
 	m.certify("default", 1, "default.test")
 	for _, folder := range []string{"home", "home/a"} {

@@ -9,6 +9,7 @@ import (
 // TestCheckACME: check says which certificates would be ordered, and what is in the
 // way.
 func TestCheckACME(t *testing.T) {
+	t.Parallel()
 	const rule = "route-host = ^(www\\.)?example\\.com$ return:200\n"
 	const capture = "route-host = ^(\\w+)\\.example\\.org$ vassal:$1\n"
 	for _, test := range []struct {
