@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 
@@ -35,7 +36,8 @@ func acmeProblems(main *emperor.Main, table *rule.Table) (problems config.Proble
 		err = acme.Inspect(i.Directory)
 	}
 	if err != nil {
-		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
+		// The emperor may be another user than whoever checks.
+		problems = append(problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error(), Warning: os.Geteuid() != 0})
 		if i == nil {
 			return problems, nil
 		}

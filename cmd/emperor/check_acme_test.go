@@ -6,6 +6,20 @@ import (
 	"testing"
 )
 
+// TestExplainACME: explain says that the certificate is one that is ordered.
+func TestExplainACME(t *testing.T) {
+	m := newMachine(t)
+	m.write("main.ini", "[uwsgi]\nacme = on\nhttps = :443\nroute-host = ^example\\.com$ return:200\nroute-host = ^(\\w+)\\.example\\.org$ vassal:$1\n")
+	text, _ := m.ask("explain", "main.ini", "https://example.com/")
+	if want := "the certificate that the emperor orders for it (acme, "; !strings.Contains(text, want) {
+		t.Errorf("explain says\n%swant %q", text, want)
+	}
+	text, _ = m.ask("explain", "main.ini", "https://a.example.org/")
+	if strings.Contains(text, "orders") || !strings.Contains(text, "unrecognized_name") {
+		t.Errorf("explain says of a host that is not ordered\n%s", text)
+	}
+}
+
 // TestCheckACME: check says which certificates would be ordered, and what is in the
 // way.
 func TestCheckACME(t *testing.T) {
