@@ -215,7 +215,12 @@ func (e *Emperor) checkCertificates() {
 	}
 	e.certificatePrint = print
 	if paths := e.router.certificates.changed(); len(paths) > 0 {
-		e.log.Info("certificates changed; the next handshakes use them", "files", paths)
+		const shown = 10 // hundreds are renewed together
+		attributes := []any{"files", paths[:min(shown, len(paths))]}
+		if more := len(paths) - shown; more > 0 {
+			attributes = append(attributes, "more", more)
+		}
+		e.log.Info("certificates changed; the next handshakes use them", attributes...)
 		e.front.tell(link.Message{Kind: link.Changed, Paths: paths})
 	}
 }
