@@ -21,6 +21,9 @@ const (
 	mostFailures = 1024 // failures remembered
 	mostWaiting  = 1024 // loads that run or wait for their turn
 	mostPreloads = 64   // of them, those of Preload
+	// mostOrders is how many loads may wait at a time for a certificate authority, in
+	// nobody else's way.
+	mostOrders = 256
 
 	// patience is how long a handshake waits for what is to replace a pair that
 	// would do.
@@ -59,6 +62,7 @@ type Certificates struct {
 	// challenges are for certificate authorities, by name; nil: none.
 	challenges atomic.Pointer[map[string]*tls.Config]
 	turns      chan struct{} // one for each load that runs
+	orders     chan struct{} // the same for names of Issued
 
 	context context.Context // ends with Close, and loads with it
 	cancel  context.CancelFunc
@@ -95,6 +99,7 @@ type failure struct {
 type flight struct {
 	done    chan struct{}
 	guessed bool // see Choice
+	turns   chan struct{}
 	// Written before done is closed.
 	loaded *loaded
 	err    error
@@ -139,6 +144,7 @@ func NewCertificates(o Options) *Certificates {
 	c := &Certificates{
 		options:  o,
 		turns:    make(chan struct{}, o.Loads),
+		orders:   make(chan struct{}, mostOrders),
 		pairs:    newLRU[key, *entry](o.CacheSize),
 		failures: newLRU[key, failure](mostFailures),
 		flights:  map[key]*flight{},
@@ -336,7 +342,10 @@ func (c *Certificates) get(ctx context.Context, name string, choice *Choice) (*l
 			}
 			return nil, err
 		}
-		f = &flight{done: make(chan struct{}), guessed: choice.guessed}
+		f = &flight{done: make(chan struct{}), guessed: choice.guessed, turns: c.turns}
+		if choice.Kind == Ordered {
+			f.turns = c.orders
+		}
 		c.flights[k] = f
 		c.loads.Add(1)
 		go c.fly(Request{Name: name, Source: choice.Source, ClientCA: choice.ClientCA}, f)
@@ -365,7 +374,7 @@ func (c *Certificates) get(ctx context.Context, name string, choice *Choice) (*l
 func (c *Certificates) fly(r Request, f *flight) {
 	defer c.loads.Done()
 	defer close(f.done)
-	l, err := c.load(r)
+	l, err := c.load(r, f.turns)
 	k := key{r.Source, r.ClientCA}
 
 	c.mu.Lock()
@@ -382,12 +391,12 @@ func (c *Certificates) fly(r Request, f *flight) {
 	f.loaded = l
 }
 
-func (c *Certificates) load(r Request) (*loaded, error) {
+func (c *Certificates) load(r Request, turns chan struct{}) (*loaded, error) {
 	ctx, cancel := context.WithTimeout(c.context, c.options.LoadTimeout)
 	defer cancel()
 	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 	case <-ctx.Done():
 		return nil, errBusy
 	}

@@ -1,8 +1,10 @@
 package sni
 
 import (
+	"context"
 	"crypto/tls"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -53,4 +55,39 @@ func TestIssued(t *testing.T) {
 	if r.client.PeerCertificates == nil || r.client.PeerCertificates[0].DNSNames[0] != "own.example.com" {
 		t.Errorf("while it is ordered: %+v", r)
 	}
+}
+
+// TestOrdersAreInNobodysWay: certificates that are being ordered leave others' loads
+// their turns.
+func TestOrdersAreInNobodysWay(t *testing.T) {
+	gate := make(chan struct{})
+	started := make(chan string, 2)
+	w := newWorld(t, func(o *Options) {
+		o.Loads = 1
+		files := o.Loader
+		o.Loader = LoaderFunc(func(ctx context.Context, r Request) (Material, error) {
+			if r.Source.Certificate.Directory == "acme:" {
+				started <- r.Name
+				<-gate
+			}
+			return files.Load(ctx, r)
+		})
+	})
+	exact := w.site("exact.example.com")
+	table, problems := Compile(Config{Entries: []Entry{exact}, Issued: &Issued{Directory: "acme:", Names: []string{"a.example.com", "b.example.com"}}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	w.certs.SetTable(table)
+	l := w.listener(ListenerOptions{})
+	var waiting sync.WaitGroup
+	for _, name := range []string{"a.example.com", "b.example.com"} {
+		waiting.Go(func() { handshake(l, w.trusting(name)) })
+		<-started
+	}
+	if r := handshake(l, w.trusting("exact.example.com")); r.clientErr != nil {
+		t.Error(r.clientErr)
+	}
+	close(gate)
+	waiting.Wait()
 }
