@@ -21,6 +21,8 @@
 //	router.go     the router child: started, configured, restarted
 //	front.go      what vassals ask of the router; the vassal table
 //	reading.go    vassal file → spec, read until it stands still
+//	readahead.go  many new files at once, on all processors
+//	ondemand.go   emperor-on-demand-exec: which socket wakes a vassal
 //	registry.go   snapshot → vassals
 //	slots.go      how many start at once
 //	openfiles.go  whether we may open as many files as that takes

@@ -29,6 +29,10 @@
 //     old ones may linger.
 //   - a generation (generation.go) is led by a goroutine of its own from its start
 //     to its end; handover.go is the moment in which requests change sides.
+//   - a vassal that nobody wants anything of may sleep (sleep.go): its sockets are
+//     held, and watched by one epoll for all sleepers (sentry.go). A request through
+//     the router or a connection without it wakes it. Going to sleep is a hand-over to
+//     nobody.
 //   - a body is what a generation consists of: uwsgi.go runs an unmodified
 //     uWSGI, command.go any other program (either.go: one of which nothing is
 //     known but its command line), and static.go is an open folder, which the

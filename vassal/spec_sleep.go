@@ -48,7 +48,7 @@ type OnDemandReading struct {
 // sleepOptions are what a vassal's file says of it.
 var sleepOptions = []config.Option{
 	{Name: "on-demand", Type: config.Bool, Default: "false", Where: config.Vassal, Help: "Start when the first request or connection comes, and not before; requests wait meanwhile. With idle it goes to sleep again."},
-	{Name: "idle", Type: config.Seconds, Min: 1, Where: config.Vassal, Help: "After so many seconds in which nobody wanted anything, end the processes until somebody does (uWSGI: with die-on-idle; without it its workers only)."},
+	{Name: "idle", Type: config.Seconds, Where: config.Vassal, Help: "After so many seconds in which nobody wanted anything, end the processes until somebody does (uWSGI: with die-on-idle; without it its workers only)."},
 	{Name: "die-on-idle", Type: config.Flag, Where: config.Vassal, Help: "With idle: end the whole vassal, also its master. It sleeps, and the next request or connection wakes it. A command needs only idle."},
 	{Name: "cheap", Type: config.Flag, Where: config.Vassal, Help: "uWSGI: start without workers until somebody connects. A command has nothing but workers: as on-demand."},
 	{Name: "emperor-busy", Type: config.Path, Where: config.Vassal, Help: "While this file is there the vassal is busy and is not put to sleep; relative to chdir. (A command can also send X_BUSY=1 and X_BUSY=0 to $NOTIFY_SOCKET.)"},

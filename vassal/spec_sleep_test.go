@@ -28,6 +28,7 @@ func TestReadSleep(t *testing.T) {
 		{name: "a uWSGI that ends", file: "module = a\nsocket = /run/a\ndie-on-idle = true\nidle = 5\n", want: "awake 5 /run/a"},
 		{name: "a uWSGI that nobody could wake", file: "module = a\nhttp = :8080\nsocket = /run/a\ndie-on-idle = true\nidle = 5\n", want: "awake 0 /run/a", problem: "no effect: it listens by itself (http (site.ini:3))"},
 		{name: "no idle", file: "module = a\nsocket = /run/a\ndie-on-idle = true\n", want: "awake 0 /run/a", problem: "idle says after how many seconds"},
+		{name: "idle for ever", file: "command = a\nsocket = /run/a\nidle = 0\n", want: "awake 0 /run/a"},
 		{name: "a port", file: "command = a\nport = auto\non-demand = true\n", want: "on-demand (site.ini:4) 0", problem: "its port is chosen when it starts"},
 		{name: "a socket of its own", file: "command = a --bind /run/a\nsocket = /run/a\non-demand = true\n", want: "on-demand (site.ini:4) 0 /run/a", problem: "names its socket itself"},
 		{name: "a folder", file: "static = /tmp\non-demand = true\n", want: "awake 0", problem: "no process that could sleep"},
