@@ -147,6 +147,8 @@ http-trusted-proxies = default
 add-header = X-Front: 1
 rem-header = Set-Cookie
 maintenance = elsewhere
+http-var = VISITOR=${REMOTE_ADDR} by ${REQUEST_METHOD}
+http-post-buffering = 1
 http-health = /_up
 route-uri = ^/a logvar:NOTED=${PATH_INFO}
 route-if = contains:${HTTP_COOKIE};session addheader:X-Session: yes

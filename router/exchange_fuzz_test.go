@@ -29,7 +29,7 @@ func FuzzExchange(f *testing.F) {
 	fronts := map[byte]*front{}
 	for number, rule := range []string{"http:%s", "uwsgi:%s,0,0", "fastcgi:%s", "scgi:%s"} {
 		front := newFront(f, "http-health = /_up", "http-compress = zstd,gzip", "http-auto-gzip = true", "http-request-id = true", "http-limit-vassal = 10",
-			"add-header = X-Front: 1", "http-log = /dev/null", "http-trusted-proxies = none",
+			"add-header = X-Front: 1", "http-log = /dev/null", "http-post-buffering = "+itoa(number%2), "http-var = SEEN=${HTTP_X_A}", "http-trusted-proxies = none",
 			"route = ^/rule/teapot return:418 a teapot", "route = ^/rule/method setmethod:HEAD", "route = ^/rule/rewrite rewrite:/x",
 			"error-route = ^/rule/error return:410 gone", "response-route = ^/rule/empty clearheaders:204", "response-route = ^/rule/full clearheaders:299 full", "response-route = ^/rule/gzip gzip:",
 			"route-run = "+fmt.Sprintf(rule, wild.address))

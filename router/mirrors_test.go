@@ -37,7 +37,7 @@ func newMirrors(t *testing.T) *mirrors {
 		"http-compress = zstd,gzip", "http-auto-gzip = true", "http-limit-rate = 1000000/s", "http-limit-vassal = 50",
 		"error-page = 404 " + filepath.Join(dir, "404.html"), "maintenance = shut retry-after=7 allow=192.0.2.9", "http-health = /_up",
 		"http-body-limit = 300k", "http-manage-expect = 1", "http-balance = iphash", "http-chunked-input = true",
-		"http-var = FROM=main",
+		"http-var = FROM=main", "http-var = WHO=${REMOTE_USER} ${HTTP_X_WANT}",
 		"route-if = equal:${HTTP_X_WANT};var addvar:SEEN=${PATH_INFO}",
 		"route-if = equal:${HTTP_X_WANT};note logvar:NOTED=${REQUEST_METHOD} ${PATH_INFO}",
 		"route-if = equal:${HTTP_X_WANT};quiet donotlog:",
