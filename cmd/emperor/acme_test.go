@@ -310,14 +310,15 @@ func TestACMEOnDemand(t *testing.T) {
 	for _, name := range []string{"good", "bad", "allowed"} {
 		m.write("vassals.d/"+name+".ini", "[uwsgi]\nstatic = DIR/site\n")
 	}
-	m.write("main.ini", `[uwsgi]
+	lines := `[uwsgi]
 include = DIR/acme.ini
-acme-ask = http://`+l.Addr().String()+`/may
+acme-ask = http://` + l.Addr().String() + `/may
 acme-allow = *.friends.test
 emperor = DIR/vassals.d/*.ini
-https = 127.0.0.1:`+a.tls+`
+https = 127.0.0.1:` + a.tls + `
 route-host = ^([-\w]+)\.(many|friends)\.test$ vassal:$1
-`)
+`
+	m.write("main.ini", lines)
 	m.start("main.ini")
 	m.waitReady()
 	var clients sync.WaitGroup
@@ -346,8 +347,17 @@ route-host = ^([-\w]+)\.(many|friends)\.test$ vassal:$1
 			t.Errorf("acme-ask was asked about %s: %v", name, got)
 		}
 	}
-	if list := a.list(); len(list) != 2 {
-		t.Errorf("certs: %+v", list)
+	// They are renewed whatever else changes, as long as they are allowed.
+	for _, test := range []struct {
+		lines string
+		want  int
+	}{{lines + "https-hsts = max-age=60\n", 2}, {strings.Replace(lines, "*.friends.test", "*.others.test", 1), 2}, {strings.Replace(lines, "(many|friends)", "many", 1), 1}} {
+		mark := m.mark()
+		m.write("main.ini", test.lines)
+		m.waitLog(mark, "the main file was applied")
+		if list := a.list(); len(list) != test.want {
+			t.Errorf("certs: %+v, want %d", list, test.want)
+		}
 	}
 }
 

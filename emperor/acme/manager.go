@@ -116,8 +116,11 @@ func (m *Manager) Configure(issuance *link.Issuance) {
 		h.spelled = true
 	}
 	for name, h := range m.names {
-		// What clients have asked for they ask for again, should it still be served.
-		if !h.spelled && !h.job {
+		// Certificates that clients have asked for are in use, and to be renewed. Names
+		// that have none are asked for again.
+		_, served := issuance.Serve(name)
+		if !h.spelled && !h.job && (!h.has() || !served || issuance.Ask == "" && !issuance.Allowed(name)) {
+			h.answer()
 			delete(m.names, name)
 		}
 	}
