@@ -238,3 +238,30 @@ func TestResetsOfRequestsThatWait(t *testing.T) {
 		})
 	}
 }
+
+// FuzzFrames: whatever the bytes and however they are cut, the same frames are seen, and
+// only as long as they are.
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte("\x00\x00\x02\x00\x08\x00\x00\x00\x01\x01x\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08"), 3)
+	f.Add([]byte("\x00\x00\x00\x03\x00\x00\x00\x00\x01\xff\xff\xff\x00\x08\x00\x00\x00\x01\x01x"), 1)
+	f.Fuzz(func(t *testing.T, text []byte, size int) {
+		seen := func(size int) (heads []string) {
+			var in frames
+			for piece := range slices.Chunk(text, size) {
+				in.follow(piece, func(head []byte) { heads = append(heads, string(head)) })
+			}
+			return heads
+		}
+		heads := seen(max(len(text), 1))
+		if cut := seen(min(max(size, 1), 1<<20)); !slices.Equal(cut, heads) {
+			t.Errorf("in pieces %q, whole %q", cut, heads)
+		}
+		rest := text
+		for _, head := range heads {
+			if !strings.HasPrefix(string(rest), head) || len(head) < frameHead || len(head) > frameHead+frameLength([]byte(head)) {
+				t.Fatalf("%q at %q", head, rest)
+			}
+			rest = rest[min(len(rest), frameHead+frameLength([]byte(head))):]
+		}
+	})
+}

@@ -1,4 +1,4 @@
-// The linters, apart from the program's own modules: run them as
+// The linters and what the tests run, apart from the program's own modules: run them as
 // go tool -modfile=tools/go.mod staticcheck ./...
 module emperor/tools
 
