@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,7 @@ type onDemandProgram struct {
 	wake    func() // makes the loop look again
 
 	slots   chan struct{}
+	number  atomic.Uint64 // of runs
 	answers map[string]*onDemandAnswer // by file; belongs to the loop
 }
 
@@ -91,7 +93,8 @@ func (p *onDemandProgram) run(command string, about vassal.Reading, user *proc.C
 	output := os.NewFile(uintptr(pipe[0]), "output of emperor-on-demand-exec")
 	defer func() { _ = output.Close() }()
 	process, err := p.starter.Start(ctx, &proc.Command{
-		Name: "emperor-on-demand-exec", Path: "/bin/sh", Args: []string{"sh", "-c", command + ` "$1"`, "sh", about.Argument},
+		// A number of its own: what ends one must not take another for part of it.
+		Name: "emperor-on-demand-exec", Generation: p.number.Add(1), Path: "/bin/sh", Args: []string{"sh", "-c", command + ` "$1"`, "sh", about.Argument},
 		Env: about.Env, Dir: about.Dir, Files: map[int]int{1: pipe[1]}, Credential: user, Umask: -1, ParentDeathSignal: true,
 	})
 	_ = syscall.Close(pipe[1])
