@@ -35,7 +35,7 @@ type onDemandProgram struct {
 	wake    func() // makes the loop look again
 
 	slots   chan struct{}
-	number  atomic.Uint64 // of runs
+	number  atomic.Uint64              // of runs
 	answers map[string]*onDemandAnswer // by file; belongs to the loop
 }
 
