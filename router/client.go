@@ -9,14 +9,12 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"emperor/router/deadline"
 	"emperor/router/limit"
+	"emperor/router/socket"
 	"emperor/router/static"
 	"emperor/router/upstream"
 )
@@ -25,16 +23,13 @@ import (
 // serves it. It is the downstream of one request after the other.
 type client struct {
 	router  *Router
-	socket  net.Conn  // as it was accepted; limits are set here
-	conn    net.Conn  // what is read and written: the socket, or TLS on it
-	tls     *tls.Conn // conn, on an https listener
-	raw     syscall.RawConn
+	socket  *socket.Conn // as it was accepted; limits are set here
+	conn    net.Conn     // what is read and written: the socket, or TLS on it
+	tls     *tls.Conn    // conn, on an https listener
 	peer    peer
-	reading deadline.Deadline // what the client is to send now
-	writing deadline.Deadline // what it is to take; another goroutine may be reading meanwhile
-	x       *exchange         // nil while idle
-	input   bodyReader        // of the request under way
-	framing answerFraming     // of its answer
+	x       *exchange     // nil while idle
+	input   bodyReader    // of the request under way
+	framing answerFraming // of its answer
 
 	sentHead, sentAll int64       // of the answer under way
 	meter             limit.Meter // of how fast it is taken
@@ -56,46 +51,22 @@ type client struct {
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.
 	idle atomic.Bool
-
-	try    func(fd uintptr) bool // tryRead, bound once so that waiting allocates nothing
-	tryN   int
-	tryErr error
 }
 
-func newClient(r *Router, l *listener, conn net.Conn) (*client, error) {
-	raw, err := conn.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	c := &client{router: r, socket: conn, conn: conn, raw: raw}
-	c.try = c.tryRead
+func newClient(r *Router, l *listener, conn *socket.Conn) *client {
+	c := &client{router: r, socket: conn, conn: conn}
 	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port, scheme: "http", option: l.described.Option, listener: l.described.Address}
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		from := tcp.AddrPort()
+	if from := conn.Remote(); from.IsValid() {
 		c.peer.remote = from.Addr().Unmap()
 		c.peer.remoteAddr = c.peer.remote.AppendTo(nil)
 		c.peer.port16 = from.Port()
 		c.peer.remotePort = strconv.AppendUint(nil, uint64(from.Port()), 10)
 	}
-	r.sweeper.Add(&c.reading, c.interruptRead)
-	r.sweeper.Add(&c.writing, c.interruptWrite)
-	return c, nil
+	return c
 }
 
 // discard closes a connection that is not served.
-func (c *client) discard() {
-	c.router.sweeper.Remove(&c.reading)
-	c.router.sweeper.Remove(&c.writing)
-	_ = c.conn.Close()
-}
-
-// longAgo as a deadline makes what waits, and what is going to, return at once.
-var longAgo = time.Unix(1, 0)
-
-// interruptRead and interruptWrite run on the sweeper's goroutine when a limit
-// is over.
-func (c *client) interruptRead()  { _ = c.socket.SetReadDeadline(longAgo) }
-func (c *client) interruptWrite() { _ = c.socket.SetWriteDeadline(longAgo) }
+func (c *client) discard() { _ = c.conn.Close() }
 
 // serve is the connection's life.
 func (c *client) serve() {
@@ -107,8 +78,6 @@ func (c *client) serve() {
 				c.resetAtEnd()
 			}
 		}
-		c.router.sweeper.Remove(&c.reading)
-		c.router.sweeper.Remove(&c.writing)
 		switch {
 		case c.x == nil:
 		case v != nil:
@@ -175,9 +144,7 @@ func (c *client) serveRequest() bool {
 // resetAtEnd makes the end of the connection look like the failure that it is.
 func (c *client) resetAtEnd() {
 	c.broken = true
-	if tcp, ok := c.socket.(interface{ SetLinger(int) error }); ok {
-		_ = tcp.SetLinger(0)
-	}
+	_ = c.socket.SetLinger(0)
 }
 
 // closeAfter makes this request the connection's last.
@@ -198,66 +165,28 @@ func (c *client) awaitRequest() bool {
 	if wait <= 0 {
 		return false
 	}
-	c.reading.Set(wait)
+	c.socket.Reading.Set(wait)
+	defer c.socket.Reading.Clear()
 	if c.tls != nil {
-		defer c.reading.Clear()
 		return c.awaitSecured()
 	}
-	for {
-		c.tryN, c.tryErr = 0, nil
-		err := c.raw.Read(c.try)
-		if err != nil && c.spuriousRead(err) {
-			continue
+	for c.socket.AwaitReadable() == nil {
+		x := c.router.exchanges.borrow()
+		n, err := c.socket.TryRead(x.in)
+		if n > 0 {
+			c.x, x.end = x, n
+			return true
 		}
-		c.reading.Clear()
-		return err == nil && c.tryErr == nil && c.tryN > 0
-	}
-}
-
-// tryRead reads into a borrowed exchange, or gives it back when nothing is
-// there yet.
-func (c *client) tryRead(fd uintptr) bool {
-	x := c.router.exchanges.borrow()
-	n, err := ignoringEINTR(int(fd), x.in)
-	if err == unix.EAGAIN {
 		c.router.exchanges.giveBack(x)
-		return false
-	}
-	if n <= 0 {
-		c.router.exchanges.giveBack(x)
-		c.tryErr = err
-		return true
-	}
-	c.x, c.tryN = x, n
-	x.end = n
-	return true
-}
-
-// ignoringEINTR reads from a non-blocking socket, without the scheduler's
-// bookkeeping for calls that may block.
-func ignoringEINTR(fd int, b []byte) (int, error) {
-	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
+		if err != unix.EAGAIN {
+			return false
 		}
 	}
+	return false
 }
 
 // read reads from the client under the limit that is set.
-func (c *client) read(b []byte) (int, error) {
-	for {
-		n, err := c.conn.Read(b)
-		if n == 0 && err != nil && c.spuriousRead(err) {
-			continue
-		}
-		return n, err
-	}
-}
+func (c *client) read(b []byte) (int, error) { return c.conn.Read(b) }
 
 // write writes all of b, giving up when the client takes nothing for as long as
 // a vassal may be silent, or a long answer more slowly than the least rate.
@@ -272,7 +201,7 @@ func (c *client) push(b []byte, file *static.Answer) (n int, err error) {
 	// What the kernel takes at once tells nothing of the client, and so small
 	// answers need no clock.
 	long := c.sentAll > 64<<10
-	defer c.writing.Clear()
+	defer c.socket.Writing.Clear()
 	for {
 		var before time.Time
 		if long {
@@ -282,7 +211,7 @@ func (c *client) push(b []byte, file *static.Answer) (n int, err error) {
 		if c.tls != nil {
 			patience = pace.Grace
 		}
-		c.writing.Set(patience)
+		c.socket.Writing.Set(patience)
 		if file != nil {
 			n, err = c.moveFile(file)
 		} else {
@@ -300,7 +229,7 @@ func (c *client) push(b []byte, file *static.Answer) (n int, err error) {
 			c.failed = !errors.Is(err, static.ErrChanged)
 			return n, err
 		}
-		if c.writing.Expired() {
+		if c.socket.Writing.Expired() {
 			if !long {
 				long = true
 				c.meter.Waited(c.meter.Patience(pace))
@@ -311,53 +240,32 @@ func (c *client) push(b []byte, file *static.Answer) (n int, err error) {
 				return n, err
 			}
 		}
-		_ = c.socket.SetWriteDeadline(time.Time{})
-		if c.aborting.Load() { // since the look before: not to be lost
-			c.interruptWrite()
-		}
 	}
 }
 
 // unacknowledged is how many bytes the kernel still holds for the client.
 func (c *client) unacknowledged() int64 {
 	n := 0
-	_ = c.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	c.socket.Control(func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCOUTQ) })
 	return int64(n)
 }
 
 // sent is part of downstream.
 func (c *client) sent() (head, all int64) { return c.sentHead, c.sentAll }
 
-// spuriousRead tells that a limit fired just as it was being replaced: the error
-// is not meant for the wait that got it.
-func (c *client) spuriousRead(err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || c.readIsOver() {
-		return false
-	}
-	_ = c.socket.SetReadDeadline(time.Time{})
-	if c.readIsOver() { // since the look before: not to be lost
-		c.interruptRead()
-	}
-	return true
-}
-
-func (c *client) readIsOver() bool {
-	return c.reading.Expired() || c.interrupted.Load() || c.aborting.Load()
-}
-
 // stopReading makes another goroutine's read return; revive undoes it.
 func (c *client) stopReading() {
 	c.interrupted.Store(true)
-	c.interruptRead()
+	c.socket.StopReading()
 }
 
 // revive makes reading possible again after a limit or stopReading.
 func (c *client) revive() {
 	c.interrupted.Store(false)
-	c.reading.Clear()
-	_ = c.socket.SetReadDeadline(time.Time{})
+	c.socket.Reading.Clear()
+	c.socket.ResumeReading()
 	if c.aborting.Load() {
-		c.interruptRead()
+		c.socket.StopReading()
 	}
 }
 
@@ -384,13 +292,13 @@ func (c *client) readHead() error {
 		if n > 0 {
 			x.start += n
 			if limited {
-				c.reading.Clear()
+				c.socket.Reading.Clear()
 			}
 			return nil
 		}
 		if !limited {
 			// A total, from the first byte on: a drip does not extend it.
-			c.reading.Set(c.x.settings.headTimeout)
+			c.socket.Reading.Set(c.x.settings.headTimeout)
 			limited = true
 		}
 		if x.end == len(x.in) {
@@ -452,7 +360,7 @@ func (c *client) gone() bool {
 // its own direction of it.
 func (c *client) hungUp() (over, ended bool) {
 	fds := []unix.PollFd{{Events: unix.POLLRDHUP}}
-	_ = c.raw.Control(func(fd uintptr) {
+	c.socket.Control(func(fd int) {
 		fds[0].Fd = int32(fd)
 		for {
 			if _, err := unix.Poll(fds, 0); err != unix.EINTR {
@@ -477,7 +385,7 @@ func (c *client) linger() {
 		if c.router.hurried.Load() {
 			total = lingerSilence
 		}
-		c.reading.Set(min(lingerSilence, total-time.Since(begun)))
+		c.socket.Reading.Set(min(lingerSilence, total-time.Since(begun)))
 		if n, err := c.read(c.x.in); err != nil || n == 0 {
 			return
 		}
@@ -492,8 +400,8 @@ const (
 // abort ends the connection whatever it is doing.
 func (c *client) abort() {
 	c.aborting.Store(true)
-	c.interruptRead()
-	c.interruptWrite()
+	c.socket.StopReading()
+	c.socket.StopWriting()
 	if c.shared.Load() {
 		_ = c.socket.Close()
 	}

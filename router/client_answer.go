@@ -137,7 +137,7 @@ func (c *client) tunnel(h *answerHead, first []byte) error {
 	c.x.unsent = head.Append(c.x.unsent[:0], h.response)
 	c.sentHead += int64(len(c.x.unsent))
 	c.appendPiece(first)
-	c.reading.Clear()
+	c.socket.Reading.Clear()
 	return c.flush()
 }
 

@@ -52,7 +52,7 @@ func (c *client) readBody(p []byte, wait time.Duration) (n int, err error) {
 	}
 	if b.limited {
 		b.limited = false
-		c.reading.Clear()
+		c.socket.Reading.Clear()
 	}
 	if b.ended && err == nil {
 		err = io.EOF
@@ -124,7 +124,7 @@ func (c *client) readInput(p []byte, wait time.Duration) (int, error) {
 	}
 	if !c.input.limited {
 		c.input.limited = true
-		c.reading.Set(wait)
+		c.socket.Reading.Set(wait)
 	}
 	n, err := c.read(p)
 	switch {

@@ -178,7 +178,7 @@ const (
 )
 
 func newExchange(r *Router) *exchange {
-	return &exchange{router: r, own: r.poller.NewConn(), buffers: buffers{in: make([]byte, inSize)}}
+	return &exchange{router: r, own: r.dialer.NewConn(), buffers: buffers{in: make([]byte, inSize)}}
 }
 
 // prepareBack makes the buffer for responses. A connection that only drips a

@@ -8,18 +8,19 @@ import (
 	"testing"
 
 	"emperor/internal/link"
+	"emperor/router/socket"
 )
 
 // faulty is a client's connection on which our own code fails: reading beyond so
 // many bytes, or writing.
 type faulty struct {
-	*net.TCPConn
+	*socket.Conn
 	reads  atomic.Int64 // bytes until a read fails
 	writes atomic.Int64 // writes until one fails
 }
 
 func (f *faulty) Read(b []byte) (int, error) {
-	n, err := f.TCPConn.Read(b)
+	n, err := f.Conn.Read(b)
 	if f.reads.Add(-int64(n)) < 0 {
 		panic("a fault while reading")
 	}
@@ -30,7 +31,33 @@ func (f *faulty) Write(b []byte) (int, error) {
 	if f.writes.Add(-1) < 0 {
 		panic("a fault while writing")
 	}
-	return f.TCPConn.Write(b)
+	return f.Conn.Write(b)
+}
+
+// visitFaulty connects to the front through a connection that fails in our hands.
+func (f *front) visitFaulty(t *testing.T, reads, writes int64) *visitor {
+	t.Helper()
+	listening, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := f.poller.Listen(descriptor(t, listening))
+	if err != nil {
+		t.Fatal(err)
+	}
+	visitor := visit(t, listening.Addr())
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = l.Close(), listening.Close()
+	c := newClient(f.Router, &listener{}, conn)
+	bad := &faulty{Conn: conn}
+	bad.reads.Store(reads)
+	bad.writes.Store(writes)
+	c.conn = bad
+	f.serveClient(c)
+	return visitor
 }
 
 // TestFaultOfOurs: a panic costs one connection, wherever it happens; no
@@ -71,20 +98,7 @@ func TestFaultOfOurs(t *testing.T) {
 				test := test
 				good := f.visit()
 				good.wantAlive("a")
-				l, err := net.Listen("tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer func() { _ = l.Close() }()
-				visitor := visit(t, l.Addr())
-				conn, err := l.Accept()
-				if err != nil {
-					t.Fatal(err)
-				}
-				bad := &faulty{TCPConn: conn.(*net.TCPConn)}
-				bad.reads.Store(test.reads)
-				bad.writes.Store(test.writes)
-				f.serve(bad, &listener{})
+				visitor := f.visitFaulty(t, test.reads, test.writes)
 				if strings.HasPrefix(test.name, "in a tunnel") {
 					visitor.send(test.request)
 					visitor.receive("GET")
@@ -125,20 +139,7 @@ func TestFaultInAnAnswer(t *testing.T) {
 		c.say("the rest")
 	})
 	f := newFront(t, "http-to = "+v.address)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	visitor := visit(t, l.Addr())
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bad := &faulty{TCPConn: conn.(*net.TCPConn)}
-	bad.reads.Store(1 << 40)
-	bad.writes.Store(1)
-	f.serve(bad, &listener{})
+	visitor := f.visitFaulty(t, 1<<40, 1)
 	visitor.send("GET / HTTP/1.0\r\n\r\n")
 	if _, err := visitor.read(len("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf")); err != nil {
 		t.Fatal(err)

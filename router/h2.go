@@ -171,7 +171,7 @@ func (m *multiplexed) serve(agreed net.Conn, c *client) {
 		return
 	}
 	// The library would wait for the rest of the preface without end.
-	c.reading.Set(settings.headTimeout)
+	c.socket.Reading.Set(settings.headTimeout)
 	conn := newMetered(agreed, c)
 	o := &multiplexedConn{client: c, ended: make(chan struct{})}
 	m.mu.Lock()
@@ -395,7 +395,7 @@ func (s *stream) invite() error { return nil }
 
 func (s *stream) stopReading() {
 	s.stopped.Store(true)
-	_ = s.control.SetReadDeadline(longAgo)
+	_ = s.control.SetReadDeadline(time.Unix(1, 0))
 }
 
 // revive can't undo it: a stream that was stopped is not read again.

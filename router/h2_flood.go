@@ -155,7 +155,7 @@ func (m *metered) Read(p []byte) (int, error) {
 	m.mu.Lock()
 	if m.before > 0 {
 		if m.before -= n; m.before <= 0 {
-			m.client.reading.Clear() // the library keeps time from here on
+			m.client.socket.Reading.Clear() // the library keeps time from here on
 		}
 	}
 	m.in.follow(p[:n], m.received)

@@ -50,7 +50,11 @@ func (x *exchange) connect(d *destination, to *target, repeated bool) error {
 	if x.pinned != nil {
 		generation = x.pinned.number
 	}
-	fresh := x.quickOnly()
+	repeatable := idempotent(x.request.Method) && !x.body.streamed
+	fresh := x.settings.upstreamIdle
+	if !repeatable {
+		fresh = min(quick, fresh)
+	}
 	if repeated {
 		fresh = 0
 	}
@@ -61,7 +65,7 @@ func (x *exchange) connect(d *destination, to *target, repeated bool) error {
 	if to.protocol == protocolHTTPS {
 		return x.connectTLS(d, to, text, fresh)
 	}
-	x.pooled = x.router.pool.Take(to.text, text, generation, fresh)
+	x.pooled = x.router.pool.Take(to.text, text, generation, fresh, !repeatable)
 	conn := x.pooled.Conn
 	if conn.Open() {
 		x.down.sends(conn)
@@ -82,7 +86,7 @@ func (x *exchange) connectTLS(d *destination, to *target, text []byte, fresh tim
 	if err != nil {
 		return err
 	}
-	x.pooled = x.router.pool.TakeTLS(tls, to.text, text, 0, fresh)
+	x.pooled = x.router.pool.TakeTLS(tls, to.text, text, 0, fresh, true)
 	conn := x.pooled.Conn
 	if conn.Open() {
 		x.down.sends(conn)
@@ -95,15 +99,10 @@ func (x *exchange) connectTLS(d *destination, to *target, text []byte, fresh tim
 	return conn.StartTLS(tls)
 }
 
-// quickOnly bounds how long a kept connection may have been idle: a vassal may
-// be closing one just now, and a request that must not be executed twice can't be
-// repeated when that happens; nor one whose body is not kept.
-func (x *exchange) quickOnly() time.Duration {
-	if idempotent(x.request.Method) && !x.body.streamed {
-		return x.settings.upstreamIdle
-	}
-	return min(time.Second, x.settings.upstreamIdle)
-}
+// quick is how long a kept connection may have been idle for a request that must not
+// be executed twice, or whose body is not kept: the vassal may be closing it just now,
+// and then the request could not be repeated.
+const quick = time.Second
 
 // reusable: the response was read to its end, nobody wants to close, and the
 // emperor has not named another generation meanwhile (Drained closes what is

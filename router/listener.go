@@ -3,22 +3,21 @@ package router
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
-	"os"
+	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"emperor/internal/link"
+	"emperor/router/socket"
 )
 
 // listener accepts on one inherited socket.
 type listener struct {
 	described link.Listener
-	socket    net.Listener
+	socket    *socket.Listener
 	datagrams net.PacketConn // instead of socket
 	port      string         // SERVER_PORT
 	done      chan struct{}
@@ -26,18 +25,13 @@ type listener struct {
 
 // openListener takes over a descriptor from the emperor. The socket itself
 // stays the emperor's: closing our descriptor never closes the port.
-func openListener(described link.Listener, fd int) (*listener, error) {
+func (r *Router) openListener(described link.Listener, fd int) (*listener, error) {
 	if described.Datagrams {
 		return openDatagrams(described, fd)
 	}
-	file := os.NewFile(uintptr(fd), described.Address)
-	defer func() { _ = file.Close() }() // FileListener duplicates
-	socket, err := net.FileListener(file)
+	socket, err := r.poller.Listen(fd)
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", described.Address, err)
-	}
-	if u, ok := socket.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
 	}
 	return &listener{described: described, socket: socket, port: serverPort(socket.Addr()), done: make(chan struct{})}, nil
 }
@@ -52,6 +46,10 @@ func serverPort(address net.Addr) string {
 	return text[strings.LastIndexByte(text, ':')+1:]
 }
 
+// acceptsAtOnce is how many connections of a burst are accepted before those that
+// are there get a turn.
+const acceptsAtOnce = 64
+
 // run accepts until the listener is closed.
 func (l *listener) run(r *Router) {
 	defer close(l.done)
@@ -60,21 +58,20 @@ func (l *listener) run(r *Router) {
 		return
 	}
 	said := false
-	for {
+	for accepted := 1; ; accepted++ {
 		conn, err := l.socket.Accept()
 		switch {
 		case err == nil:
 			said = false
 			r.serve(conn, l)
-		case errors.Is(err, net.ErrClosed):
-			return
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			l.takeQueue(r)
-			_ = l.socket.Close()
+			if accepted%acceptsAtOnce == 0 {
+				runtime.Gosched()
+			}
+		case errors.Is(err, net.ErrClosed), err == io.EOF:
+			l.close()
 			return
 		default:
-			// Out of descriptors or memory, or a client that went before it was
-			// accepted: the kernel keeps the queue, we take a breath.
+			// Out of descriptors or memory: the kernel keeps the queue, we take a breath.
 			if !said {
 				r.log.Error("cannot accept connections; trying again until it works", slog.String("listener", l.described.Address), slog.Any("err", err))
 				said = true
@@ -89,8 +86,8 @@ func (l *listener) run(r *Router) {
 func (l *listener) drain() {
 	if l.datagrams != nil {
 		_ = l.datagrams.SetReadDeadline(time.Unix(1, 0))
-	} else if d, ok := l.socket.(interface{ SetDeadline(time.Time) error }); ok {
-		_ = d.SetDeadline(time.Unix(1, 0))
+	} else {
+		l.socket.Drain()
 	}
 	<-l.done
 }
@@ -103,36 +100,3 @@ func (l *listener) close() {
 	}
 	_ = l.socket.Close()
 }
-
-// takeQueue accepts without waiting. Accept itself no longer works once its
-// deadline is over.
-func (l *listener) takeQueue(r *Router) {
-	raw, err := l.socket.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return
-	}
-	// Bounded, because a successor may be filling the same queue.
-	for range longestQueue {
-		fd := -1
-		_ = raw.Control(func(socket uintptr) {
-			fd, _, err = unix.Accept4(int(socket), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		})
-		switch {
-		case fd >= 0:
-		case err == unix.EINTR || err == unix.ECONNABORTED:
-			continue
-		default:
-			return // nothing is left, or no descriptor: then the kernel refuses the rest
-		}
-		file := os.NewFile(uintptr(fd), "connection")
-		conn, err := net.FileConn(file)
-		_ = file.Close()
-		if err == nil {
-			r.serve(conn, l)
-		}
-	}
-}
-
-// longestQueue is the most that a socket's queue can hold (somaxconn is an
-// unsigned 16 bit number to listen(2)).
-const longestQueue = 1 << 16

@@ -40,8 +40,8 @@ func (c *client) expectProxyHeader() bool {
 	if c.counted || !s.wantsProxyHeader(&c.peer) {
 		return true
 	}
-	c.reading.Set(s.proxyHeaderTime)
-	defer c.reading.Clear()
+	c.socket.Reading.Set(s.proxyHeaderTime)
+	defer c.socket.Reading.Clear()
 	x := c.router.exchanges.borrow()
 	c.x = x
 	x.settings = s

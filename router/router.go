@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"emperor/router/password"
 	"emperor/router/resolve"
 	"emperor/router/sni"
+	"emperor/router/socket"
 	"emperor/router/subscription"
 	"emperor/router/upstream"
 )
@@ -29,7 +29,8 @@ type Router struct {
 	log       *slog.Logger
 	set       *config.Set
 	sweeper   *deadline.Sweeper
-	poller    *upstream.Poller
+	poller    *socket.Poller
+	dialer    *upstream.Dialer
 	pool      *upstream.Pool
 	table     *table
 	exchanges exchanges
@@ -108,12 +109,13 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		clients:     make(map[*client]struct{}),
 	}
 	r.announced = subscription.New(now, r.prepareAnnounced)
-	if r.poller, err = upstream.NewPoller(r.sweeper); err != nil {
+	if r.poller, err = socket.NewPoller(r.sweeper); err != nil {
 		return nil, err
 	}
-	r.pool = upstream.NewPool(r.poller, now)
+	r.dialer = upstream.NewDialer(r.poller)
+	r.pool = upstream.NewPool(r.dialer, now)
 	r.resolver = resolve.New(resolve.Config{}, log)
-	r.poller.SetNames(r.resolver)
+	r.dialer.SetNames(r.resolver)
 	r.exchanges.router = r
 	r.multiplexed = newMultiplexed(r)
 	if r.tickets, err = sni.NewRing(sni.RingOptions{}); err != nil {
@@ -152,7 +154,7 @@ func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 	err := problems.Err()
 	for i, described := range c.Listeners {
 		name := described.Option + " " + described.Address
-		l, openErr := openListener(described, descriptors[i]) // closes the descriptor also when we refuse
+		l, openErr := r.openListener(described, descriptors[i]) // closes the descriptor also when we refuse
 		if openErr == nil && opened[name] != nil {
 			l.close()
 			openErr = fmt.Errorf("%s:%d: %s = %s: the address is given twice", described.File, described.Line, described.Option, described.Address)
@@ -225,17 +227,15 @@ func (r *Router) use(settings *Settings) {
 }
 
 // serve starts the goroutine of an accepted connection.
-func (r *Router) serve(conn net.Conn, l *listener) {
+func (r *Router) serve(conn *socket.Conn, l *listener) {
 	if l.described.Option == optionStats {
 		r.serving.Go(func() { r.serveStats(conn) })
 		return
 	}
-	c, err := newClient(r, l, conn)
-	if err != nil {
-		r.log.Error("connection", slog.Any("err", err))
-		_ = conn.Close()
-		return
-	}
+	r.serveClient(newClient(r, l, conn))
+}
+
+func (r *Router) serveClient(c *client) {
 	if !r.current().wantsProxyHeader(&c.peer) && !c.enter() {
 		c.discard()
 		return
@@ -392,7 +392,7 @@ func (r *Router) Hurry() {
 	defer r.mu.Unlock()
 	for c := range r.clients {
 		if c.idle.Load() {
-			c.reading.Set(r.idleTime())
+			c.socket.Reading.Set(r.idleTime())
 		}
 	}
 }

@@ -66,11 +66,11 @@ func (c *client) secure(s *Settings) bool {
 	known := &secured{listener: l, handshake: sni.Handshake{Context: context.Background()}}
 	conn := tls.Server(c.unread(), l.TLSConfig())
 	c.conn, c.tls = conn, conn
-	c.reading.Set(handshakeTime)
-	c.writing.Set(handshakeTime)
+	c.socket.Reading.Set(handshakeTime)
+	c.socket.Writing.Set(handshakeTime)
 	err := conn.HandshakeContext(&known.handshake)
-	c.reading.Clear()
-	c.writing.Clear()
+	c.socket.Reading.Clear()
+	c.socket.Writing.Clear()
 	if err != nil {
 		c.refuseHandshake(known, err)
 		return false
@@ -93,11 +93,11 @@ func (c *client) refuseHandshake(known *secured, err error) {
 	c.router.complain(&c.peer, slog.LevelInfo, "TLS handshake failed", slog.Any("err", err),
 		slog.String("sni", h.Asked), slog.String("certificate", h.String()))
 	if sni.PlainHTTP(err) {
-		c.reading.Set(lingerSilence)
-		c.writing.Set(lingerSilence)
+		c.socket.Reading.Set(lingerSilence)
+		c.socket.Writing.Set(lingerSilence)
 		_, _ = c.socket.Write(http1.AppendStatus(nil, 400, "this port speaks https; write https:// in front of the address", false, true, nil))
 		// Closing with bytes unread would take the answer away from the client.
-		if half, ok := c.socket.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		if c.socket.CloseWrite() == nil {
 			_, _ = io.Copy(io.Discard, c.socket)
 		}
 	}

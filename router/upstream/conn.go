@@ -6,12 +6,11 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"emperor/router/deadline"
+	"emperor/router/socket"
 )
 
 // ErrAborted is what a wait returns after Abort.
@@ -27,35 +26,33 @@ type Conn struct {
 	// Deadline limits whatever wait is under way. The owner sets and clears it.
 	Deadline deadline.Deadline
 
-	tls        *tls.Conn // nil without TLS
-	wire       wire      // what it reads from and writes to
-	poller     *Poller
-	fd         int
-	registered interest // what the poller reports; 0: not registered
-	aborted    atomic.Bool
-	readable   latch
-	writable   latch
+	tls     *tls.Conn // nil without TLS
+	wire    wire      // what it reads from and writes to
+	dialer  *Dialer
+	socket  socket.Socket
+	aborted atomic.Bool
 }
 
 // NewConn returns a closed Conn; Release it when it is not needed any more.
-func (p *Poller) NewConn() *Conn {
-	c := &Conn{poller: p, fd: -1, readable: newLatch(), writable: newLatch()}
-	p.sweeper.Add(&c.Deadline, c.wake)
+func (d *Dialer) NewConn() *Conn {
+	c := &Conn{dialer: d}
+	c.socket.Prepare(d.poller)
+	d.poller.Sweeper().Add(&c.Deadline, c.wake)
 	return c
 }
 
 // Release closes c for good.
 func (c *Conn) Release() {
 	c.Close()
-	c.poller.sweeper.Remove(&c.Deadline)
+	c.dialer.poller.Sweeper().Remove(&c.Deadline)
 }
 
 // Open tells whether c is connected (or was, and has not been closed).
-func (c *Conn) Open() bool { return c.fd >= 0 }
+func (c *Conn) Open() bool { return c.socket.IsOpen() }
 
 func (c *Conn) wake() {
-	c.readable.set()
-	c.writable.set()
+	c.socket.WakeReader()
+	c.socket.WakeWriter()
 }
 
 // Abort makes every wait, now and until the next Dial or Resume, return
@@ -69,9 +66,6 @@ func (c *Conn) Abort() {
 // whole. Only the owner may call it, when nobody reads or writes.
 func (c *Conn) Resume() { c.aborted.Store(false) }
 
-// The raw forms below spare the scheduler's bookkeeping around a system call:
-// none of these can block, the socket is non-blocking.
-
 // check says why a wait is over, if it is.
 func (c *Conn) check() error {
 	if c.aborted.Load() {
@@ -84,20 +78,10 @@ func (c *Conn) check() error {
 }
 
 // watch has the poller report what is wanted, unless the wait is over already.
-func (c *Conn) watch(wanted interest) error {
-	if c.registered&wanted != wanted {
-		if err := c.poller.register(c, c.registered|wanted); err != nil {
-			return err
-		}
-	}
-	return c.check()
-}
-
-func (c *Conn) await(l latch, wanted interest) error {
-	if err := c.watch(wanted); err != nil {
+func (c *Conn) watch(wanted socket.Interest) error {
+	if err := c.socket.Watch(wanted); err != nil {
 		return err
 	}
-	<-l
 	return c.check()
 }
 
@@ -107,12 +91,31 @@ func (c *Conn) AwaitReadable() error {
 	if c.tls != nil {
 		return c.check() // what is decrypted already makes no socket readable
 	}
+	if c.socket.Ended() {
+		return c.check()
+	}
 	return c.awaitReadable()
 }
 
-func (c *Conn) awaitReadable() error { return c.await(c.readable, toRead) }
+func (c *Conn) awaitReadable() error {
+	if err := c.watch(socket.ToRead); err != nil {
+		return err
+	}
+	<-c.socket.Readable()
+	err := c.check()
+	if err != nil {
+		c.socket.WakeReader() // there will be no second word of what this one was about
+	}
+	return err
+}
 
-func (c *Conn) awaitWritable() error { return c.await(c.writable, toWrite) }
+func (c *Conn) awaitWritable() error {
+	if err := c.watch(socket.ToWrite); err != nil {
+		return err
+	}
+	<-c.socket.Writable()
+	return c.check()
+}
 
 // Read reads what is there, waiting for the first byte.
 func (c *Conn) Read(b []byte) (int, error) {
@@ -127,14 +130,13 @@ func (c *Conn) Read(b []byte) (int, error) {
 
 func (c *Conn) read(b []byte) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, errno := c.socket.Read(b)
 		switch errno {
 		case 0:
 			if n == 0 {
 				return 0, io.EOF
 			}
-			return int(n), nil
-		case unix.EINTR:
+			return n, nil
 		case unix.EAGAIN:
 			if err := c.awaitReadable(); err != nil {
 				return 0, err
@@ -167,26 +169,19 @@ func (c *Conn) write(b []byte) (int, error) {
 
 // writeNow writes what the socket takes at once.
 func (c *Conn) writeNow(b []byte) (int, error) {
-	n, errno := c.send(b)
+	n, errno := c.socket.Send(b)
 	if errno != 0 {
 		return 0, os.NewSyscallError("write", errno)
 	}
 	return n, nil
 }
 
-// send: with MSG_NOSIGNAL, a vassal that went away is an error, not a signal.
-func (c *Conn) send(b []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
-	return int(n), errno
-}
-
 func (c *Conn) writeOnce(b []byte) (int, error) {
 	for {
-		n, errno := c.send(b)
+		n, errno := c.socket.Send(b)
 		switch errno {
 		case 0:
 			return n, nil
-		case unix.EINTR:
 		case unix.EAGAIN:
 			if err := c.awaitWritable(); err != nil {
 				return 0, err
@@ -202,51 +197,33 @@ func (c *Conn) CloseWrite() error {
 	if c.tls != nil {
 		return c.tls.CloseWrite()
 	}
-	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
+	return c.socket.CloseWrite()
 }
 
 // Close closes the connection; c can dial again. Closing twice is fine.
 func (c *Conn) Close() {
 	c.Deadline.Clear()
-	if c.fd < 0 {
+	if !c.socket.IsOpen() {
 		return
 	}
 	if c.tls != nil {
 		c.endTLS()
 	}
-	c.hangUp()
-}
-
-// hangUp closes the socket and nothing else.
-func (c *Conn) hangUp() {
-	if c.registered != 0 {
-		c.poller.unregister(c)
-	}
-	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
-	c.fd = -1
-	c.registered = 0
+	c.socket.HangUp()
 }
 
 // Stale tells whether an idle connection cannot carry another request: the
-// vassal closed it, or sent bytes nobody asked for.
-func (c *Conn) Stale() bool {
-	if c.tls != nil {
+// vassal closed it, or sent bytes nobody asked for. The kernel is asked if that is
+// to be certain; otherwise what the poller has reported so far is enough.
+func (c *Conn) Stale(certain bool) bool {
+	switch {
+	case c.tls != nil:
 		return c.staleTLS()
+	case !certain && c.socket.Quiet():
+		return false
 	}
-	return c.readyToRead()
-}
-
-// readyToRead tells that a read would not wait.
-func (c *Conn) readyToRead() bool {
-	var b [1]byte
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&b[0])), 1, unix.MSG_PEEK, 0, 0)
-	return errno != unix.EAGAIN
+	return c.socket.ReadyToRead()
 }
 
 // Share prepares for two goroutines, one that reads and one that writes.
-func (c *Conn) Share() error {
-	if c.registered&toWrite != 0 {
-		return nil
-	}
-	return c.poller.register(c, toRead|toWrite)
-}
+func (c *Conn) Share() error { return c.socket.Watch(socket.ToRead | socket.ToWrite) }

@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/router/socket"
 )
 
 // ErrBusy is what Dial returns when a unix socket's queue stayed full up to the
@@ -18,7 +20,7 @@ import (
 var ErrBusy = fmt.Errorf("the socket's queue is full: %w", ErrTimeout)
 
 // ErrName is what Dial returns for the name of a host when nobody resolves names
-// (Poller.SetNames).
+// (Dialer.SetNames).
 var ErrName = errors.New("a host name, and names are not resolved here")
 
 // errSlow: a connection did not come about in the time one address of several is
@@ -52,12 +54,9 @@ func (c *Conn) dial(to *socketAddress, limit time.Duration) error {
 	if errno != 0 {
 		return os.NewSyscallError("socket", errno)
 	}
-	c.fd = int(fd)
-	c.registered = 0
-	c.readable.clear()
-	c.writable.clear()
+	c.socket.Open(int(fd))
 	if err := c.connect(to, limit); err != nil {
-		c.hangUp()
+		c.socket.HangUp()
 		return err
 	}
 	return nil
@@ -66,7 +65,7 @@ func (c *Conn) dial(to *socketAddress, limit time.Duration) error {
 func (c *Conn) connect(to *socketAddress, limit time.Duration) error {
 	size := to.size
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(c.fd), uintptr(unsafe.Pointer(&to.raw)), uintptr(size))
+		_, _, errno := syscall.RawSyscall(unix.SYS_CONNECT, uintptr(c.socket.FD()), uintptr(unsafe.Pointer(&to.raw)), uintptr(size))
 		switch errno {
 		case 0:
 			if to.family != unix.AF_UNIX {
@@ -76,7 +75,7 @@ func (c *Conn) connect(to *socketAddress, limit time.Duration) error {
 		case unix.EINTR:
 		case unix.EAGAIN:
 			// Nothing tells when a backlog has room again.
-			if err := c.wait(c.writable, pause); err == ErrTimeout && to.family == unix.AF_UNIX {
+			if err := c.wait(pause); err == ErrTimeout && to.family == unix.AF_UNIX {
 				return ErrBusy
 			} else if err != nil {
 				return err
@@ -87,7 +86,7 @@ func (c *Conn) connect(to *socketAddress, limit time.Duration) error {
 			}
 			// Connected, or failed with the error; a wake for nothing comes back here
 			// as EALREADY.
-			value, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+			value, err := unix.GetsockoptInt(c.socket.FD(), unix.SOL_SOCKET, unix.SO_ERROR)
 			if err != nil {
 				return os.NewSyscallError("getsockopt", err)
 			}
@@ -114,7 +113,7 @@ func (c *Conn) connect(to *socketAddress, limit time.Duration) error {
 }
 
 func (c *Conn) noDelay() error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(c.socket.FD(), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }
 
 // awaitConnected waits for the outcome of a connect, for at most limit if that is
@@ -123,25 +122,25 @@ func (c *Conn) awaitConnected(limit time.Duration) error {
 	if limit == 0 {
 		return c.awaitWritable()
 	}
-	if err := c.watch(toWrite); err != nil {
+	if err := c.watch(socket.ToWrite); err != nil {
 		return err
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-c.writable:
+	case <-c.socket.Writable():
 		return c.check()
 	case <-timer.C:
 		return errSlow
 	}
 }
 
-// wait sleeps on l for at most d.
-func (c *Conn) wait(l latch, d time.Duration) error {
+// wait sleeps for at most d.
+func (c *Conn) wait(d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-l:
+	case <-c.socket.Writable():
 	case <-timer.C:
 	}
 	return c.check()
@@ -151,7 +150,7 @@ func (c *Conn) wait(l latch, d time.Duration) error {
 // moved since it was last asked for: it is asked for again, and what is new is
 // tried, too.
 func (c *Conn) dialName(a *Address) error {
-	names := c.poller.names.Load()
+	names := c.dialer.names.Load()
 	if names == nil {
 		return ErrName
 	}
@@ -219,7 +218,7 @@ func (c *Conn) awaitOr(closed <-chan struct{}) error {
 		select {
 		case <-closed:
 			return nil
-		case <-c.writable: // woken by the Deadline or Abort, or for nothing
+		case <-c.socket.Writable(): // woken by the Deadline or Abort, or for nothing
 		}
 	}
 }

@@ -13,6 +13,6 @@ type Names interface {
 	Poke(host string, failed netip.Addr) (asked <-chan struct{})
 }
 
-// SetNames says who resolves names for the Conns of p. Before it they can't dial
+// SetNames says who resolves names for the Conns of d. Before it they can't dial
 // a name (ErrName).
-func (p *Poller) SetNames(n Names) { p.names.Store(&n) }
+func (d *Dialer) SetNames(n Names) { d.names.Store(&n) }

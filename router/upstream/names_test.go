@@ -94,9 +94,9 @@ func wantEcho(t *testing.T, c *Conn) {
 }
 
 func TestNamesAreResolved(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	at := port(t, echo)
-	c := newConn(t, p)
+	c := newConn(t, d)
 	if err := c.Dial(parse(t, "site.test:"+at)); !errors.Is(err, ErrName) || c.Open() {
 		t.Errorf("nobody resolves: %v", err)
 	}
@@ -106,7 +106,7 @@ func TestNamesAreResolved(t *testing.T) {
 		"some.test": addresses("127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.4"),
 		"none.test": addresses("127.0.0.2", "127.0.0.3"),
 	}}
-	p.SetNames(b)
+	d.SetNames(b)
 	for _, test := range []struct {
 		host  string
 		err   error
@@ -138,17 +138,17 @@ func TestNamesAreResolved(t *testing.T) {
 // TestMovedName: a name whose addresses are all dead is asked for again before
 // the request fails.
 func TestMovedName(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	at := port(t, echo)
 	b := &book{known: map[string][]netip.Addr{"site.test": addresses("127.0.0.2", "127.0.0.3")}}
-	p.SetNames(b)
+	d.SetNames(b)
 	b.asked = func(b *book) <-chan struct{} {
 		b.known["site.test"] = addresses("127.0.0.3", "127.0.0.1")
 		asked := make(chan struct{})
 		close(asked)
 		return asked
 	}
-	c := newConn(t, p)
+	c := newConn(t, d)
 	if err := c.Dial(parse(t, "site.test:"+at)); err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +160,11 @@ func TestMovedName(t *testing.T) {
 
 // TestWaitingForAName ends by the limit, by Abort, and by the answer.
 func TestWaitingForAName(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	at := port(t, echo)
 	b := &book{known: map[string][]netip.Addr{"site.test": addresses("127.0.0.1")}, pending: make(chan struct{})}
-	p.SetNames(b)
-	c := newConn(t, p)
+	d.SetNames(b)
+	c := newConn(t, d)
 	c.Deadline.Set(10 * time.Millisecond)
 	if err := c.Dial(parse(t, "site.test:"+at)); !errors.Is(err, ErrTimeout) {
 		t.Errorf("a limit: %v", err)
@@ -205,7 +205,7 @@ func TestWaitingForAName(t *testing.T) {
 // TestSilentAddress: one that swallows connections costs a moment, not the
 // request.
 func TestSilentAddress(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	at := port(t, echo)
 	n, err := strconv.Atoi(at)
 	if err != nil {
@@ -213,8 +213,8 @@ func TestSilentAddress(t *testing.T) {
 	}
 	silent(t, n)
 	b := &book{known: map[string][]netip.Addr{"site.test": addresses("127.0.0.2", "127.0.0.1")}}
-	p.SetNames(b)
-	c := newConn(t, p)
+	d.SetNames(b)
+	c := newConn(t, d)
 	if err := c.Dial(parse(t, "site.test:"+at)); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func silent(t *testing.T, port int) {
 
 // TestRealNames: the Resolver that the router has.
 func TestRealNames(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	at := port(t, echo)
 	r := resolve.New(resolve.ParseConfig(nil, []byte("127.0.0.1 site.test\n127.0.0.2 other.test\n127.0.0.1 other.test")), slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -265,9 +265,9 @@ func TestRealNames(t *testing.T) {
 	running.Go(func() { r.Run(ctx) })
 	defer running.Wait()
 	defer cancel()
-	p.SetNames(r)
+	d.SetNames(r)
 	for _, host := range []string{"site.test", "Other.Test", "localhost"} {
-		c := newConn(t, p)
+		c := newConn(t, d)
 		if err := c.Dial(parse(t, host+":"+at)); err != nil {
 			t.Errorf("%s: %v", host, err)
 			continue

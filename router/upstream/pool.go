@@ -8,7 +8,7 @@ import (
 
 // Pool keeps idle connections to vassals that speak HTTP.
 type Pool struct {
-	poller *Poller
+	dialer *Dialer
 	now    func() time.Time
 
 	mu   sync.Mutex
@@ -39,21 +39,22 @@ type Pooled struct {
 
 // NewPool returns an empty Pool that measures idle time by the clock now. Run has
 // to run for idle connections to end.
-func NewPool(p *Poller, now func() time.Time) *Pool {
-	return &Pool{poller: p, now: now, idle: make(map[poolKey][]*Pooled)}
+func NewPool(d *Dialer, now func() time.Time) *Pool {
+	return &Pool{dialer: d, now: now, idle: make(map[poolKey][]*Pooled)}
 }
 
 // Take returns an open connection that was idle for less than fresh, or a closed
 // one to dial. The address is given as a string or, where that is empty, as
-// bytes.
-func (p *Pool) Take(address string, bytes []byte, generation uint64, fresh time.Duration) *Pooled {
-	return p.TakeTLS(nil, address, bytes, generation, fresh)
+// bytes. Who can't repeat the request wants to be certain that the connection is still
+// there, as far as that is possible.
+func (p *Pool) Take(address string, bytes []byte, generation uint64, fresh time.Duration, certain bool) *Pooled {
+	return p.TakeTLS(nil, address, bytes, generation, fresh, certain)
 }
 
 // TakeTLS is Take for connections behind TLS: the caller dials a closed one and
 // then calls StartTLS with t. An open one was made with the same t, or one that
 // asks for the same in every respect. Nil means without TLS.
-func (p *Pool) TakeTLS(t *TLS, address string, bytes []byte, generation uint64, fresh time.Duration) *Pooled {
+func (p *Pool) TakeTLS(t *TLS, address string, bytes []byte, generation uint64, fresh time.Duration, certain bool) *Pooled {
 	key := poolKey{address: address, generation: generation}
 	if t != nil {
 		key.tls = t.key
@@ -63,7 +64,7 @@ func (p *Pool) TakeTLS(t *TLS, address string, bytes []byte, generation uint64, 
 		if c == nil {
 			return p.closed(key, bytes)
 		}
-		if !c.Stale() {
+		if !c.Stale(certain) {
 			c.Reused = true
 			return c
 		}
@@ -102,7 +103,7 @@ func (p *Pool) closed(key poolKey, bytes []byte) *Pooled {
 		c = p.free[n-1]
 		p.free = p.free[:n-1]
 	} else {
-		c = &Pooled{Conn: p.poller.NewConn()}
+		c = &Pooled{Conn: p.dialer.NewConn()}
 	}
 	c.key = key
 	c.Reused = false

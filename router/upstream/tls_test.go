@@ -96,9 +96,9 @@ func secure(t *testing.T, c *tls.Config, f func(*tls.Conn)) *Address {
 	return parse(t, l.Addr().String())
 }
 
-func startTLS(t *testing.T, p *Poller, a *Address, with *TLS) (*Conn, error) {
+func startTLS(t *testing.T, d *Dialer, a *Address, with *TLS) (*Conn, error) {
 	t.Helper()
-	c := newConn(t, p)
+	c := newConn(t, d)
 	if err := c.Dial(a); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func startTLS(t *testing.T, p *Poller, a *Address, with *TLS) (*Conn, error) {
 
 // TestTLSConversation: as one without TLS, both ways at the same time.
 func TestTLSConversation(t *testing.T) {
-	p, ca := newPoller(t), newAuthority(t)
+	d, ca := newDialer(t), newAuthority(t)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		var protocol atomic.Value
 		a := secure(t, &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, "site.test")}, NextProtos: []string{"h2", "http/1.1"}, MaxVersion: version}, func(conn *tls.Conn) {
@@ -117,7 +117,7 @@ func TestTLSConversation(t *testing.T) {
 		})
 		with := newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem})
 		for range 2 { // the second resumes
-			c, err := startTLS(t, p, a, with)
+			c, err := startTLS(t, d, a, with)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +140,7 @@ func TestTLSConversation(t *testing.T) {
 			if !bytes.Equal(got, sent) || err != nil {
 				t.Errorf("%d bytes came back, %v", len(got), err)
 			}
-			if !c.Stale() {
+			if !c.Stale(true) {
 				t.Error("a closed connection is not stale")
 			}
 			if got := protocol.Load(); got != "http/1.1" {
@@ -152,7 +152,7 @@ func TestTLSConversation(t *testing.T) {
 }
 
 func TestTLSVerification(t *testing.T) {
-	p, ca, other := newPoller(t), newAuthority(t), newAuthority(t)
+	d, ca, other := newDialer(t), newAuthority(t), newAuthority(t)
 	var name atomic.Value
 	config := &tls.Config{
 		Certificates: []tls.Certificate{*ca.issue(t, "site.test", "127.0.0.1")},
@@ -179,7 +179,7 @@ func TestTLSVerification(t *testing.T) {
 		{"anything goes", TLSOptions{ServerName: "other.test", Insecure: true}, "other.test", ""},
 	} {
 		name.Store("nothing")
-		c, err := startTLS(t, p, a, newTLS(t, test.options))
+		c, err := startTLS(t, d, a, newTLS(t, test.options))
 		switch {
 		case test.want == "" && err == nil:
 			wantEcho(t, c)
@@ -195,23 +195,23 @@ func TestTLSVerification(t *testing.T) {
 func echoTLS(conn *tls.Conn) { _, _ = io.Copy(conn, conn) }
 
 func TestClientCertificate(t *testing.T) {
-	p, ca := newPoller(t), newAuthority(t)
+	d, ca := newDialer(t), newAuthority(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.certificate)
 	config := &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, "site.test")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MaxVersion: tls.VersionTLS12}
 	a := secure(t, config, echoTLS)
-	c, err := startTLS(t, p, a, newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem, Certificate: ca.issue(t, "router")}))
+	c, err := startTLS(t, d, a, newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem, Certificate: ca.issue(t, "router")}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantEcho(t, c)
-	if _, err := startTLS(t, p, a, newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem})); err == nil {
+	if _, err := startTLS(t, d, a, newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem})); err == nil {
 		t.Error("no certificate was asked for")
 	}
 }
 
 func TestTLSWaitsEnd(t *testing.T) {
-	p, ca := newPoller(t), newAuthority(t)
+	d, ca := newDialer(t), newAuthority(t)
 	over := make(chan struct{})
 	defer close(over)
 	with := newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem})
@@ -245,7 +245,7 @@ func TestTLSWaitsEnd(t *testing.T) {
 		},
 	}
 	for name, wait := range waits {
-		c := newConn(t, p)
+		c := newConn(t, d)
 		if name == "handshake" {
 			c.Deadline.Set(time.Millisecond)
 		}
@@ -254,7 +254,7 @@ func TestTLSWaitsEnd(t *testing.T) {
 		}
 		c.Close()
 	}
-	c := newConn(t, p)
+	c := newConn(t, d)
 	if err := errors.Join(c.Dial(silent), c.StartTLS(with)); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestTLSWaitsEnd(t *testing.T) {
 
 // TestTLSEndIsSaid: a vassal is told that no more comes, also when c is closed.
 func TestTLSEndIsSaid(t *testing.T) {
-	p, ca := newPoller(t), newAuthority(t)
+	d, ca := newDialer(t), newAuthority(t)
 	with := newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem})
 	config := &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, "site.test")}}
 	ended := make(chan error, 1)
@@ -276,7 +276,7 @@ func TestTLSEndIsSaid(t *testing.T) {
 		_, err := conn.Read(make([]byte, 1))
 		ended <- err
 	})
-	c, err := startTLS(t, p, a, with)
+	c, err := startTLS(t, d, a, with)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,8 +288,8 @@ func TestTLSEndIsSaid(t *testing.T) {
 
 // TestTLSPool: which connection carries which request.
 func TestTLSPool(t *testing.T) {
-	p, ca := newPoller(t), newAuthority(t)
-	pool := NewPool(p, time.Now)
+	d, ca := newDialer(t), newAuthority(t)
+	pool := NewPool(d, time.Now)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { pool.Run(ctx) })
@@ -307,7 +307,7 @@ func TestTLSPool(t *testing.T) {
 	options := TLSOptions{ServerName: "a.test", Roots: ca.pem}
 	with := newTLS(t, options)
 	take := func(with *TLS, generation uint64) *Pooled {
-		return pool.TakeTLS(with, name, nil, generation, time.Minute)
+		return pool.TakeTLS(with, name, nil, generation, time.Minute, true)
 	}
 	open := func() *Pooled {
 		t.Helper()
@@ -364,7 +364,7 @@ func TestTLSPool(t *testing.T) {
 	} else {
 		pool.Discard(c)
 	}
-	if c := pool.TakeTLS(newTLS(t, options), "", []byte(name), 1, time.Minute); !c.Open() || !c.Reused {
+	if c := pool.TakeTLS(newTLS(t, options), "", []byte(name), 1, time.Minute, true); !c.Open() || !c.Reused {
 		t.Error("the same options, read again, do not find their connection")
 	} else {
 		pool.Put(c, time.Minute)
@@ -414,7 +414,7 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 
 // TestForAnotherName: as one made for that name, with the same CA certificates.
 func TestForAnotherName(t *testing.T) {
-	p, ca := newPoller(t), newAuthority(t)
+	d, ca := newDialer(t), newAuthority(t)
 	a := secure(t, &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, "a.test"), *ca.issue(t, "b.test")}}, func(conn *tls.Conn) {
 		_, _ = io.WriteString(conn, conn.ConnectionState().ServerName)
 		_ = conn.Close()
@@ -422,7 +422,7 @@ func TestForAnotherName(t *testing.T) {
 	base := newTLS(t, TLSOptions{VerifyName: ".", Roots: ca.pem})
 	for _, name := range []string{"a.test", "b.test"} {
 		with := named(t, base, name)
-		c, err := startTLS(t, p, a, with)
+		c, err := startTLS(t, d, a, with)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -435,7 +435,7 @@ func TestForAnotherName(t *testing.T) {
 		}
 	}
 	for _, with := range []*TLS{base, named(t, base, "c.test")} {
-		if _, err := startTLS(t, p, a, with); err == nil {
+		if _, err := startTLS(t, d, a, with); err == nil {
 			t.Error("a certificate of another name was taken")
 		}
 	}

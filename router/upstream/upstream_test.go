@@ -19,19 +19,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/router/deadline"
+	"emperor/router/socket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 30 * time.Second
 
-func newPoller(t *testing.T) *Poller {
+func newDialer(t *testing.T) *Dialer {
 	t.Helper()
 	sweeper := deadline.NewSweeper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { sweeper.Run(ctx) })
-	p, err := NewPoller(sweeper)
+	p, err := socket.NewPoller(sweeper)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,12 +43,12 @@ func newPoller(t *testing.T) *Poller {
 		cancel()
 		running.Wait()
 	})
-	return p
+	return NewDialer(p)
 }
 
-func newConn(t *testing.T, p *Poller) *Conn {
+func newConn(t *testing.T, d *Dialer) *Conn {
 	t.Helper()
-	c := p.NewConn()
+	c := d.NewConn()
 	c.Deadline.Set(patience)
 	t.Cleanup(c.Release)
 	return c
@@ -132,7 +133,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestConversations(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	longest := filepath.Join(t.TempDir(), "s")
 	longest += strings.Repeat("s", maxUnixPath-len(longest))
 	for _, test := range []struct{ network, address string }{
@@ -142,13 +143,13 @@ func TestConversations(t *testing.T) {
 	} {
 		l := serve(t, test.network, test.address, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 		text := strings.TrimRight(l.Addr().String(), "\x00")
-		c := newConn(t, p)
+		c := newConn(t, d)
 		for range 3 { // a Conn is used again
 			if err := c.Dial(parse(t, text)); err != nil {
 				t.Fatalf("%s: %v", text, err)
 			}
-			if !c.Open() || c.Stale() {
-				t.Errorf("%s: open %v, stale %v", text, c.Open(), c.Stale())
+			if !c.Open() || c.Stale(true) {
+				t.Errorf("%s: open %v, stale %v", text, c.Open(), c.Stale(true))
 			}
 			sent := bytes.Repeat([]byte("hello"), 1<<20)
 			var sending sync.WaitGroup
@@ -168,7 +169,7 @@ func TestConversations(t *testing.T) {
 			if !bytes.Equal(got, sent) || err != nil {
 				t.Errorf("%s: %d bytes came back, %v", text, len(got), err)
 			}
-			if !c.Stale() {
+			if !c.Stale(true) {
 				t.Error("a closed connection is not stale")
 			}
 			c.Close()
@@ -182,7 +183,7 @@ type reader struct{ c *Conn }
 func (r reader) Read(b []byte) (int, error) { return r.c.Read(b) }
 
 func TestDialErrors(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	dir := t.TempDir()
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -207,7 +208,7 @@ func TestDialErrors(t *testing.T) {
 		{dir + "/file", syscall.ECONNREFUSED},
 		{refused.Addr().String(), syscall.ECONNREFUSED},
 	} {
-		c := newConn(t, p)
+		c := newConn(t, d)
 		if err := c.Dial(parse(t, test.address)); !errors.Is(err, test.want) || c.Open() {
 			t.Errorf("%s: %v, open %v; want %v", test.address, err, c.Open(), test.want)
 		}
@@ -217,7 +218,7 @@ func TestDialErrors(t *testing.T) {
 // TestWaitsEnd: by a limit and by Abort, reading, writing and connecting; and the
 // Conn works again after it.
 func TestWaitsEnd(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	over := make(chan struct{})
 	l := serve(t, "unix", t.TempDir()+"/s", func(net.Conn) { <-over })
 	t.Cleanup(func() { close(over) })
@@ -242,7 +243,7 @@ func TestWaitsEnd(t *testing.T) {
 	for name, wait := range waits {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newConn(t, p)
+			c := newConn(t, d)
 			c.Deadline.Set(300 * time.Millisecond)
 			if err := wait(c); !errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) != (name == "connect") {
 				t.Errorf("a limit: %v", err)
@@ -278,9 +279,9 @@ func TestWaitsEnd(t *testing.T) {
 }
 
 func TestResume(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	l := serve(t, "unix", t.TempDir()+"/s", func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
-	c := newConn(t, p)
+	c := newConn(t, d)
 	if err := c.Dial(parse(t, l.Addr().String())); err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +327,7 @@ func busySocket(t *testing.T) (path string) {
 
 // TestBusySocketIsWaitedFor: a full queue is no error.
 func TestBusySocketIsWaitedFor(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	path := t.TempDir() + "/s"
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -336,7 +337,7 @@ func TestBusySocketIsWaitedFor(t *testing.T) {
 	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: path}), unix.Listen(fd, 0)); err != nil {
 		t.Fatal(err)
 	}
-	first := newConn(t, p)
+	first := newConn(t, d)
 	if err := first.Dial(parse(t, path)); err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +352,7 @@ func TestBusySocketIsWaitedFor(t *testing.T) {
 			_ = unix.Close(conn)
 		}
 	})
-	second := newConn(t, p)
+	second := newConn(t, d)
 	if err := second.Dial(parse(t, path)); err != nil {
 		t.Error(err)
 	}
@@ -359,9 +360,9 @@ func TestBusySocketIsWaitedFor(t *testing.T) {
 }
 
 func TestPool(t *testing.T) {
-	p := newPoller(t)
+	d := newDialer(t)
 	var offset atomic.Int64
-	pool := NewPool(p, func() time.Time { return time.Unix(1000, offset.Load()) })
+	pool := NewPool(d, func() time.Time { return time.Unix(1000, offset.Load()) })
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { pool.Run(ctx) })
@@ -371,7 +372,7 @@ func TestPool(t *testing.T) {
 	const name = "the address"
 	open := func(generation uint64) *Pooled {
 		t.Helper()
-		c := pool.Take(name, nil, generation, time.Minute)
+		c := pool.Take(name, nil, generation, time.Minute, true)
 		if c.Open() {
 			t.Fatal("got an open connection, wanted a new one")
 		}
@@ -384,27 +385,27 @@ func TestPool(t *testing.T) {
 	first, second := open(1), open(1)
 	pool.Put(first, time.Minute)
 	pool.Put(second, time.Minute)
-	if c := pool.Take("", []byte(name), 1, time.Minute); c != second || !c.Reused {
+	if c := pool.Take("", []byte(name), 1, time.Minute, true); c != second || !c.Reused {
 		t.Error("the most recent one is not taken first, or not by bytes")
 	}
-	if c := pool.Take("another", nil, 1, time.Minute); c.Open() {
+	if c := pool.Take("another", nil, 1, time.Minute, true); c.Open() {
 		t.Error("a connection for another address")
 	} else {
 		pool.Discard(c)
 	}
-	if c := pool.Take(name, nil, 2, time.Minute); c.Open() {
+	if c := pool.Take(name, nil, 2, time.Minute, true); c.Open() {
 		t.Error("a connection to another generation")
 	} else {
 		pool.Discard(c)
 	}
 	offset.Add(int64(2 * time.Second))
-	if c := pool.Take(name, nil, 1, time.Second); c.Open() {
+	if c := pool.Take(name, nil, 1, time.Second, true); c.Open() {
 		t.Error("one that was idle for longer than wanted")
 	} else {
 		pool.Discard(c)
 	}
 	offset.Add(int64(59 * time.Second))
-	if c := pool.Take(name, nil, 1, time.Hour); c.Open() {
+	if c := pool.Take(name, nil, 1, time.Hour, true); c.Open() {
 		t.Error("one that was idle for longer than it may be")
 	} else {
 		pool.Discard(c)
@@ -416,7 +417,7 @@ func TestPool(t *testing.T) {
 	if first.Open() || second.Open() || !third.Open() {
 		t.Errorf("after Retire: %v %v %v", first.Open(), second.Open(), third.Open())
 	}
-	if c := pool.Take(name, nil, 3, time.Minute); c != third {
+	if c := pool.Take(name, nil, 3, time.Minute, true); c != third {
 		t.Error("Retire took a newer generation")
 	}
 	if _, err := third.Write([]byte("unasked")); err != nil {
@@ -426,7 +427,7 @@ func TestPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool.Put(third, time.Minute)
-	if c := pool.Take(name, nil, 3, time.Minute); c.Open() {
+	if c := pool.Take(name, nil, 3, time.Minute, true); c.Open() {
 		t.Error("a connection with unread bytes was handed out")
 	} else {
 		pool.Discard(c)

@@ -55,7 +55,7 @@ func (w *wire) Read(b []byte) (int, error) {
 }
 
 func (w *wire) readNow(b []byte) (int, error) {
-	if w.conn.readyToRead() {
+	if w.conn.socket.ReadyToRead() {
 		w.came = true
 		return w.conn.read(b)
 	}
