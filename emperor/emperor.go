@@ -25,6 +25,11 @@ import (
 )
 
 const (
+	// Of that many vassals, whose states change by the thousand when the emperor starts,
+	// the states are looked at no more often than this.
+	manyVassals = 500
+	manyPause   = 50 * time.Millisecond
+
 	// rereadAfter is when a file that changed under the reader is read again.
 	rereadAfter = 60 * time.Millisecond
 	// doorTime is how long the front waits, at the start, for vassals to be known.
@@ -203,6 +208,8 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 	}
 	extend := time.NewTicker(extendEvery)
 	defer extend.Stop()
+	var looked time.Time // when the states of vassals were looked at last
+	later := false       // they will be soon
 	for {
 		retry := false
 		select {
@@ -219,6 +226,14 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			retry = e.registry.reconcile(e.snapshot)
 			retry = e.checkMain() || retry
 		case <-e.changed:
+			if len(e.registry.entries) >= manyVassals && time.Since(looked) < manyPause {
+				if !later {
+					later = true
+					time.AfterFunc(manyPause, e.wake)
+				}
+				continue
+			}
+			looked, later = time.Now(), false
 			e.registry.proceed()
 			e.acme.Recheck()
 		case gone := <-e.registry.ended:
