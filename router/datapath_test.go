@@ -492,6 +492,7 @@ func TestVassalDiesDuringAnUpload(t *testing.T) {
 // TestSlowBodies: a body that comes too slowly is cut, also while the vassal
 // already answers; a vassal's slowness is not the client's.
 func TestSlowBodies(t *testing.T) {
+	t.Parallel() // it waits
 	both(t, func(c *call) { c.readBody(); c.say(okResponse) }, func(t *testing.T, f *front, v *vassal) {
 		f.adjust(func(s *Settings) { s.bodyGrace, s.bodyRate = time.Second, 1<<20 })
 		for _, size := range []int{10, 100_000} {
@@ -512,6 +513,7 @@ func TestSlowBodies(t *testing.T) {
 // TestSlowBodyBesideAnAnswer: what is written to the client must not lift the
 // limit on what it sends.
 func TestSlowBodyBesideAnAnswer(t *testing.T) {
+	t.Parallel() // it waits
 	cutOff := make(chan struct{}, 1)
 	both(t, func(c *call) {
 		c.say("HTTP/1.1 200 OK\r\n\r\n")
@@ -606,6 +608,7 @@ func TestTruncatedWithoutFraming(t *testing.T) {
 
 // TestWebsocket: rows 65, 66 and 100, both directions, either side ending first.
 func TestWebsocket(t *testing.T) {
+	t.Parallel() // it waits
 	const handshake = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n"
 	const accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: y\r\n\r\n"
 	both(t, func(c *call) {

@@ -14,6 +14,7 @@ import (
 // TestHTTP2ThatDoesNotBegin: who agrees on HTTP/2 and does not go on loses the
 // connection when a request's head would have had to be there.
 func TestHTTP2ThatDoesNotBegin(t *testing.T) {
+	t.Parallel() // it waits
 	for _, scheme := range []string{"http", "https"} {
 		for _, length := range []int{0, 16, 17, len(preface) - 1} {
 			if scheme == "http" && length == 0 {
@@ -34,6 +35,7 @@ func TestHTTP2ThatDoesNotBegin(t *testing.T) {
 // TestIdleHTTP2: a connection without requests is told to go and closed when its time is
 // over, though it sends pings.
 func TestIdleHTTP2(t *testing.T) {
+	t.Parallel() // it waits
 	for _, scheme := range []string{"http", "https"} {
 		v := uwsgiVassal(t, answering(okResponse))
 		f := newFront(t, "http-to = "+v.address, "http-keepalive-timeout = 1")

@@ -123,6 +123,7 @@ func TestTwinsOfOurFieldsAreDropped(t *testing.T) {
 // TestSlowHeads: 300 connections that drip their heads bother nobody and get a
 // 408 each when the total is over, however busy they look.
 func TestSlowHeads(t *testing.T) {
+	t.Parallel() // it waits
 	v := uwsgiVassal(t, answering(okResponse))
 	f := newFront(t, "http-to = "+v.address)
 	f.adjust(func(s *Settings) { s.headTimeout = 2 * time.Second })

@@ -169,6 +169,7 @@ func TestConversation(t *testing.T) {
 
 // TestEmperorGone: a router whose emperor died ends, with what is under way.
 func TestEmperorGone(t *testing.T) {
+	t.Parallel() // it waits
 	s := startMain(t)
 	if err := s.configure(link.Option{Key: "route-run", Value: "return:204"}); err != nil {
 		t.Fatal(err)

@@ -365,6 +365,7 @@ func TestRepeatedAtTheOnlyNode(t *testing.T) {
 // TestBusyNode: a node whose queue is full is busy, not broken: it is waited for as
 // long as connecting may take, then another is asked, and it is not passed over.
 func TestBusyNode(t *testing.T) {
+	t.Parallel() // it waits
 	v := node(t, "uwsgi", "a")
 	f := newFront(t, "http-to = "+busySocket(t), "http-to = "+v.address)
 	f.adjust(func(s *Settings) { s.connectTimeout = time.Second })

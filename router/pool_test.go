@@ -160,6 +160,7 @@ func TestStaleConnections(t *testing.T) {
 
 // TestTimeouts: each says what it is.
 func TestTimeouts(t *testing.T) {
+	t.Parallel() // it waits
 	busy := busySocket(t)
 	f := newFront(t, "route-host = ^busy$ uwsgi:"+busy+",0,0", "route-host = ^http$ http:"+busy)
 	f.adjust(func(s *Settings) { s.connectTimeout = time.Second })
@@ -176,6 +177,7 @@ func TestTimeouts(t *testing.T) {
 // TestIdleConnectionsEnd after http-keepalive seconds, and hold no buffers until
 // then.
 func TestIdleConnectionsEnd(t *testing.T) {
+	t.Parallel() // it waits
 	v := uwsgiVassal(t, answering(okResponse))
 	f := newFront(t, "http-to = "+v.address, "http-keepalive = 2")
 	if f.current().clientIdle != 2*time.Second {

@@ -84,6 +84,7 @@ func TestHoldOverTheLink(t *testing.T) {
 // TestStates: what a request gets from a vassal in each state, and that nothing
 // is sent before it is ready.
 func TestStates(t *testing.T) {
+	t.Parallel() // it waits
 	v := uwsgiVassal(t, answering(okResponse))
 	f := newFront(t, "route-run = vassal:v")
 	f.adjust(func(s *Settings) { s.hold.time = time.Second })
@@ -189,6 +190,7 @@ func TestHeldLimits(t *testing.T) {
 // TestClientGoneIsNotExecuted: neither after waiting for a start nor at a gate;
 // and it gives its place up.
 func TestClientGoneIsNotExecuted(t *testing.T) {
+	t.Parallel() // it waits
 	v := uwsgiVassal(t, answering(okResponse))
 	f := newFront(t, "route-run = vassal:v", "http-hold-vassal = 1")
 	f.vassals(row("v", 1, link.Starting, v))
@@ -434,6 +436,7 @@ func TestSameAddressTwice(t *testing.T) {
 // TestDrain: what is queued, under way or idle is served once more; then
 // connections end.
 func TestDrain(t *testing.T) {
+	t.Parallel() // it waits
 	finish := make(chan struct{})
 	v := uwsgiVassal(t, func(c *call) {
 		if c.vars["PATH_INFO"] == "/slow" {

@@ -149,6 +149,7 @@ func TestVassalBehindTLS(t *testing.T) {
 // TestVassalWithoutTLS: one that speaks plain HTTP where TLS is expected, and one
 // that says nothing.
 func TestVassalWithoutTLS(t *testing.T) {
+	t.Parallel() // it waits
 	ca := newAuthority(t)
 	plain := newVassal(t, "raw", "tcp", "127.0.0.1:0", func(c *call) { c.say("HTTP/1.1 400 Bad Request\r\n\r\n") })
 	silent := newVassal(t, "raw", "tcp", "127.0.0.1:0", func(c *call) {
