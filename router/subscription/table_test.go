@@ -212,6 +212,23 @@ func TestHeldSocket(t *testing.T) {
 	w.want("a", "")
 }
 
+// Who sleeps is silent, and is not forgotten for that; when nobody wakes it any more, as
+// its vassal has gone, it is.
+func TestAsleep(t *testing.T) {
+	asleep := true
+	w := newWorld(t, Options{Asleep: func(a string) bool { return a == "sleeper" && asleep }})
+	w.announce("a", "sleeper", "other")
+	for range 4 {
+		w.advance(20 * time.Second)
+		w.Expire()
+		w.want("a", "sleeper*1")
+	}
+	asleep = false
+	w.advance(20 * time.Second)
+	w.Expire()
+	w.want("a", "")
+}
+
 // Floods: what is held is bounded, and nobody's flood keeps others out.
 func TestBounds(t *testing.T) {
 	w := newWorld(t, Options{})
