@@ -76,14 +76,14 @@ func TestAllowance(t *testing.T) {
 // floods are what an attacker sends over and over. i counts from 0.
 var floods = []struct {
 	name string
-	log  string // what the line says there was too much of; empty: the library ends it
+	log  string // what the line says there was too much of; empty: the library ends it, or may
 	send func(c *framer, i int) error
 }{
-	{"requests reset at once", "RST_STREAM", func(c *framer, i int) error {
+	{"requests reset at once", "", func(c *framer, i int) error {
 		_ = c.request(uint32(2*i+1), true, asking...)
 		return c.WriteRSTStream(uint32(2*i+1), http2.ErrCodeCancel)
 	}},
-	{"requests that have us reset them", "faulty requests", func(c *framer, i int) error {
+	{"requests that have us reset them", "", func(c *framer, i int) error {
 		_ = c.request(uint32(2*i+1), false, asking...)
 		return c.WriteWindowUpdate(uint32(2*i+1), 1<<31-1)
 	}},
@@ -204,6 +204,39 @@ func TestFloods(t *testing.T) {
 			}
 			t.Logf("%d sent, %d of others, %d goroutines and %d KB more", sent, asked.Load(), most.Load()-before, (memory.Load()-memoryBefore)>>10)
 		})
+	}
+}
+
+// TestResetsAreCounted: those of the client and those that it has us make, and not those
+// that are a vassal's fault or the end of an upload that nobody wants.
+func TestResetsAreCounted(t *testing.T) {
+	head := func(kind http2.FrameType, code http2.ErrCode) []byte {
+		return []byte{0, 0, 4, byte(kind), 0, 0, 0, 0, 1, 0, 0, 0, byte(code)}
+	}
+	f := newFront(t)
+	at := time.Now()
+	for _, test := range []struct {
+		ours    bool
+		code    http2.ErrCode
+		counted bool
+	}{
+		{false, http2.ErrCodeCancel, true}, {false, http2.ErrCodeNo, true},
+		{true, http2.ErrCodeProtocol, true}, {true, http2.ErrCodeFlowControl, true}, {true, http2.ErrCodeStreamClosed, true}, {true, http2.ErrCodeFrameSize, true}, {true, http2.ErrCodeRefusedStream, true},
+		{true, http2.ErrCodeNo, false}, {true, http2.ErrCodeInternal, false}, {true, http2.ErrCodeCancel, false},
+	} {
+		m := newMetered(nil, &client{router: f.Router})
+		m.now = func() time.Time { return at }
+		m.resets.filled = at
+		for range mostResets + 1 {
+			if test.ours {
+				m.sent(head(http2.FrameRSTStream, test.code))
+			} else {
+				m.received(head(http2.FrameRSTStream, test.code))
+			}
+		}
+		if counted := m.excessive != ""; counted != test.counted {
+			t.Errorf("of ours %t, %v: counted %t, %q", test.ours, test.code, counted, m.excessive)
+		}
 	}
 }
 
