@@ -8,6 +8,7 @@ import (
 
 // TestExplainACME: explain says that the certificate is one that is ordered.
 func TestExplainACME(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.write("main.ini", "[uwsgi]\nacme = on\nhttps = :443\nroute-host = ^example\\.com$ return:200\nroute-host = ^(\\w+)\\.example\\.org$ vassal:$1\n")
 	text, _ := m.ask("explain", "main.ini", "https://example.com/")

@@ -88,7 +88,8 @@ type machine struct {
 	more  chan struct{} // guarded by mu; closed when a line comes
 }
 
-// newMachine makes the folder; nothing runs yet.
+// newMachine makes the folder; nothing runs yet. Folder, ports and processes are the
+// test's own: whoever makes a machine runs beside others (t.Parallel).
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "emp")
