@@ -41,7 +41,7 @@ func (a *App) Spec() *vassal.Spec { return a.Result.Spec }
 
 // divide finds the one app and divides the lines; nil when the main file has none.
 func (r Reader) divide(c *config.Config) *App {
-	if c.Has("emperor") {
+	if r.Alone || c.Has("emperor") {
 		return nil
 	}
 	line, ok := vassal.NamesApp(c)

@@ -23,6 +23,8 @@ import (
 type Reader struct {
 	// Set is every option of the main file (NewSet).
 	Set *config.Set
+	// Alone tells that only the router runs: no line makes the file an app's.
+	Alone bool
 	// Front is the part of Set that is the router's.
 	Front []config.Option
 	// OwnRule tells whether a routing rule does what only our router can, so that it

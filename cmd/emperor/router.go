@@ -63,6 +63,7 @@ func runRouterAlone(ctx context.Context, args []string, hangup <-chan os.Signal)
 	if err != nil {
 		return err
 	}
+	reader.Alone = true
 	s, err := source(args)
 	if err != nil {
 		return err

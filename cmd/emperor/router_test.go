@@ -57,7 +57,8 @@ func TestRouterAlone(t *testing.T) {
 
 	second := freePort(t)
 	mark := m.mark()
-	front(rule + "route-host = ^no\\.test$ return:403\nhttp = 127.0.0.1:" + second + "\n")
+	// A line that makes a file an app's says nothing where no app is run.
+	front(rule + "route-host = ^no\\.test$ return:403\nstatic-map = /=/srv\nhttp = 127.0.0.1:" + second + "\n")
 	m.signal(syscall.SIGHUP)
 	m.waitLog(mark, "the file was applied")
 	m.waitLog(mark, "listening", second)
