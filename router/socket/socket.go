@@ -69,6 +69,9 @@ func (s *Socket) Watch(wanted Interest) error {
 	return s.poller.register(s, s.registered|wanted)
 }
 
+// Registered tells that the poller reports s.
+func (s *Socket) Registered() bool { return s.registered != 0 }
+
 // Readable and Writable receive once for all that was reported since the last time.
 // The report may be about the past: who finds nothing waits again. One goroutine may
 // receive from each.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -85,13 +86,21 @@ func (c *Conn) watch(wanted socket.Interest) error {
 	return c.check()
 }
 
-// AwaitReadable returns when a read may find something. It saves the read that
-// would only say "not yet" right after a request was sent.
+// AwaitReadable returns when a read should be tried. It saves the read that would
+// only say "not yet" right after a request was sent.
+//
+// On a connection that the poller does not know it lets everybody else have a turn
+// first, and no more: under load the answer is there by then, and neither
+// registering the socket nor the poller's word is needed (a sixth of the processor
+// time of a request by uwsgi). Otherwise the read finds nothing, and waits.
 func (c *Conn) AwaitReadable() error {
-	if c.tls != nil {
+	switch {
+	case c.tls != nil:
 		return c.check() // what is decrypted already makes no socket readable
-	}
-	if c.socket.Ended() {
+	case c.socket.Ended():
+		return c.check()
+	case !c.socket.Registered():
+		runtime.Gosched()
 		return c.check()
 	}
 	return c.awaitReadable()
