@@ -178,8 +178,13 @@ func (c *Certificates) SetTable(t *Table) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.table.Store(t)
+	// The name that a pair was first asked for may be gone, and others still lead to it.
+	named := map[key]bool{}
+	for _, choice := range t.Choices() {
+		named[keyOf(&choice)] = true
+	}
 	c.pairs.all(func(k key, e *entry) bool {
-		if choice, ok := c.find(t, e.loaded.name); !e.pinned && (!ok || keyOf(&choice) != k) {
+		if choice, ok := c.find(t, e.loaded.name); !e.pinned && !named[k] && (!ok || keyOf(&choice) != k) {
 			c.pairs.remove(k)
 			c.forgetLocked(e)
 		}

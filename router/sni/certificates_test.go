@@ -253,6 +253,24 @@ func TestLoaderThatHangsWhilePairsAreReplaced(t *testing.T) {
 	})
 }
 
+// TestPairThatLosesTheNameItWasLoadedFor: it goes on for its other names, also when its
+// file is broken then.
+func TestPairThatLosesTheNameItWasLoadedFor(t *testing.T) {
+	w := newWorld(t)
+	e := w.site("a.example.com", "old.example.com")
+	w.serve(e)
+	if r := handshake(w.listener(ListenerOptions{}), w.trusting("old.example.com")); r.clientErr != nil {
+		t.Fatal(r.clientErr)
+	}
+	e.Names = []string{"a.example.com", "new.example.com"}
+	w.serve(e)
+	w.files.put(e.Source.Certificate.Path(), []byte("no certificate"))
+	w.certs.Changed(e.Source.Certificate.Path())
+	if r := handshake(w.listener(ListenerOptions{}), w.trusting("a.example.com")); r.clientErr != nil {
+		t.Error(r.clientErr)
+	}
+}
+
 func TestLoadsThatWaitAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *Options) { o.Loads = 2 })
