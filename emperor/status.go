@@ -30,6 +30,7 @@ type viewed struct {
 	print    string // of the spec
 	spec     *vassal.Spec
 	problems []string
+	warnings []string
 	leaving  bool
 }
 
@@ -40,7 +41,7 @@ func (e *Emperor) publish() {
 	v := &view{main: e.main, problems: texts(e.problems), vassals: map[string]viewed{}}
 	if e.registry != nil {
 		for entry := range e.registry.all() {
-			one := viewed{site: entry.site, item: entry.item, includes: entry.print, print: entry.specPrint, spec: entry.spec, leaving: entry.leaving}
+			one := viewed{site: entry.site, item: entry.item, includes: entry.print, print: entry.specPrint, spec: entry.spec, warnings: texts(entry.problems.Warnings()), leaving: entry.leaving}
 			if entry.refused {
 				one.problems = texts(entry.problems.Errors())
 			}
@@ -144,7 +145,7 @@ func (one viewed) status() control.VassalStatus {
 		Kind: s.Kind.String(), State: s.State.String(), Since: s.Since, Reason: s.Reason,
 		Generation: s.Generation, PIDs: s.PIDs, Starting: s.Starting, StartingPIDs: s.StartingPIDs, Restarts: int(s.Restarts), Retry: s.RetryAt,
 		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
-		Problems: one.problems, Awake: s.Awake, OnDemand: s.OnDemandReason, Idle: s.Idle.Seconds(),
+		Problems: one.problems, Warnings: one.warnings, Awake: s.Awake, OnDemand: s.OnDemandReason, Idle: s.Idle.Seconds(),
 	}
 	if s.Files != nil {
 		out.Folder = s.Files.Path
@@ -153,7 +154,9 @@ func (one viewed) status() control.VassalStatus {
 		out.State = "loyal"
 	}
 	if one.spec != nil {
-		out.KindReason = one.spec.KindReason
+		if one.spec.Kind == s.Kind { // what runs may be from before the last edit
+			out.KindReason = one.spec.KindReason
+		}
 		out.FilePrint, out.SpecPrint = filePrint(one.item.Stamp, one.includes), one.print
 	}
 	if s.Problem != "" && !slices.Contains(out.Problems, s.Problem) && len(out.Problems) == 0 {

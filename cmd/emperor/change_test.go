@@ -21,6 +21,7 @@ func TestBadEditKeepsTheOldGeneration(t *testing.T) {
 	t.Cleanup(func() { occupied.Close() })
 	mistakes := []struct{ name, text, says string }{
 		{"import error", "[uwsgi]" + strings.Replace(threaded, "webapp.py", "broken.py", 1), "did not come up"},
+		{"app option mistyped", "[uwsgi]" + strings.Replace(threaded, "wsgi-file = ", "wsgi-fiel = ", 1), "wsgi-fiel: there is no such option"},
 		{"app line lost", "[uwsgi]" + strings.Replace(threaded, "wsgi-file = DIR/webapp.py", "", 1), "names no app"},
 		{"not an ini", "\x00\x01\x02 <html>\n", ""},
 		{"empty file", "", ""},

@@ -156,6 +156,10 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 		}
 		writeIndented(&b, v.Problems)
 	}
+	if len(v.Warnings) > 0 {
+		b.WriteString("\nin its file, perhaps not meant so:\n")
+		writeIndented(&b, v.Warnings)
+	}
 	rest := v.Log
 	if f := v.Failure; f != nil {
 		fmt.Fprintf(&b, "\ngeneration %d failed %s ago: %s\n", f.Generation, age(f.At, now), clean(f.How))

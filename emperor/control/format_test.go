@@ -88,7 +88,7 @@ func TestWriteWhy(t *testing.T) {
 			name: "an edit went wrong",
 			vassal: VassalStatus{Name: "shop", File: "/v/shop.ini", Kind: "uwsgi", KindReason: "module (shop.ini:2)", State: "failed", Since: before(2 * time.Second),
 				Reason: "killed by SIGKILL", Generation: 3, PIDs: []int{6}, Restarts: 1, Retry: noon.Add(time.Minute), OverlapReason: "stats (shop.ini:9)",
-				Problems: []string{"shop.ini:4: chdir: want a directory, got '/nowhere'"}, Starting: 5, StartingPIDs: []int{7, 8},
+				Problems: []string{"shop.ini:4: chdir: want a directory, got '/nowhere'"}, Warnings: []string{"shop.ini:5: warning: comand: there is no such option"}, Starting: 5, StartingPIDs: []int{7, 8},
 				Failure: &Failure{Generation: 2, At: before(time.Minute), How: "exit status 1", Log: []LogLine{{Time: before(time.Minute), Generation: 2, Text: "its own"}}},
 				Log: []LogLine{
 					{Time: before(time.Minute), Generation: 2, Text: "its own"},
@@ -107,6 +107,9 @@ func TestWriteWhy(t *testing.T) {
 
 the last edit was not applied; what runs is from before it:
   shop.ini:4: chdir: want a directory, got '/nowhere'
+
+in its file, perhaps not meant so:
+  shop.ini:5: warning: comand: there is no such option
 
 generation 2 failed 1m00s ago: exit status 1
   2026-03-01 11:59:00.000 gen 2: its own

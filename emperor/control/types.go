@@ -112,6 +112,9 @@ type VassalStatus struct {
 	// Problems say why the file's last edit was not carried out, its mistakes each as
 	// "file:line: text". What runs, if anything does, is from before it.
 	Problems []string `json:"problems,omitempty"`
+	// Warnings are what the file says that can hardly be meant so: a mistyped option
+	// may be why a generation did not come up.
+	Warnings []string `json:"warnings,omitempty"`
 	// Failure is the last generation that did not come up or died, until a change or
 	// an order has been carried out.
 	Failure *Failure `json:"failure,omitempty"`
