@@ -19,12 +19,14 @@ import (
 // patience is how long a test waits for something that must come.
 const patience = time.Minute
 
-// slowSite is a site that answers at once, or a little later, with what it was
-// told about a port.
+// slowSite is a site that answers at once, or, after it has said that it begins, a
+// little later, with what it was told about a port.
 const slowSite = `
 import os, time
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
+        with open("begun", "w") as begun:
+            begun.write("!")
         time.sleep(2)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [("PORT=%s" % os.environ.get("PORT")).encode()]
@@ -96,6 +98,18 @@ func TestDyno(t *testing.T) {
 		}
 		return string(text), err
 	}
+	fifo := filepath.Join(app, "begun")
+	if err := syscall.Mkfifo(fifo, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(fifo, 0o666); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	begun, err := os.OpenFile(fifo, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer begun.Close()
 	text, err := get("/")
 	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); text, err = get("/") {
 		time.Sleep(50 * time.Millisecond)
@@ -108,7 +122,10 @@ func TestDyno(t *testing.T) {
 		_, err := get("/slow")
 		slow <- err
 	}()
-	time.Sleep(500 * time.Millisecond) // the request should be on its way; if it is not, it is still answered
+	_ = begun.SetReadDeadline(time.Now().Add(patience))
+	if _, err := begun.Read(make([]byte, 1)); err != nil {
+		t.Errorf("the slow request does not reach the site: %v", err)
+	}
 	if err := syscall.Kill(-dyno.Process.Pid, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}

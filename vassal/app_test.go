@@ -1,6 +1,7 @@
 package vassal
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -185,13 +186,7 @@ print('told: ' + '|'.join([uwsgi.opt['mine'].decode(), uwsgi.opt['set-by-hand'].
 // logged waits until the vassal's log has the text that many times.
 func (s *site) logged(text string, times int) {
 	s.t.Helper()
-	end := time.Now().Add(deadline)
-	for strings.Count(s.log.String(), text) < times {
-		if time.Now().After(end) {
-			s.t.Fatalf("it did not log %q %d times", text, times)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(s.t, fmt.Sprintf("it logs %q %d times", text, times), func() bool { return strings.Count(s.log.String(), text) >= times })
 }
 
 // TestCommandUsesEitherWay: a program of which nothing is known gets a socket and a

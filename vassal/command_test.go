@@ -298,10 +298,10 @@ func TestNothingSurvives(t *testing.T) {
 	pids := st.PIDs
 	for _, name := range []string{"daemon", "child"} {
 		var text []byte
-		for text = nil; len(text) == 0; {
+		eventually(t, name+" has written its pid", func() bool {
 			text, _ = os.ReadFile(filepath.Join(s.dir, name))
-			time.Sleep(time.Millisecond)
-		}
+			return len(text) > 0
+		})
 		pid, _ := strconv.Atoi(string(text))
 		pids = append(pids, pid)
 	}

@@ -171,6 +171,16 @@ func (s *site) ready(generation uint64) Status {
 	})
 }
 
+// eventually waits for what another process or goroutine does and tells nobody.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, deadline)
+		}
+	}
+}
+
 // get asks a unix socket that speaks HTTP.
 func get(socket, path string) (string, error) {
 	client := http.Client{Transport: &http.Transport{

@@ -50,9 +50,7 @@ func TestUWSGIProvesItselfFirst(t *testing.T) {
 				queued <- fmt.Sprint(text, err)
 			}()
 		}
-		for !l.pending() {
-			time.Sleep(time.Millisecond)
-		}
+		eventually(t, "somebody waits at the socket", l.pending)
 		s.want()
 		s.ready(3)
 		for range cap(queued) {

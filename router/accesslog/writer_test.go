@@ -81,9 +81,13 @@ func TestWriterRotation(t *testing.T) {
 	w := NewWriter(openLog(t, name(0)), Options{Queue: 64 << 20})
 	const writers, each, files = 4, 2000, 20
 	var running sync.WaitGroup
+	rotate := make(chan struct{}) // it is time for another file
 	for g := range writers {
 		running.Go(func() {
 			for i := range each {
+				if g == 0 && i > 0 && i%(each/files) == 0 {
+					rotate <- struct{}{}
+				}
 				if !w.Write(fmt.Appendf(nil, "%d %d %s\n", g, i, strings.Repeat("x", i%300))) {
 					t.Error("lost")
 				}
@@ -91,8 +95,8 @@ func TestWriterRotation(t *testing.T) {
 		})
 	}
 	for i := 1; i < files; i++ {
+		<-rotate
 		w.Swap(openLog(t, name(i)))
-		time.Sleep(time.Millisecond)
 	}
 	running.Wait()
 	if lost := w.Close(aMinute); lost != 0 {
