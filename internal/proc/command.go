@@ -65,6 +65,8 @@ type Command struct {
 	// MaxOpenFiles is the soft RLIMIT_NOFILE. 0: the one this process was started
 	// with (not the raised one Go gives itself).
 	MaxOpenFiles uint64
+	// Restrictions take more away from it.
+	Restrictions Restrictions
 	// Confined keeps the child from what only a taken-over process would do: it
 	// gains no rights by executing something, and opens no file but its own program
 	// and those in the directory for temporary files. Sockets, also unix ones, stay

@@ -37,6 +37,7 @@ type shimOrder struct {
 	Credential               *Credential
 	Umask                    int
 	MaxOpenFiles             uint64
+	Restrictions             Restrictions
 	Confined, MayRead        bool
 	Parent                   int // pid that must still be our parent; 0: no parent-death signal
 	DeathSignal              syscall.Signal
@@ -52,7 +53,7 @@ func newShimOrder(c *Command, mark string, files []int) *shimOrder {
 		Label: []byte(c.label()), Path: []byte(c.Path), Dir: []byte(c.Dir), Chroot: []byte(c.Chroot),
 		Env:    byteSlices(c.environment(mark)),
 		Listen: c.ListenFDs > 0, Credential: c.Credential, Umask: c.Umask, MaxOpenFiles: c.MaxOpenFiles,
-		Confined: c.Confined, MayRead: c.MayRead,
+		Restrictions: c.Restrictions, Confined: c.Confined, MayRead: c.MayRead,
 	}
 	if o.Args = byteSlices(c.Args); len(o.Args) == 0 {
 		o.Args = [][]byte{o.Path}
@@ -150,16 +151,21 @@ func (fd preader) ReadAt(b []byte, offset int64) (int, error) {
 }
 
 // become turns this process into the program. It returns only with an error.
-// The order of the steps matters: limits while we may still raise them, the root
-// directory before we lose the right to change it, the working directory, the
-// search and the exec as the user that the program will be, and the parent-death
-// signal after the change of user, which clears it (prctl(2)).
+// The order of the steps matters: the control group and higher limits while we may
+// still have them, the root directory before we lose the right to change it, the
+// working directory, the search and the exec as the user that the program will be,
+// the parent-death signal after the change of user, which clears it (prctl(2)), and
+// lower limits last, because they hold for this program, too.
 func (o *shimOrder) become(status int) error {
 	label := string(o.Label)
 	fail := func(doing string, err error) error { return fmt.Errorf("%s: %s: %w", label, doing, err) }
 
 	if err := o.sealDescriptors(); err != nil {
 		return fail("closing descriptors", err)
+	}
+	restrict := &o.Restrictions
+	if err := errors.Join(restrict.join(), restrict.raise()); err != nil {
+		return fail("restricting it", err)
 	}
 	if o.Umask >= 0 {
 		syscall.Umask(o.Umask)
@@ -176,8 +182,14 @@ func (o *shimOrder) become(status int) error {
 			return fail("chroot "+root, err)
 		}
 	}
+	if err := errors.Join(restrict.bound(), restrict.keep()); err != nil {
+		return fail("restricting it", err)
+	}
 	if err := o.changeUser(); err != nil {
 		return err
+	}
+	if err := restrict.grant(); err != nil {
+		return fail("restricting it", err)
 	}
 	if dir := string(o.Dir); dir != "" {
 		if err := syscall.Chdir(dir); err != nil {
@@ -204,6 +216,9 @@ func (o *shimOrder) become(status int) error {
 		if err := confine(path, temporaryDir(env), o.MayRead); err != nil {
 			return fail("confining it", err)
 		}
+	}
+	if err := errors.Join(restrict.renounce(), restrict.limit()); err != nil {
+		return fail("restricting it", err)
 	}
 	resetSignals()
 	unix.Write(status, []byte{aboutToExec})
