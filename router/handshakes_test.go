@@ -77,7 +77,8 @@ func TestFailedHandshakesAreSaid(t *testing.T) {
 	}
 }
 
-// TestOldTLS: 1.0 and 1.1 are not spoken, unless somebody insists.
+// TestOldTLS: 1.0 and 1.1 are not spoken, unless somebody insists, and then without
+// HTTP/2, which needs 1.2.
 func TestOldTLS(t *testing.T) {
 	own := pairFiles(t, t.TempDir(), "a", time.Now().Add(100*24*time.Hour), "a.test")
 	for _, test := range []struct {
@@ -101,12 +102,20 @@ func TestOldTLS(t *testing.T) {
 		if err := f.configure(append([]string{"https = " + f.tcp.Addr().String() + "," + own}, test.options...)...); err != nil {
 			t.Fatal(err)
 		}
-		conn, err := tls.Dial("tcp", f.tcp.Addr().String(), &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, MinVersion: test.version, MaxVersion: test.version})
+		conn, err := tls.Dial("tcp", f.tcp.Addr().String(), &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, MinVersion: test.version, MaxVersion: test.version, NextProtos: []string{"h2", "http/1.1"}})
 		if (err == nil) != test.spoken {
 			t.Errorf("%q: %s: %v", test.options, tls.VersionName(test.version), err)
 		}
-		if err == nil {
-			_ = conn.Close()
+		if err != nil {
+			continue
 		}
+		protocol := "h2"
+		if test.version < tls.VersionTLS12 {
+			protocol = "http/1.1"
+		}
+		if got := conn.ConnectionState().NegotiatedProtocol; got != protocol {
+			t.Errorf("%q: %s: %s is spoken", test.options, tls.VersionName(test.version), got)
+		}
+		_ = conn.Close()
 	}
 }

@@ -40,20 +40,6 @@ func (c Ciphers) suites() []uint16 {
 	return secureSuites
 }
 
-// http2 reports whether HTTP/2 may be spoken with one of them: RFC 9113 forbids it
-// with all suites of TLS 1.2 that are not ephemeral and authenticated.
-func (c Ciphers) http2() bool {
-	if c.newest {
-		return true
-	}
-	for i := range suites {
-		if s := &suites[i]; s.has&(kECDHE|aead) == kECDHE|aead && slices.Contains(c.suites(), s.id) {
-			return true
-		}
-	}
-	return false
-}
-
 // ParseCiphers reads an OpenSSL cipher string: "HIGH:!aNULL",
 // "ECDHE-RSA-AES128-GCM-SHA256:ECDHE+CHACHA20", "DEFAULT:!SHA1". A word for many
 // suites takes only those that Go calls secure; the RSA key exchange and CBC with

@@ -26,6 +26,7 @@ type Listener struct {
 	certificates *Certificates
 	own          *Choice
 	flavour      flavour
+	older        flavour // for clients that HTTP/2 is not for
 	config       *tls.Config
 	refuse       *tls.Config
 }
@@ -39,6 +40,7 @@ func (c *Certificates) Listener(o ListenerOptions) (*Listener, error) {
 		certificates: c,
 		flavour:      flavour{protocols: strings.Join(o.Protocols, ","), context: o.SessionContext},
 	}
+	l.older = l.flavour.withoutHTTP2()
 	if o.Own != nil {
 		own, err := OwnChoice(*o.Own)
 		if err != nil {
@@ -91,8 +93,11 @@ func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if pair == nil {
 		return l.refuse, nil
 	}
-	c := l.certificates
-	return pair.configFor(&h.Choice, l.flavour, c.options.Tickets, c.options.Now), nil
+	c, flavour := l.certificates, l.flavour
+	if flavour != l.older && !h.Choice.Policy.http2With(hello, pair.pair.PrivateKey) {
+		flavour = l.older
+	}
+	return pair.configFor(&h.Choice, flavour, c.options.Tickets, c.options.Now), nil
 }
 
 // Explain returns what a handshake would note in which the client asks for that name;

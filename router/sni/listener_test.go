@@ -90,7 +90,23 @@ func TestProtocolsAndVersions(t *testing.T) {
 		{name: "TLS 1.2", entry: e, client: func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, version: tls.VersionTLS12, protocol: "h2"},
 		{name: "TLS 1.1", entry: e, client: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, alert: "protocol version not supported"},
 		{name: "TLS 1.1 where allowed", entry: policy(func(p *Policy) { p.MinVersion = tls.VersionTLS10 }),
-			client: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, version: tls.VersionTLS11, protocol: "h2"},
+			client: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, version: tls.VersionTLS11, protocol: "http/1.1"},
+		{name: "TLS 1.1 and HTTP/2 only", entry: policy(func(p *Policy) { p.MinVersion = tls.VersionTLS10 }),
+			client: func(c *tls.Config) {
+				c.MinVersion, c.MaxVersion, c.NextProtos = tls.VersionTLS10, tls.VersionTLS11, []string{"h2"}
+			}, alert: "no application protocol"},
+		{name: "TLS 1.0 to 1.3 where allowed", entry: policy(func(p *Policy) { p.MinVersion = tls.VersionTLS10 }),
+			client: func(c *tls.Config) { c.MinVersion = tls.VersionTLS10 }, version: tls.VersionTLS13, protocol: "h2"},
+		{name: "TLS 1.2 with a suite that HTTP/2 forbids", entry: e,
+			client: func(c *tls.Config) {
+				c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			}, version: tls.VersionTLS12, protocol: "http/1.1", cipher: tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA},
+		{name: "TLS 1.2 with a suite that HTTP/2 allows, for keys of another kind", entry: e,
+			client: func(c *tls.Config) {
+				c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			}, version: tls.VersionTLS12, protocol: "http/1.1", cipher: tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA},
+		{name: "TLS 1.3 is the name's newest no more", entry: policy(func(p *Policy) { p.MaxVersion = tls.VersionTLS12 }),
+			client: func(c *tls.Config) { c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA} }, version: tls.VersionTLS12, protocol: "http/1.1"},
 		{name: "no TLS 1.3", entry: policy(func(p *Policy) { p.MaxVersion = tls.VersionTLS12 }), version: tls.VersionTLS12, protocol: "h2"},
 		{name: "no HTTP/2 for this name", entry: policy(func(p *Policy) { p.NoHTTP2 = true }), version: tls.VersionTLS13, protocol: "http/1.1"},
 		{name: "no HTTP/2 on this listener", entry: e, listener: ListenerOptions{Protocols: []string{"http/1.1"}}, version: tls.VersionTLS13, protocol: "http/1.1"},

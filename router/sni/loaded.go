@@ -151,22 +151,6 @@ func (p *Policy) config(f flavour, now func() time.Time) *tls.Config {
 	return config
 }
 
-// protocols returns what ALPN offers. They have to be in every configuration: one
-// without them would end HTTP/2 without a word.
-func (p *Policy) protocols(f flavour) []string {
-	if f.protocols == "" {
-		return nil
-	}
-	var offered []string
-	for protocol := range strings.SplitSeq(f.protocols, ",") {
-		if protocol == "h2" && (p.NoHTTP2 || !p.Ciphers.http2()) {
-			continue
-		}
-		offered = append(offered, protocol)
-	}
-	return offered
-}
-
 var errDepth = errors.New("the client's certificate is further from its CA than ssl-verify-depth allows")
 
 // checkDepth refuses clients whose certificate has more than depth others between it
