@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -61,12 +62,15 @@ func usageError(format string, args ...any) error {
 	return &failure{exitUsage, fmt.Sprintf(format, args...)}
 }
 
+// init keeps main on the main thread, where children are made (proc.KeepMainThread).
+func init() { runtime.LockOSThread() }
+
 func main() {
 	proc.Shim()
 	if err := proc.SealDescriptors(); err != nil {
 		fmt.Fprintln(os.Stderr, "emperor: descriptors inherited from the parent can not be kept from vassals:", err)
 	}
-	os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr))
+	proc.KeepMainThread(func() int { return dispatch(os.Args[1:], os.Stdout, os.Stderr) })
 }
 
 // dispatch runs the subcommand that args begin with.

@@ -112,8 +112,10 @@ func waitPIDFD(f *os.File) error {
 var children = registry{pids: map[int]bool{}}
 
 type registry struct {
-	mu   sync.Mutex
-	pids map[int]bool
+	// reaping is held while one is reaped; see HoldReaping. Taken before mu.
+	reaping sync.RWMutex
+	mu      sync.Mutex
+	pids    map[int]bool
 }
 
 func (r *registry) fork(start func() (pid, pidfd int, err error)) (*Process, error) {
@@ -141,6 +143,8 @@ func (r *registry) fork(start func() (pid, pidfd int, err error)) (*Process, err
 }
 
 func (r *registry) reap(pid int) Exit {
+	r.reaping.RLock()
+	defer r.reaping.RUnlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.pids, pid)

@@ -39,6 +39,8 @@ func ReapOrphans(ctx context.Context, known func(pid int) bool) {
 // reapOrphans reaps every dead child that has no owner. The lock keeps it from
 // seeing a child that is made but not registered.
 func (r *registry) reapOrphans(known func(pid int) bool) {
+	r.reaping.RLock()
+	defer r.reaping.RUnlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	owned := func(pid int) bool { return r.pids[pid] || known != nil && known(pid) }

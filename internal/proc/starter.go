@@ -32,8 +32,15 @@ type Starter struct {
 // NewStarter starts the thread. mark is this emperor's identity (see NewMark; it
 // must not contain "/"); every child carries
 // EMPEROR_MARK=<mark>/<name>/<generation> in its environment.
+//
+// Where the program keeps its main thread (KeepMainThread) that is the one.
 func NewStarter(mark string) *Starter {
 	s := &Starter{mark: mark, work: make(chan func()), stop: make(chan struct{}), ended: make(chan struct{})}
+	if kept := mainThread.Load(); kept != nil {
+		s.work = *kept
+		close(s.ended)
+		return s
+	}
 	go s.thread()
 	return s
 }
@@ -58,6 +65,11 @@ func (s *Starter) thread() {
 func (s *Starter) do(f func()) bool {
 	done := make(chan struct{})
 	select {
+	case <-s.stop:
+		return false
+	default:
+	}
+	select {
 	case s.work <- func() { defer close(done); f() }:
 		<-done
 		return true
@@ -66,15 +78,9 @@ func (s *Starter) do(f func()) bool {
 	}
 }
 
-// Do runs f on the Starter's thread and waits for it. It is for the one other
-// thing that must happen there: executing a new binary in our place, which would
-// otherwise count as the parent's death for every child. It reports false, and
-// does not run f, after Close.
-func (s *Starter) Do(f func()) bool { return s.do(f) }
-
-// Close ends the thread, and with it every child that asked for
-// ParentDeathSignal: call it last, when all children have ended. It does not
-// wait for children. Calls after the first do nothing.
+// Close ends the thread (the main thread ends with the process), and with it every
+// child that asked for ParentDeathSignal: call it last, when all children have ended. It
+// does not wait for children. Calls after the first do nothing.
 func (s *Starter) Close() {
 	s.once.Do(func() { close(s.stop) })
 	<-s.ended
