@@ -252,7 +252,7 @@ func (v *Vassal) handleWanted(m message) {
 		v.goToSleep(WantedAsleep, m)
 		return
 	}
-	if v.current != nil && !v.mayOverlap() {
+	if v.current != nil && !v.mayOverlap(v.spec) {
 		event = WantedAlone
 		// The old generation will be gone when the new one starts: find out before
 		// whether its sockets can be had.

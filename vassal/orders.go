@@ -58,8 +58,11 @@ func (v *Vassal) handleOrder(m message) {
 		event = StopOrdered
 	case OrderReload:
 		event = ReloadOrdered
-		if v.current != nil && v.wanted != nil && !v.mayOverlap() {
+		switch {
+		case v.current != nil && v.wanted != nil && !v.mayOverlap(v.wanted):
 			event = RestartOrdered
+		case v.state == Asleep && v.wanted != nil && !v.wanted.Sleeps():
+			event = StartOrdered // the edit that took its sleep away did not come up
 		}
 	case OrderRestart:
 		event = RestartOrdered
@@ -86,12 +89,16 @@ func (v *Vassal) handleOrder(m message) {
 		return
 	}
 	if event != StopOrdered {
+		before := v.spec
 		v.spec = v.wanted
-	}
-	if event == ReloadOrdered && v.state == Asleep {
-		if err := v.tryout(); err != nil {
-			m.reply <- err
-			return
+		if event == ReloadOrdered && v.state == Asleep || event == RestartOrdered && v.current != nil {
+			// What runs, or sleeps, must not be ended for what cannot be had.
+			if err := v.tryout(); err != nil {
+				v.spec = before
+				v.releaseSockets()
+				m.reply <- err
+				return
+			}
 		}
 	}
 	v.step(event, m)

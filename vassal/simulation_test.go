@@ -2,395 +2,322 @@ package vassal
 
 import (
 	"context"
-	"errors"
+	"flag"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"emperor/internal/config"
-	"emperor/internal/link"
 )
 
-// world is a simulated vassal: real state machine, simulated bodies and time.
-type world struct {
-	t    *testing.T
-	seed uint64
+// A simulation is one to three vassals in one emperor: real state machines, real
+// generations and sockets' owners, and simulated processes, router, kernel and time. It
+// plays a script of random events, and looks after each of them whether what must always
+// hold does (simulation_check_test.go). Everything random is drawn from the seed, so that
+// a script that fails can be played again, and shrunk.
+var (
+	simulations    = flag.Int("simulations", 10000, "TestSimulation: how many scripts are played")
+	simulationSeed = flag.Int64("simulation-seed", -1, "TestSimulation: play only this one, and tell what happens")
+)
 
-	mu      sync.Mutex // guards what follows
-	random  *rand.Rand
-	bodies  map[uint64]*fakeBody
-	row     link.Vassal
-	status  Status
-	halted  bool // nothing may be started
-	allowed bool // a start may happen: something asked for it since the back-off began
-	history []string
+// deed is what happens to a vassal.
+type deed uint8
+
+const (
+	edited deed = iota
+	spoiled
+	removedFile
+	startOrdered
+	stopOrdered
+	reloadOrdered
+	restartOrdered
+	visited
+	connected
+	crashed
+	halted
+	deeds
+)
+
+var deedNames = [deeds]string{
+	"its file is edited", "its file gets a mistake", "its file goes", "start is ordered", "stop is ordered", "reload is ordered",
+	"restart is ordered", "a request waits", "somebody connects", "its processes die", "the emperor announces its end",
 }
 
-func (w *world) note(format string, args ...any) {
-	w.history = append(w.history, fmt.Sprintf(format, args...))
+var deedOrders = map[deed]Order{startOrdered: OrderStart, stopOrdered: OrderStop, reloadOrdered: OrderReload, restartOrdered: OrderRestart}
+
+// act is one step of a script.
+type act struct {
+	who   int // which vassal
+	what  deed
+	spec  *Spec // what an edit says
+	pause time.Duration
 }
 
-// fakeBody lives as the dice say.
-type fakeBody struct {
-	w         *world
-	s         surroundings
-	bootTime  time.Duration
-	bootError error
-	life      time.Duration // 0: until it is asked to end
-	farewell  time.Duration // after retire; negative: never
-	killer    syscall.Signal
-	aloneWhy  string
-	busyDice  int // of 4
-
-	mu      sync.Mutex
-	over    chan struct{}
-	isOver  bool
-	retired bool
-	ready   bool
-	ended   bool
-	up      bool
-	timers  []*time.Timer
+func (a act) String() string {
+	text := fmt.Sprintf("site%d: %s", a.who, deedNames[a.what])
+	if s := a.spec; s != nil {
+		text += fmt.Sprintf(" (%s %s, overlap %t, mercy %s, on demand %t, idle %s, sockets", s.Kind, s.command.line, s.Overlap, s.Mercy, s.OnDemand, s.Idle)
+		for _, socket := range s.Sockets {
+			text += " " + socket.Address
+		}
+		text += ")"
+	}
+	return text + "; then " + a.pause.String()
 }
 
-func (w *world) newBody(s surroundings) body {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.note("gen %d made", s.generation)
-	if w.halted {
-		w.t.Errorf("seed %d: generation %d is started after the end was announced\n%v", w.seed, s.generation, w.history)
-	}
-	if w.status.State == Asleep && !w.allowed {
-		w.t.Errorf("seed %d: generation %d is started although nobody wants anything\n%v", w.seed, s.generation, w.history)
-	}
-	if w.status.State == Failed && !w.allowed && time.Now().Before(w.status.RetryAt) {
-		w.t.Errorf("seed %d: generation %d is started while the back-off runs\n%v", w.seed, s.generation, w.history)
-	}
-	w.allowed = false
-	b := &fakeBody{w: w, s: s, over: make(chan struct{})}
-	b.bootTime = time.Duration(w.random.IntN(3000)) * time.Millisecond
-	switch w.random.IntN(10) {
-	case 0, 1:
-		b.bootError = errors.New("no luck")
-	case 2:
-		b.bootTime = time.Hour // beyond the boot time
-	}
-	if w.random.IntN(2) == 0 {
-		b.life = time.Duration(1+w.random.IntN(20)) * time.Second
-	}
-	b.farewell = time.Duration(w.random.IntN(4)-1) * 3 * time.Second
-	b.killer = []syscall.Signal{0, syscall.SIGKILL, syscall.SIGTERM}[w.random.IntN(3)]
-	if w.random.IntN(10) == 0 {
-		b.aloneWhy = "it binds by itself"
-	}
-	b.busyDice = w.random.IntN(3)
-	w.bodies[s.generation] = b
-	return b
-}
-
-func (b *fakeBody) boot(ctx context.Context) error {
-	b.w.mu.Lock()
-	for n, other := range b.w.bodies {
-		if n != b.s.generation && !other.hasEnded() && (!b.s.spec.Overlap || !other.s.spec.Overlap) && other.booted() {
-			b.w.t.Errorf("seed %d: generation %d boots beside %d\n%v", b.w.seed, b.s.generation, n, b.w.history)
+// script draws what happens.
+func script(seed uint64) []act {
+	random := rand.New(rand.NewPCG(seed, 1))
+	vassals := 1 + random.IntN(3)
+	acts := make([]act, 5+random.IntN(25))
+	for i := range acts {
+		a := act{who: random.IntN(vassals), pause: time.Duration(random.IntN(6000)) * time.Millisecond}
+		if random.IntN(4) == 0 {
+			a.pause = 0
+		}
+		switch dice := random.IntN(24); {
+		case dice < 8, i == 0:
+			a.what, a.spec = edited, randomSpec(random, a.who, i)
+		case dice < 19:
+			a.what = spoiled + deed(dice-8)%(halted-spoiled)
+		case dice < 21:
+			a.what = crashed
+		case dice < 23:
+			a.what = visited
+		case i > len(acts)/2:
+			a.what = halted
+		}
+		acts[i] = a
+		if a.what == edited && a.spec == nil {
+			acts[i].spec = randomSpec(random, a.who, i)
 		}
 	}
-	b.w.mu.Unlock()
-	b.mu.Lock()
-	b.ready = true // it has processes from now on
-	b.mu.Unlock()
-	if !sleep(ctx, systemClock{}, b.bootTime) {
-		return context.Cause(ctx)
-	}
-	if b.bootError != nil {
-		return b.bootError
-	}
-	b.s.started([]int{int(b.s.generation)})
-	b.mu.Lock()
-	b.up = true
-	b.mu.Unlock()
-	if b.s.spec.Kind == UWSGI && b.s.spec.Idle > 0 {
-		b.timers = append(b.timers, time.AfterFunc(b.s.spec.Idle, b.s.idle))
-	}
-	if b.life > 0 {
-		b.timers = append(b.timers, time.AfterFunc(b.life, b.finish))
-	}
-	return nil
+	return acts
 }
 
-func (b *fakeBody) booted() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.ready }
-
-func (b *fakeBody) hasEnded() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.ended }
-
-// serves: it has become ready, and neither died nor was told to end.
-func (b *fakeBody) serves() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.up && !b.isOver && !b.retired
-}
-
-func (b *fakeBody) finish() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.isOver {
-		b.isOver = true
-		close(b.over)
-	}
-}
-
-func (b *fakeBody) accepting() bool                              { return b.s.spec.Kind == UWSGI && b.bootError == nil }
-func (b *fakeBody) died() <-chan struct{}                        { return b.over }
-func (b *fakeBody) cause() death                                 { return death{"fate", b.killer} }
-func (b *fakeBody) promote() error                               { return nil }
-func (b *fakeBody) quiet() bool                                  { return true }
-func (b *fakeBody) addresses() []link.Address                    { return nil }
-func (b *fakeBody) files() (*link.StaticFiles, *link.OpenFolder) { return nil, nil }
-func (b *fakeBody) alone() string                                { return b.aloneWhy }
-func (b *fakeBody) halt()                                        {}
-func (b *fakeBody) connections() int                             { return b.w.dice(4, b.busyDice) }
-
-func (b *fakeBody) busy() string {
-	if b.w.dice(4, b.busyDice) > 0 {
-		return "it works for itself"
-	}
-	return ""
-}
-
-func (b *fakeBody) retire() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.retired {
-		b.w.t.Errorf("seed %d: generation %d is retired twice", b.w.seed, b.s.generation)
-	}
-	b.retired = true
-	if b.farewell >= 0 {
-		b.timers = append(b.timers, time.AfterFunc(b.farewell, b.finish))
-	}
-}
-
-func (b *fakeBody) end(context.Context) {
-	b.finish()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ended {
-		b.w.t.Errorf("seed %d: generation %d is ended twice", b.w.seed, b.s.generation)
-	}
-	b.ended = true
-	for _, t := range b.timers {
-		t.Stop()
-	}
-}
-
-// The world is the router, too.
-func (w *world) Publish(_ context.Context, row link.Vassal) error {
-	w.mu.Lock()
-	w.row = row
-	w.note("row %s gen %d removed %t", row.State, row.Generation, row.Removed)
-	slow := w.random.IntN(20) == 0
-	w.mu.Unlock()
-	if slow {
-		time.Sleep(200 * time.Millisecond)
-	}
-	return nil
-}
-
-func (w *world) Try(ctx context.Context, _ link.Vassal) error { return ctx.Err() }
-
-func (w *world) Hold(ctx context.Context, _ string) error { return ctx.Err() }
-func (w *world) Release(string)                           {}
-
-func (w *world) Drained(ctx context.Context, _ string, _ uint64) error {
-	w.mu.Lock()
-	d := time.Duration(w.random.IntN(8)-1) * 5 * time.Second
-	w.mu.Unlock()
-	if d < 0 {
-		<-ctx.Done() // a websocket that stays
-		return ctx.Err()
-	}
-	sleep(ctx, systemClock{}, d)
-	return ctx.Err()
-}
-
-// dice is 1 in so many of that many cases, else 0.
-func (w *world) dice(sides, lucky int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.random.IntN(sides) < lucky {
-		return 1
-	}
-	return 0
-}
-
-func (w *world) Unused(ctx context.Context, _ string, quiet time.Duration) error {
-	if quiet > 0 {
-		sleep(ctx, systemClock{}, quiet+time.Duration(w.dice(2, 1))*5*time.Second)
-	} else if w.dice(5, 1) > 0 {
-		return errors.New("a request is under way")
-	}
-	return ctx.Err()
-}
-
-func (w *world) spec(n int) *Spec {
-	s := &Spec{Name: "site", File: "/site.ini", Kind: Command, Overlap: w.random.IntN(3) > 0}
-	if w.random.IntN(2) == 0 {
+func randomSpec(random *rand.Rand, who, n int) *Spec {
+	s := &Spec{Name: siteName(who), File: "/site.ini", Kind: Command, Overlap: random.IntN(3) > 0}
+	switch random.IntN(7) {
+	case 0:
+		s.Kind = Static
+		return s
+	case 1, 2, 3:
 		s.Kind = UWSGI
 	}
-	if w.random.IntN(3) == 0 {
-		s.Mercy = time.Duration(1+w.random.IntN(30)) * time.Second
+	if random.IntN(3) == 0 {
+		s.Mercy = time.Duration(1+random.IntN(30)) * time.Second
 	}
 	s.command.line = fmt.Sprint(n / 3)
-	if w.random.IntN(2) == 0 {
+	if random.IntN(2) == 0 {
 		s.OnDemand, s.OnDemandReason = true, "on-demand (site.ini:3)"
 	}
-	if w.random.IntN(2) == 0 {
-		s.Idle, s.IdleReason = time.Duration(1+w.random.IntN(10))*time.Second, "idle (site.ini:4)"
+	if random.IntN(2) == 0 {
+		s.Idle, s.IdleReason = time.Duration(1+random.IntN(10))*time.Second, "idle (site.ini:4)"
+	}
+	// An abstract socket: two uWSGI share it, a command cannot be started beside another
+	// that has it. Sometimes it is one that others name, too.
+	name := ""
+	switch random.IntN(6) {
+	case 0, 1:
+		name = siteName(who)
+	case 2:
+		name = "common"
+	}
+	if name != "" {
+		s.Sockets = []Socket{{Address: "@" + name, Protocol: "http", Held: true, address: address{text: "@" + name, abstract: name}}}
+		s.Overlap = s.Overlap && s.Kind == UWSGI
+	}
+	if !s.Overlap {
+		s.OverlapReason = "overlap (site.ini:5)"
 	}
 	return s
 }
 
-// TestSimulation throws dice: file edits, orders, deaths, hangs and the end, in
+func siteName(who int) string { return fmt.Sprint("site", who) }
+
+// TestSimulation throws dice: file edits, orders, visitors, deaths, hangs and the end, in
 // any order, and checks what must always hold.
 func TestSimulation(t *testing.T) {
-	lives := 3000
+	if *simulationSeed >= 0 {
+		seed := uint64(*simulationSeed)
+		failures, history := simulate(t, seed, script(seed), true)
+		t.Logf("seed %d:\n%s", seed, strings.Join(history, "\n"))
+		for _, f := range failures {
+			t.Error(f)
+		}
+		return
+	}
+	scripts := uint64(*simulations)
 	if testing.Short() {
-		lives = 300
+		scripts = min(scripts, 500)
 	}
-	for seed := range uint64(lives) {
-		synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
-		if t.Failed() {
-			return
-		}
+	workers := uint64(runtime.GOMAXPROCS(0))
+	for worker := range workers {
+		t.Run(fmt.Sprint("part ", worker+1), func(t *testing.T) {
+			t.Parallel()
+			for seed := worker; seed < scripts && !t.Failed(); seed += workers {
+				acts := script(seed)
+				if failures, _ := simulate(t, seed, acts, false); len(failures) > 0 {
+					explainFailure(t, seed, acts, failures)
+				}
+			}
+		})
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
-	w := &world{t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), bodies: map[uint64]*fakeBody{}}
-	log := &lockedBuffer{}
-	v := New("site", Deps{
-		Log: slog.New(slog.NewTextHandler(log, nil)), Front: w,
-		Changed:  func(s Status) { w.mu.Lock(); w.status = s; w.note("%s gen %d", s.State, s.Generation); w.mu.Unlock() },
-		Defaults: Defaults{Environment: []string{}},
+// explainFailure shrinks the script and tells the seed and what is left.
+func explainFailure(t *testing.T, seed uint64, acts []act, failures []string) {
+	t.Helper()
+	short := shrink(acts, func(acts []act) bool {
+		f, _ := simulate(t, seed, acts, false)
+		return len(f) > 0
 	})
-	v.newBody = w.newBody
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan struct{})
-	go func() { v.Run(ctx); close(ended) }()
+	var history []string
+	for range 3 { // goroutines of one instant may run in another order
+		var again []string
+		if again, history = simulate(t, seed, short, true); len(again) > 0 {
+			failures = again
+			break
+		}
+	}
+	var text strings.Builder
+	for _, a := range short {
+		fmt.Fprintln(&text, "  ", a)
+	}
+	t.Errorf("seed %d: %s\n%d of its %d acts are enough (go test ./vassal -run TestSimulation -simulation-seed %d plays all):\n%swhat happened:\n   %s",
+		seed, strings.Join(failures, "\n"), len(short), len(acts), seed, &text, strings.Join(history, "\n   "))
+}
 
-	w.mu.Lock()
-	steps := 5 + w.random.IntN(25)
-	w.mu.Unlock()
-	for n := range steps {
-		w.mu.Lock()
-		dice, pause := w.random.IntN(20), time.Duration(w.random.IntN(6000))*time.Millisecond
-		if w.random.IntN(4) == 0 {
-			pause = 0
-		}
-		w.allowed = true
-		spec := w.spec(n)
-		w.note("step %d: dice %d, then %s", n, dice, pause)
-		w.mu.Unlock()
-		switch dice {
-		case 0:
-			v.Refuse(config.Problems{{Text: "a mistake"}})
-		case 19:
-			if n > steps/2 {
-				v.Halt()
-				synctest.Wait()
-				w.mu.Lock()
-				w.halted = true
-				w.note("halted")
-				w.mu.Unlock()
-			}
-		case 1:
-			v.Remove()
-		case 2, 3, 4, 5:
-			order := []Order{OrderStart, OrderStop, OrderReload, OrderRestart}[dice-2]
-			impatient, stop := context.WithTimeout(ctx, time.Millisecond)
-			v.Order(impatient, order)
-			stop()
-		case 16, 17, 18:
-			v.Wake("a request through the front")
-			v.Wake("a connection to its socket")
-		default:
-			if dice < 12 {
-				v.Want(spec, time.Time{})
+// shrink leaves out acts, and then pauses, as long as what is left fails.
+func shrink(acts []act, fails func([]act) bool) []act {
+	for size := (len(acts) + 1) / 2; size > 0; {
+		smaller := false
+		for i := 0; i+size <= len(acts); {
+			if without := slices.Concat(acts[:i], acts[i+size:]); fails(without) {
+				acts, smaller = without, true
+			} else {
+				i += size
 			}
 		}
-		synctest.Wait()
-		w.mu.Lock()
-		w.allowed = w.status.State != Failed && w.status.State != Asleep
-		w.mu.Unlock()
-		time.Sleep(pause)
-		synctest.Wait()
-		w.check(v)
-	}
-	w.mu.Lock()
-	w.halted = true
-	w.note("shutdown")
-	w.mu.Unlock()
-	cancel()
-	time.Sleep(time.Minute) // everything is over within the stop time
-	synctest.Wait()
-	select {
-	case <-ended:
-	default:
-		t.Fatalf("seed %d: Run has not returned a minute after the end: %+v\n%v\n%s", seed, v.Status(), w.history, log)
-	}
-	for n, b := range w.bodies {
-		if !b.hasEnded() {
-			t.Errorf("seed %d: generation %d was not ended\n%v", seed, n, w.history)
+		if !smaller || size > len(acts) {
+			size /= 2
 		}
 	}
-	if log := log.String(); strings.Contains(log, "mistake in this program") || strings.Contains(log, `why=""`) {
-		t.Errorf("seed %d:\n%s", seed, log)
+	for i := range acts {
+		hasty := slices.Clone(acts)
+		if hasty[i].pause = 0; acts[i].pause > 0 && fails(hasty) {
+			acts = hasty
+		}
+	}
+	return acts
+}
+
+// TestShrink: what is left is what it takes, in order, and no more.
+func TestShrink(t *testing.T) {
+	var acts []act
+	for i := range 29 {
+		acts = append(acts, act{who: i, pause: time.Second})
+	}
+	got := shrink(acts, func(acts []act) bool {
+		needed := 0
+		for _, a := range acts {
+			switch {
+			case a.who == 3 && needed == 0, a.who == 17 && needed == 1 && a.pause > 0, a.who == 28 && needed == 2:
+				needed++
+			}
+		}
+		return needed == 3
+	})
+	if want := []act{{who: 3}, {who: 17, pause: time.Second}, {who: 28}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
-// check looks at a moment in which nothing moves.
-func (w *world) check(v *Vassal) {
+// simulate plays a script from the beginning to the end of the emperor, and returns what
+// did not hold; with tracing also what happened.
+func simulate(t *testing.T, seed uint64, acts []act, tracing bool) (failures, history []string) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(seed, acts, tracing)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for _, a := range w.actors {
+			a.launch(ctx)
+		}
+		var orders sync.WaitGroup
+		for _, act := range acts {
+			w.play(ctx, &orders, act)
+			time.Sleep(act.pause)
+			synctest.Wait()
+			w.check()
+		}
+		w.mu.Lock()
+		w.halted = true
+		w.note("the emperor ends")
+		w.mu.Unlock()
+		cancel()
+		time.Sleep(time.Minute) // everything is over within the stop time
+		synctest.Wait()
+		w.checkEnd()
+		orders.Wait()
+		failures, history = w.failures, w.history
+	})
+	return failures, history
+}
+
+// play lets one thing happen, to one vassal: the others must not notice, in the same
+// instant, that it has.
+func (w *world) play(ctx context.Context, orders *sync.WaitGroup, act act) {
+	a := w.actors[act.who]
+	w.mu.Lock()
+	w.note("%s", act)
+	before := make([]appearance, len(w.actors))
+	for i, other := range w.actors {
+		before[i] = other.appearance()
+	}
+	a.asked = act.what
+	a.allowed = a.allows(act.what)
+	w.mu.Unlock()
+	switch act.what {
+	case edited:
+		if a.hasEnded() && !w.halted {
+			a.launch(ctx)
+		}
+		a.v.Want(act.spec, time.Time{})
+	case spoiled:
+		a.v.Refuse(config.Problems{{Text: "a mistake"}})
+	case removedFile:
+		a.v.Remove()
+	case startOrdered, stopOrdered, reloadOrdered, restartOrdered:
+		v, order := a.v, deedOrders[act.what]
+		orders.Go(func() { _ = v.Order(ctx, order) })
+	case visited:
+		a.v.Wake("a request through the front")
+	case connected:
+		a.connect()
+	case crashed:
+		a.crash()
+	case halted:
+		for _, each := range w.actors {
+			each.v.Halt()
+		}
+	}
+	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := v.Status()
-	v.publisher.mu.Lock()
-	known := v.publisher.done == v.publisher.put // else the router is still being told
-	v.publisher.mu.Unlock()
-	switch s.State {
-	case Ready, Reloading:
-		b := w.bodies[s.Generation]
-		if b == nil || b.hasEnded() || b.retired {
-			w.t.Errorf("seed %d: %s with generation %d, which does not serve\n%v", w.seed, s.State, s.Generation, w.history)
-		}
-		if known && (w.row.State != link.Ready || w.row.Generation != s.Generation) {
-			w.t.Errorf("seed %d: %s with generation %d, but the router knows %+v\n%v", w.seed, s.State, s.Generation, w.row, w.history)
-		}
-	case Asleep, Starting, Failed, Stopped, Stopping, Leaving:
-		for n, b := range w.bodies {
-			if s.State == Asleep && b.serves() && !slices.Contains(s.Draining, n) {
-				w.t.Errorf("seed %d: asleep, and generation %d serves\n%v", w.seed, n, w.history)
+	if act.what == halted {
+		w.halted = true
+	} else {
+		for i, other := range w.actors {
+			if after := other.appearance(); other != a && after != before[i] && !before[i].waits {
+				w.fail("what happened to %s has changed %s: %+v, before %+v", a.name, other.name, after, before[i])
 			}
 		}
-		if s.State == Asleep && known && w.row.State != link.Asleep {
-			w.t.Errorf("seed %d: asleep, but the router knows %+v\n%v", w.seed, w.row, w.history)
-		}
-		if w.halted && s.State == Failed {
-			w.t.Errorf("seed %d: it waits for a start that will not come\n%v", w.seed, w.history)
-		}
-		if s.Generation != 0 {
-			w.t.Errorf("seed %d: %s with generation %d\n%v", w.seed, s.State, s.Generation, w.history)
-		}
-		if known && w.row.State == link.Ready && !w.row.Removed {
-			w.t.Errorf("seed %d: %s, but the router knows %+v\n%v", w.seed, s.State, w.row, w.history)
-		}
 	}
-	// Those that were made to hurry take their stop time yet.
-	if len(s.Draining) > maxDraining+4 {
-		w.t.Errorf("seed %d: %d generations linger\n%v", w.seed, len(s.Draining), w.history)
-	}
+	a.allowed = a.status.State != Failed && a.status.State != Asleep
 }

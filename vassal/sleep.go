@@ -69,7 +69,7 @@ func (v *Vassal) watchSockets() {
 		if err == nil {
 			var stop func()
 			by := "a connection to " + socket.Address
-			if stop, err = v.sockets.sentry.watch(l.fd, func() { v.Wake(by) }); err == nil {
+			if stop, err = v.sockets.watch(l.fd, func() { v.Wake(by) }); err == nil {
 				v.watches = append(v.watches, func() { stop(); l.release() })
 				continue
 			}
@@ -104,15 +104,20 @@ func (v *Vassal) arm(e Event) {
 func (v *Vassal) sleepNow(m message) {
 	old := v.current
 	v.failures = 0
-	v.reason = "nobody wanted anything"
-	if old.spec.Idle > 0 {
-		v.reason += fmt.Sprintf(" for %s: %s", old.spec.Idle, old.spec.IdleReason)
-	}
+	v.reason = idleFor(old.spec)
 	v.dismiss(&v.current, v.mercy(old.spec))
 	old.serving = nil // it accepts no more, so its successor need not fear it
 	v.keptAwake = ""
 	v.watchSockets()
 	v.log.Info("vassal asleep", "gen", old.number, "why", v.reason)
+}
+
+// idleFor says why a vassal is put to sleep.
+func idleFor(s *Spec) string {
+	if s.Idle == 0 {
+		return "nobody wanted anything"
+	}
+	return fmt.Sprintf("nobody wanted anything for %s: %s", s.Idle, s.IdleReason)
 }
 
 // lieDown is the move of one that ended by itself and starts on demand.

@@ -27,7 +27,10 @@ type Sockets struct {
 	// is free: each vassal once.
 	waiting map[string]map[string]func()
 
-	sentry *sentry // watches those of vassals that sleep
+	// listen binds a socket, and watch tells when somebody connects to one whose vassal
+	// sleeps (see sentry). Replaced by tests.
+	listen func(a address, rules socketRules) (*listener, error)
+	watch  func(fd int, somebody func()) (stop func(), err error)
 }
 
 // holding is one address and who has it.
@@ -40,7 +43,7 @@ type holding struct {
 
 // NewSockets makes an empty one.
 func NewSockets() *Sockets {
-	return &Sockets{held: map[string]*holding{}, owned: map[string]map[string]*holding{}, waiting: map[string]map[string]func(){}, sentry: newSentry()}
+	return &Sockets{held: map[string]*holding{}, owned: map[string]map[string]*holding{}, waiting: map[string]map[string]func(){}, listen: listen, watch: newSentry().watch}
 }
 
 // takenError is what hold gives when another vassal has the address.
@@ -75,7 +78,7 @@ func (s *Sockets) hold(owner string, socket Socket, rules socketRules) (*listene
 		h = nil
 	}
 	if h == nil {
-		l, err := listen(socket.address, rules)
+		l, err := s.listen(socket.address, rules)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +103,7 @@ func (s *Sockets) beside(owner string, socket Socket, rules socketRules, generat
 	fresh := besidePath(socket.address.in(rules.dir), generation)
 	// Left over from an earlier emperor whose numbers were the same.
 	rules.dir = ""
-	return listen(address{text: fresh, path: fresh}, rules)
+	return s.listen(address{text: fresh, path: fresh}, rules)
 }
 
 // besidePath names the file of a generation's own socket until it takes the path over.

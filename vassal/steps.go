@@ -137,11 +137,13 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.arm(e)
 	case doze:
 		g := v.current
+		v.reason = idleFor(g.spec)
 		row := v.row(nil, link.Asleep)
 		v.tasks.Go(func() { v.fallAsleep(g, row) })
 	case sleepNow:
 		v.sleepNow(m)
 	case stayAwake:
+		v.reason = ""
 		v.current.awake <- m.by
 	case lieDown:
 		v.lieDown(m)
@@ -176,7 +178,9 @@ func (v *Vassal) becomeReady() {
 		v.failure = nil // who made a change has seen it by now; a crash is still to be explained
 	}
 	v.reason = ""
-	v.problem = ""
+	if !v.refused { // else the last edit has still not taken effect
+		v.problem = ""
+	}
 	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
 	v.keptAwake, v.fromSleep = "", false
 	v.watchUse(false)
@@ -204,6 +208,9 @@ func (v *Vassal) fail(e Event, m message) {
 		delay = max(delay, doubt)
 	}
 	v.reason = m.err.Error()
+	if v.refused && v.spec.Kind == UWSGI { // see step
+		v.reason += "; it is not tried again before the mistakes in its file are mended"
+	}
 	v.retryAt = v.clock.Now().Add(delay)
 	if v.maySleep() && e != NotArmed {
 		v.refuseWaiting(delay)

@@ -36,12 +36,12 @@ func (v *Vassal) tryout() error {
 	return nil
 }
 
-// mayOverlap: the generation that serves and one of the spec can run side by side.
-func (v *Vassal) mayOverlap() bool {
-	if v.spec.Kind == Static || v.current.spec.Kind == Static {
+// mayOverlap: the generation that serves and one of that spec can run side by side.
+func (v *Vassal) mayOverlap(next *Spec) bool {
+	if next.Kind == Static || v.current.spec.Kind == Static {
 		return true
 	}
-	return v.selfBound == "" && v.current.body.alone() == "" && sideBySide(v.current.spec, v.spec)
+	return v.selfBound == "" && v.current.body.alone() == "" && sideBySide(v.current.spec, next)
 }
 
 // sideBySide: generations of the two specs can run at the same time. Those of
@@ -112,8 +112,23 @@ func (v *Vassal) succeed(old *generation) {
 			delete(old.serving, key)
 		}
 		for _, d := range v.draining {
-			delete(d.serving, key)
+			if d.serving[key] {
+				delete(d.serving, key)
+				v.retireBeside(d)
+			}
 		}
+	}
+}
+
+// retireBeside makes a generation that was told to end, and waits for its requests,
+// accept no more: its successor accepts at the same socket, and half of what comes now
+// would be answered by what should be gone. (Where there is a path its socket has no name
+// any more, and what waits in it is its own.)
+func (v *Vassal) retireBeside(d *generation) {
+	if d.spec.Kind == UWSGI && !d.spec.exchangeable() && !d.retired.Load() {
+		v.tasks.Go(func() {
+			v.underHold(d.hurrying, func() { d.retireShared(d.hurrying) })
+		})
 	}
 }
 
