@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/pause"
 )
 
 const (
@@ -38,8 +40,10 @@ type Conn struct {
 	sending sync.Mutex
 	frame   []byte // guarded by sending; reused
 
-	received    []byte // bytes read past the last frame
-	descriptors []int  // received and not yet claimed by a frame
+	reading     pause.Reader
+	original    *os.File // of an adopted one, until it is resumed
+	received    []byte   // bytes read past the last frame
+	descriptors []int    // received and not yet claimed by a frame
 	oob         []byte
 }
 
@@ -135,7 +139,11 @@ func (c *Conn) Receive() (*Message, []int, error) {
 		if m != nil || err != nil {
 			return m, descriptors, err
 		}
-		if err := c.fill(); err != nil {
+		err = c.fill()
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.reading.Parked() {
+			continue
+		}
+		if err != nil {
 			for _, fd := range c.descriptors {
 				_ = unix.Close(fd)
 			}

@@ -87,6 +87,10 @@ func (p *Peer) Acknowledge(sequence uint64, err error) error {
 // clean end.
 func (p *Peer) Run(handle func(m *Message, descriptors []int)) error {
 	defer p.end()
+	defer p.conn.reading.End()
+	if p.conn.original != nil {
+		_ = p.conn.original.Close()
+	}
 	for {
 		m, descriptors, err := p.conn.Receive()
 		if errors.Is(err, io.EOF) {

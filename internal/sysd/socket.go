@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/pause"
 )
 
 // NotifySocket is the manager's end of sd_notify(3) for one generation of one
@@ -22,10 +25,14 @@ type NotifySocket struct {
 	connection *net.UnixConn
 	address    string
 	ready      chan struct{}
+	announced  sync.Once
 	status     atomic.Pointer[string]
 	busy       atomic.Bool
 	receive    sync.Once
+	begun      atomic.Bool
+	original   *os.File // of an adopted one, until Receive
 	reader     sync.WaitGroup
+	reading    pause.Reader
 }
 
 // NewNotifySocket binds one. Messages wait in the kernel until Receive.
@@ -46,7 +53,7 @@ func NewNotifySocket() (*NotifySocket, error) {
 		connection.Close()
 		return nil, fmt.Errorf("making a notify socket: %w", err)
 	}
-	return &NotifySocket{connection: connection, address: address, ready: make(chan struct{})}, nil
+	return newNotifySocket(connection, address), nil
 }
 
 // Address is the value of NOTIFY_SOCKET for the child.
@@ -58,7 +65,13 @@ func (n *NotifySocket) Address() string { return n.address }
 // may have ended by then (systemd-notify does so at once), which only the caller
 // can judge. nil: everybody belongs. It is called on a goroutine of the socket.
 func (n *NotifySocket) Receive(belongs func(pid, uid int) bool) {
-	n.receive.Do(func() { n.reader.Go(func() { n.read(belongs) }) })
+	n.receive.Do(func() {
+		n.begun.Store(true)
+		if n.original != nil {
+			_ = n.original.Close()
+		}
+		n.reader.Go(func() { n.read(belongs) })
+	})
 }
 
 // Ready is closed at the first READY=1 from a sender who belongs.
@@ -92,9 +105,12 @@ func (n *NotifySocket) read(belongs func(pid, uid int) bool) {
 	// and as many descriptors as the kernel allows (SCM_MAX_FD).
 	text := make([]byte, 4096)
 	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(253*4))
-	announced := false
+	defer n.reading.End()
 	for {
 		length, controlLength, flags, _, err := n.connection.ReadMsgUnix(text, control)
+		if errors.Is(err, os.ErrDeadlineExceeded) && n.reading.Parked() {
+			continue
+		}
 		if err != nil {
 			return // closed
 		}
@@ -112,9 +128,8 @@ func (n *NotifySocket) read(belongs func(pid, uid int) bool) {
 				n.status.Store(&value)
 			case name == "X_BUSY":
 				n.busy.Store(value != "" && value != "0")
-			case name == "READY" && value == "1" && !announced:
-				announced = true
-				close(n.ready)
+			case name == "READY" && value == "1":
+				n.announced.Do(func() { close(n.ready) })
 			}
 		}
 	}

@@ -19,7 +19,10 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
+
+	"emperor/internal/pause"
 )
 
 // FDVariable is the environment variable that tells a uWSGI which descriptor
@@ -114,7 +117,9 @@ type Conn struct {
 	events  chan Report
 	closing chan struct{}
 	once    sync.Once
+	begun   atomic.Bool
 	reader  sync.WaitGroup
+	reading pause.Reader
 }
 
 // Pair makes the socketpair. childFD is a raw, blocking, close-on-exec
@@ -131,14 +136,8 @@ func Pair() (c *Conn, childFD int, err error) {
 		syscall.Close(fds[1])
 		return nil, -1, fmt.Errorf("making a control socket: %w", err)
 	}
-	c = &Conn{
-		file: os.NewFile(uintptr(fds[0]), "control socket"),
-		// Room for a start's reports, so that they are there even if the owner first
-		// sees that the process has ended.
-		events:  make(chan Report, 16),
-		closing: make(chan struct{}),
-	}
-	c.reader.Go(c.read)
+	c = newConn(fds[0], nil)
+	c.Resume()
 	return c, fds[1], nil
 }
 
@@ -147,6 +146,7 @@ func Pair() (c *Conn, childFD int, err error) {
 // heartbeats' timeliness.
 func (c *Conn) read() {
 	defer close(c.events)
+	defer c.reading.End()
 	var buffer [64]byte
 	for {
 		n, err := c.file.Read(buffer[:])
@@ -156,6 +156,9 @@ func (c *Conn) read() {
 			case <-c.closing:
 				return
 			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.reading.Parked() {
+			continue
 		}
 		if err != nil {
 			return // io.EOF, ECONNRESET, os.ErrClosed: all mean the end
