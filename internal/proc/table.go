@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +69,7 @@ const (
 	statFlags   = 9
 	statThreads = 20
 	statStart   = 22
+	statEndCode = 27
 
 	kernelThread = 0x00200000 // PF_KTHREAD, include/linux/sched.h
 )
@@ -138,24 +141,44 @@ func splitMark(text string) (mark, name string, generation uint64, ok bool) {
 type table map[int]entry
 
 // readTable reads every process, with its mark if asked for.
+//
+// A process that starts another and ends between its being listed and its being read
+// would leave neither in the table. So the list is read again until it holds nobody
+// who was not read: whoever runs then is in the table, or comes from one who is.
 func readTable(marks bool) (table, error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("listing processes: %w", err)
 	}
 	defer proc.Close()
-	names, err := proc.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("listing processes: %w", err)
-	}
-	pids := make([]int, 0, len(names))
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			pids = append(pids, pid)
+	t := make(table)
+	for range maxListings {
+		if _, err := proc.Seek(0, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("listing processes: %w", err)
 		}
+		names, err := proc.Readdirnames(-1)
+		if err != nil {
+			return nil, fmt.Errorf("listing processes: %w", err)
+		}
+		var unread []int
+		for _, name := range names {
+			if pid, err := strconv.Atoi(name); err == nil {
+				if _, read := t[pid]; !read {
+					unread = append(unread, pid)
+				}
+			}
+		}
+		if len(unread) == 0 {
+			break
+		}
+		t.read(unread, marks)
 	}
-	return readEntries(pids, marks), nil
+	return t, nil
 }
+
+// maxListings ends the look at a machine on which others start processes without a
+// pause.
+const maxListings = 20
 
 // readEnviron reads a process's environment, also that of another user without
 // CAP_SYS_PTRACE, which root in a container usually lacks: access is then granted
@@ -183,6 +206,11 @@ func readEnviron(pid int, buffer []byte) ([]byte, error) {
 // readEntries reads those processes; one that has ended meanwhile is left out.
 func readEntries(pids []int, marks bool) table {
 	t := make(table, len(pids))
+	t.read(pids, marks)
+	return t
+}
+
+func (t table) read(pids []int, marks bool) {
 	line, environ := make([]byte, 1024), make([]byte, 16<<10)
 	for _, pid := range pids {
 		e, err := readEntry(pid, line)
@@ -190,7 +218,7 @@ func readEntries(pids []int, marks bool) table {
 			continue
 		}
 		if marks && !e.dead && !e.kernel {
-			if text, err := readEnviron(pid, environ); err == nil {
+			if text, err := readSettledEnviron(pid, environ); err == nil {
 				e.mark = parseMark(text)
 				if cap(text) > cap(environ) {
 					environ = text
@@ -199,7 +227,35 @@ func readEntries(pids []int, marks bool) table {
 		}
 		t[pid] = e
 	}
-	return t
+}
+
+// readSettledEnviron is readEnviron for a process that may be amid an exec: until
+// its new stack is made it has no environment at all, and would pass for one without
+// a mark.
+func readSettledEnviron(pid int, buffer []byte) ([]byte, error) {
+	settled := false
+	for range 100 {
+		text, err := readEnviron(pid, buffer)
+		if len(text) > 0 || err != nil || settled {
+			return text, err
+		}
+		line, err := readProc(pid, "stat", nil)
+		if err != nil {
+			return nil, err
+		}
+		if settled = !amidExec(line); !settled {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	return nil, nil
+}
+
+// amidExec tells whether the new program of a process is not loaded yet: the kernel
+// says where its code ends right after it has made the stack, with the environment
+// (load_elf_binary).
+func amidExec(stat []byte) bool {
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return len(fields) > statEndCode-statState && fields[statEndCode-statState] == "0"
 }
 
 // withDescendants adds to members everything that descends from them, and takes
