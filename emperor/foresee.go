@@ -143,6 +143,11 @@ func (m *Main) foreseeFront(now vassal.Running) config.Problems {
 			}
 		case "unix", "unixgram":
 			foreseeFrontPath(e, now, note)
+		case "zerg":
+			// One that runs has them, and needs that uWSGI no more.
+			if err := tryZerg(e.text); err != nil && now.PID == 0 {
+				note(true, "%v", err)
+			}
 		}
 	}
 	return out

@@ -32,7 +32,7 @@ type bound struct {
 
 // endpoint is a listener's address, parsed.
 type endpoint struct {
-	network string // "tcp", "unix" or "fd"; of datagrams "udp" or "unixgram"
+	network string // "tcp", "unix", "fd" or "zerg"; of datagrams "udp" or "unixgram"
 	text    string // host:port, path, or what follows fd://
 	host    string // tcp; empty for all addresses
 	port    string
@@ -40,6 +40,9 @@ type endpoint struct {
 
 // parseListener checks an address that the front shall listen on.
 func parseListener(l link.Listener) (endpoint, error) {
+	if l.Zerg {
+		return parseZerg(l.Address)
+	}
 	e, err := parseStream(l.Address)
 	if err != nil || !l.Datagrams {
 		return e, err
@@ -66,11 +69,7 @@ func parseStream(text string) (endpoint, error) {
 		}
 		return endpoint{network: "fd", text: text[len("fd://"):]}, nil
 	case strings.HasPrefix(text, "/"), strings.HasPrefix(text, "@"), strings.HasPrefix(text, "./"):
-		// sockaddr_un has room for 107 bytes and a NUL.
-		if len(text) > 107 {
-			return endpoint{}, fmt.Errorf("the path has %d bytes, a socket's can have 107", len(text))
-		}
-		return endpoint{network: "unix", text: text}, nil
+		return endpoint{network: "unix", text: text}, checkPath(text)
 	}
 	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
 		return endpoint{}, fmt.Errorf("%s is a bare number: want :%s for all addresses or 127.0.0.1:%s for this machine only", text, text, text)
@@ -83,6 +82,15 @@ func parseStream(text string) (endpoint, error) {
 		return endpoint{}, fmt.Errorf("%q: want a port from 1 to 65535, got %q", text, port)
 	}
 	return endpoint{network: "tcp", text: text, host: host, port: port}, nil
+}
+
+// checkPath: sockaddr_un has room for 107 bytes and a NUL.
+func checkPath(path string) error {
+	const most = 107
+	if len(path) > most {
+		return fmt.Errorf("the path has %d bytes, a socket's can have %d", len(path), most)
+	}
+	return nil
 }
 
 // wildcard tells whether the host means all addresses of its family.
@@ -164,6 +172,13 @@ func openListener(l link.Listener, e endpoint, all []endpoint, inherited []*sysd
 		}
 		syscall.CloseOnExec(fd)
 		return []*bound{{Listener: l, fd: fd, inherited: true}}, nil
+	}
+	if e.network == "zerg" {
+		descriptors, err := fetchZerg(e.text)
+		for _, fd := range descriptors {
+			out = append(out, &bound{Listener: l, fd: fd})
+		}
+		return out, err
 	}
 	b, err := bind(l, e, all, mode)
 	if err != nil {
@@ -271,6 +286,11 @@ func explainListen(err error, e endpoint) error {
 			return errors.New("permission denied: ports below 1024 need root, CAP_NET_BIND_SERVICE or a systemd socket")
 		}
 	}
+	return socketError(err)
+}
+
+// socketError leaves out what the line that is complained about says anyway.
+func socketError(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Err

@@ -76,7 +76,6 @@ emperor = /etc/uwsgi-emperor/vassals
 func TestNotesOnTheFront(t *testing.T) {
 	main, _, problems := readText(t, `[uwsgi]
 http = :8080
-http-zerg = /run/zerg
 http-use-cache = names
 http-use-code-string = 0:/srv/where.py:find
 http-use-socket = 1
@@ -89,7 +88,7 @@ http-harakiri = 10
 	if main == nil || len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	for i, want := range []string{"not supported: the emperor holds", "not supported: a rule", "not supported: a rule", "the app in the same file", "not supported: RTSP is no HTTP", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
+	for i, want := range []string{"not supported: a rule", "not supported: a rule", "the app in the same file", "not supported: RTSP is no HTTP", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
 		if i >= len(main.Notes) || !strings.HasPrefix(main.Notes[i].Text, "accepted without effect: ") || !strings.Contains(main.Notes[i].Text, want) {
 			t.Errorf("note %d of %v: want %q", i, main.Notes, want)
 		}

@@ -122,7 +122,6 @@ var meaningless = map[string]string{
 	"http-buffer-size":           "the front's limit is http-head-size",
 	"http-quiet":                 "what is said about requests is bounded anyway",
 	"http-harakiri":              "no request can hold up the router",
-	"http-zerg":                  "not supported: the emperor holds the front's sockets itself, and a new router inherits them",
 	"http-post-buffering-dir":    "bodies that have to wait do so in the emperor's TMPDIR: set that",
 	"http-manage-rtsp":           "not supported: RTSP is no HTTP, and its server can listen itself",
 	"http-use-cache":             "not supported: a rule (route-host) says where a host goes",

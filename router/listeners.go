@@ -22,17 +22,20 @@ const (
 	optionHTTP    = "http"
 	optionToHTTPS = "http-to-https"
 	optionStats   = "http-stats"
+	optionZerg    = "http-zerg"
 )
 
 // ListenerOptions are the options whose values are addresses that the emperor
 // opens for the router.
-var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHTTPS, optionStats, optionSubscriptions}
+var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHTTPS, optionStats, optionSubscriptions, optionZerg}
 
 var listenerOptions = []config.Option{
 	{Name: optionHTTP, Aliases: []string{"httprouter", "http-socket", "http11-socket"}, Type: config.Address, Repeat: true, Where: config.Main,
 		Help: "Listen for HTTP on ADDRESS: \":8080\", \"127.0.0.1:8080\", \"[::1]:8080\", a unix path, fd://N, or =N for a shared-socket. In the main file http-socket and http11-socket mean the same."},
 	{Name: optionToHTTPS, Type: config.String, Repeat: true, Where: config.Main,
 		Help: "\"ADDRESS[,PORT]\": listen there and redirect requests for hosts that are served to https, on that port if it is not 443."},
+	{Name: optionZerg, Type: config.String, Repeat: true, Where: config.Main,
+		Help: "Listen for HTTP on the sockets of the uWSGI whose zerg-server or zerg-pool is the unix socket PATH. They are fetched once, and kept also when that uWSGI ends."},
 	{Name: optionStats, Aliases: []string{"http-stats-server", "http-ss"}, Type: config.Address, Repeat: true, Where: config.Main,
 		Help: "Write the router's figures, as JSON, to whoever connects to ADDRESS."},
 	{Name: "stats-http", Type: config.Bool, Default: "false", Where: config.Main,
@@ -68,7 +71,7 @@ func readListeners(c *config.Config) (all []link.Listener, problems config.Probl
 				}
 			}
 		}
-		all = append(all, link.Listener{Option: v.Key, Address: address, Datagrams: v.Key == optionSubscriptions, File: v.Pos.File, Line: v.Pos.Line})
+		all = append(all, link.Listener{Option: v.Key, Address: address, Datagrams: v.Key == optionSubscriptions, Zerg: v.Key == optionZerg, File: v.Pos.File, Line: v.Pos.Line})
 	}
 	return all, problems
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,6 +155,9 @@ func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 	err := problems.Err()
 	for i, described := range c.Listeners {
 		name := described.Option + " " + described.Address
+		for n := 1; severalSockets(&described) && opened[name] != nil; n++ {
+			name = fmt.Sprint(described.Option, " ", described.Address, " ", n)
+		}
 		l, openErr := r.openListener(described, descriptors[i]) // closes the descriptor also when we refuse
 		if openErr == nil && opened[name] != nil {
 			l.close()
@@ -176,6 +180,11 @@ func (r *Router) Configure(c *link.Configuration, descriptors []int) error {
 		}
 	}
 	return err
+}
+
+// severalSockets: one line may stand for several sockets that somebody hands over.
+func severalSockets(l *link.Listener) bool {
+	return l.Zerg || strings.HasPrefix(l.Address, "fd://")
 }
 
 var errLeaving = errors.New("router: going away, no new configuration is taken")

@@ -130,12 +130,16 @@ func TestSystemdHandsOverTheFrontAndIsToldOfItsLife(t *testing.T) {
 	m := uwsgiMachine(t)
 	m.write("uwsgi.ini", strings.Replace(issueMain, ":PORT", "fd://web", 1))
 	told := notifySocket(t, m.path("notify.sock"))
-	m.run(exec.Command("systemd-socket-activate", "--listen=127.0.0.1:"+m.port, "--fdname=web",
+	first, second := m.port, freePort(t) // a unit with two ListenStream= gives both its name
+	m.run(exec.Command("systemd-socket-activate", "--listen=127.0.0.1:"+first, "--listen=127.0.0.1:"+second, "--fdname=web:web",
 		"-E", "NOTIFY_SOCKET="+m.path("notify.sock"), "-E", "WATCHDOG_USEC=1000000", "-E", "EMPEROR_TEST="+m.dir,
 		emperorBinary(t), "uwsgi.ini", "--control", m.path("control.sock")))
 	m.waitLog(0, "Listening on")
 	// This request starts the emperor, and waits until its site runs.
 	m.page("shop.example.com", "/")
+	m.port = second
+	m.page("shop.example.com", "/")
+	m.port = first
 	told("STATUS=2 vassals: 2 ready")
 	told("READY=1")
 	told("WATCHDOG=1")

@@ -90,7 +90,7 @@ func TestOptionsAreListedOnce(t *testing.T) {
 	if strings.Contains(listed, "\nhttprouter\n") || !strings.Contains(listed, "\nhttp-socket\n    text, repeatable, main file and vassal: ") {
 		t.Errorf("aliases of http are listed as\n%s", listed)
 	}
-	for _, want := range []string{"\nhttp-zerg\n    without effect in the main file: not supported: the emperor holds", "\nhttp-post-buffering-dir\n    without effect in the main file: bodies"} {
+	for _, want := range []string{"\nhttp-post-buffering-dir\n    without effect in the main file: bodies"} {
 		if !strings.Contains(listed, want) {
 			t.Errorf("no %q among\n%s", want, listed)
 		}

@@ -88,9 +88,12 @@ type Listener struct {
 	// Address is the text of the option's value; it names the listener.
 	Address string `json:"address"`
 	// Datagrams: it takes datagrams instead of connections.
-	Datagrams bool   `json:"datagrams,omitempty"`
-	File      string `json:"file,omitempty"`
-	Line      int    `json:"line,omitempty"`
+	Datagrams bool `json:"datagrams,omitempty"`
+	// Zerg: Address is that of a uWSGI which hands over the sockets to listen at, one
+	// or more.
+	Zerg bool   `json:"zerg,omitempty"`
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
 }
 
 // Configuration is the whole front: the router compiles all of it, then swaps,
