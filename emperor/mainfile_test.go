@@ -88,7 +88,7 @@ http-harakiri = 10
 	if main == nil || len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	for i, want := range []string{"not supported: a rule", "not supported: a rule", "the app in the same file", "not supported: RTSP is no HTTP", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
+	for i, want := range []string{"or http-use-pattern = /run/%s.sock says where", "not supported: no language runs here; a rule (route-host = ^(\\w+)\\.example\\.com$ uwsgi:/run/$1.sock)", "the app in the same file", "let its server listen at a port of its own", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
 		if i >= len(main.Notes) || !strings.HasPrefix(main.Notes[i].Text, "accepted without effect: ") || !strings.Contains(main.Notes[i].Text, want) {
 			t.Errorf("note %d of %v: want %q", i, main.Notes, want)
 		}
