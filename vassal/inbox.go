@@ -77,6 +77,10 @@ func (i *inbox) take() []message {
 // handle turns a message into an event of the machine, or drops what is about a
 // generation whose time is over.
 func (v *Vassal) handle(m message) {
+	if v.state == Gone { // it was told more than one thing at once
+		v.answerLate(m)
+		return
+	}
 	switch m.kind {
 	case wanted:
 		v.handleWanted(m)

@@ -178,7 +178,7 @@ func (v *Vassal) becomeReady() {
 		v.failure = nil // who made a change has seen it by now; a crash is still to be explained
 	}
 	v.reason = ""
-	if !v.refused { // else the last edit has still not taken effect
+	if !v.refused && v.blocked == "" { // else the last edit has still not taken effect
 		v.problem = ""
 	}
 	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
