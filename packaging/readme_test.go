@@ -1,6 +1,7 @@
 package packaging
 
 import (
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -8,12 +9,16 @@ import (
 
 // Examples are copied. In uWSGI's ini language a comment has a line of its own:
 // behind a value it is part of the value, behind [uwsgi] the section is lost.
-func TestExamplesOfTheREADMECanBeCopied(t *testing.T) {
+func TestExamplesCanBeCopied(t *testing.T) {
 	line := regexp.MustCompile(`^([;#].*|\[uwsgi\]|[a-z0-9-]+ *= *[^;]*|)$`)
 	blocks := 0
-	for _, text := range []string{read(t, "../README.md"), read(t, "dyno/README.md")} {
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(pages) < 2 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range append(pages, "../README.md", "dyno/README.md") {
 		inside := false
-		for i, l := range strings.Split(text, "\n") {
+		for i, l := range strings.Split(read(t, page), "\n") {
 			switch {
 			case l == "```ini":
 				inside = true
@@ -21,11 +26,11 @@ func TestExamplesOfTheREADMECanBeCopied(t *testing.T) {
 			case strings.HasPrefix(l, "```"):
 				inside = false
 			case inside && !line.MatchString(l):
-				t.Errorf("line %d: %s", i+1, l)
+				t.Errorf("%s:%d: %s", page, i+1, l)
 			}
 		}
 	}
-	if blocks < 4 {
+	if blocks < 15 {
 		t.Errorf("only %d examples were found", blocks)
 	}
 }
