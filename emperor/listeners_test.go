@@ -4,28 +4,17 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"emperor/internal/link"
 	"emperor/internal/sysd"
+	"emperor/internal/testport"
 )
 
 func listener(address string) link.Listener {
 	return link.Listener{Option: "http", Address: address, File: "main.ini", Line: 3}
-}
-
-// freePort is a port that nobody listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 func open(t *testing.T, held []*bound, wanted ...link.Listener) []*bound {
@@ -69,7 +58,7 @@ func TestParseListener(t *testing.T) {
 }
 
 func TestAllAddressesAreIPv4AndIPv6(t *testing.T) {
-	port := freePort(t)
+	port := testport.Free(t)
 	held := open(t, nil, listener(":"+port))
 	defer func() { closeListeners(held) }()
 	for _, address := range []string{"127.0.0.1:" + port, "[::1]:" + port} {
@@ -87,7 +76,7 @@ func TestAllAddressesAreIPv4AndIPv6(t *testing.T) {
 }
 
 func TestIPv6BesideIPv4(t *testing.T) {
-	port := freePort(t)
+	port := testport.Free(t)
 	for _, order := range [][]link.Listener{
 		{listener("0.0.0.0:" + port), listener("[::]:" + port)},
 		{listener("[::]:" + port), listener("0.0.0.0:" + port)},
@@ -112,7 +101,7 @@ func TestListenersThatCannotBe(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := testport.Free(t)
 	tests := []struct {
 		name   string
 		wanted []link.Listener
@@ -209,7 +198,7 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 // TestDatagrams: a socket for datagrams at the port of one for connections, and at
 // a path, opened again only when it has to be.
 func TestDatagrams(t *testing.T) {
-	address, path := "127.0.0.1:"+freePort(t), filepath.Join(t.TempDir(), "s")
+	address, path := "127.0.0.1:"+testport.Free(t), filepath.Join(t.TempDir(), "s")
 	datagrams := func(address string) link.Listener {
 		return link.Listener{Option: "http-subscription-server", Address: address, Datagrams: true}
 	}

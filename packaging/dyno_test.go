@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/internal/testport"
 )
 
 // patience is how long a test waits for something that must come.
@@ -59,7 +60,7 @@ func TestDyno(t *testing.T) {
 	if err := os.Chmod(app, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := testport.Free(t)
 	process, ok := strings.CutPrefix(lastLine(read(t, "dyno/Procfile")), "web: ")
 	if !ok {
 		t.Fatal("the Procfile has no process web")
@@ -182,16 +183,4 @@ func read(t *testing.T, path string) string {
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
-}
-
-// freePort is a TCP port that nobody listens on now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

@@ -1,12 +1,6 @@
 package router
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"os"
 	"strings"
 	"testing"
@@ -14,25 +8,14 @@ import (
 
 	"emperor/internal/link"
 	"emperor/internal/resource"
+	"emperor/internal/testcert"
 )
 
 // pairUntil is a certificate in PEM that ends then.
-func pairUntil(t *testing.T, end time.Time, names ...string) (certificate, key string) {
+func pairUntil(t testing.TB, end time.Time, names ...string) (certificate, key string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: names, NotBefore: end.Add(-time.Hour * 24 * 400), NotAfter: end}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+	p := testcert.SelfSigned(t, testcert.Wanted{Names: names, From: end.Add(-400 * 24 * time.Hour), To: end})
+	return p.Certificate, p.Key
 }
 
 // TestCheckCertificates: what check says of the pairs that a file names.

@@ -1,43 +1,22 @@
 package router
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"emperor/internal/testcert"
 )
 
 // member is a client's certificate, and the PEM of the CA that it is of.
 func member(t *testing.T, name string) (certificate tls.Certificate, ca string) {
 	t.Helper()
-	sign := func(template, parent *x509.Certificate, by *ecdsa.PrivateKey) ([]byte, *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if by == nil {
-			by = key
-		}
-		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return der, key
-	}
-	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA of " + name}, IsCA: true, BasicConstraintsValid: true}
-	root, rootKey := sign(authority, authority, nil)
-	leaf, key := sign(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}}, authority, rootKey)
-	return tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root}))
+	a := testcert.NewAuthority(t, "CA of "+name)
+	return a.Issue(t, testcert.Wanted{Names: []string{name}}).TLS(t), a.PEM
 }
 
 // TestTLSAsConformed: rows 36 to 42 and 88 to 91 of the conformance table of the

@@ -63,7 +63,7 @@ func FuzzExchange(f *testing.F) {
 			answer.compare(t, method, seen)
 		}
 		_ = visitor.Close()
-		if text := front.log.take(); strings.Contains(text, "internal error") {
+		if text := front.log.Take(); strings.Contains(text, "internal error") {
 			t.Fatalf("%q\nanswered %q\n%s", request, answer.text(), text)
 		}
 		front.wantNothingHeld(t)
@@ -167,15 +167,6 @@ func (f *front) wantNothingHeld(t *testing.T) {
 		}
 	}
 	f.wantIdle(t)
-}
-
-// take returns what was logged, and forgets it.
-func (l *lines) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	text := l.text.String()
-	l.text.Reset()
-	return text
 }
 
 // chooser makes decisions of bytes.

@@ -3,16 +3,10 @@ package router
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -24,31 +18,12 @@ import (
 	"emperor/internal/link"
 )
 
-// selfSigned is a certificate for tests, in PEM.
-func selfSigned(t testing.TB, names ...string) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: names, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
-}
-
 // secured makes the TCP listener of f one for TLS, with these options beside those
 // that f has.
 func (f *front) secured(options ...string) {
 	f.t.Helper()
 	dir := f.t.TempDir()
-	certificate, key := selfSigned(f.t, "a")
+	certificate, key := pairUntil(f.t, time.Now().Add(time.Hour), "a")
 	write(f.t, dir+"/a.crt", certificate)
 	write(f.t, dir+"/a.key", key)
 	f.option = optionHTTPS

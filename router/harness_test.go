@@ -1,13 +1,11 @@
 package router
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,6 +17,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/internal/resource"
+	"emperor/internal/testlog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +33,7 @@ type front struct {
 	tcp  net.Listener // the emperor's copies, which stay open
 	unix net.Listener
 	also []extra // listeners beside them
-	log  *lines
+	log  *testlog.Text
 	// option is what made the TCP listener.
 	option string
 	later  atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
@@ -49,7 +48,7 @@ type extra struct {
 // newFront starts a router with options written as "key = value".
 func newFront(t testing.TB, options ...string) *front {
 	t.Helper()
-	f := &front{t: t, log: &lines{}, option: optionHTTP}
+	f := &front{t: t, log: &testlog.Text{}, option: optionHTTP}
 	r, err := newRouter(slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) })
 	if err != nil {
@@ -174,23 +173,6 @@ func descriptor(t testing.TB, l net.Listener) int {
 }
 
 // lines is a log that may be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // eventually waits for a state that no event announces.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()

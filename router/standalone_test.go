@@ -13,6 +13,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/testlog"
 )
 
 // TestStandalone: a router without an emperor loads at once and when it is told;
@@ -46,7 +47,7 @@ func TestStandalone(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	again := make(chan os.Signal)
 	ended := make(chan error, 1)
-	log := &lines{}
+	log := &testlog.Text{}
 	next <- []string{"--http-to", v.address, "--http-keepalive"}
 	go func() { ended <- Standalone(ctx, load, again, slog.New(slog.NewTextHandler(log, nil))) }()
 	if !<-accepted {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"emperor/internal/testcert"
 )
 
 // TestPlainHTTPToASecurePort: who speaks plain HTTP to it can read why that is no use,
@@ -79,16 +81,6 @@ func TestSlowHandshake(t *testing.T) {
 	}
 }
 
-// lastSession offers the last ticket that it got to whoever it talks to.
-type lastSession struct{ last *tls.ClientSessionState }
-
-func (l *lastSession) Get(string) (*tls.ClientSessionState, bool) { return l.last, l.last != nil }
-func (l *lastSession) Put(_ string, s *tls.ClientSessionState) {
-	if s != nil {
-		l.last = s
-	}
-}
-
 // TestTicketOfAnotherName: a ticket is good for the names of one pair and one demand for
 // a client certificate; what the vassal is told of is the connection that it is offered
 // on, not the one that it comes from.
@@ -120,7 +112,7 @@ func TestTicketOfAnotherName(t *testing.T) {
 			{"staff.test", "a.open.test", false, "a.open.test "},
 			{"staff.test", "club.test", false, ""},
 		} {
-			config := &tls.Config{InsecureSkipVerify: true, MaxVersion: version, ClientSessionCache: &lastSession{}, Certificates: []tls.Certificate{alice}}
+			config := &tls.Config{InsecureSkipVerify: true, MaxVersion: version, ClientSessionCache: &testcert.Session{}, Certificates: []tls.Certificate{alice}}
 			visit := func(name string) (told string, resumed bool) {
 				config := config.Clone()
 				config.ServerName = name

@@ -1,15 +1,8 @@
 package router
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,63 +13,27 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/internal/testcert"
 )
 
 // authority is a private CA.
 type authority struct {
-	t           *testing.T
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	file        string // its certificate, in PEM
+	*testcert.Authority
+	t    *testing.T
+	file string // its certificate, in PEM
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{t: t, file: filepath.Join(t.TempDir(), "ca.pem")}
-	a.certificate, a.key = a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: "a private CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(time.Hour),
-	})
-	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	a := &authority{testcert.NewAuthority(t, "a private CA"), t, filepath.Join(t.TempDir(), "ca.pem")}
+	write(t, a.file, a.PEM)
 	return a
-}
-
-func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	parent, by := a.certificate, a.key
-	if parent == nil {
-		parent, by = template, key
-	}
-	template.SerialNumber, template.NotBefore = big.NewInt(time.Now().UnixNano()), time.Now().Add(-2*time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return certificate, key
 }
 
 // issue makes a certificate for names and addresses, good for that long.
 func (a *authority) issue(good time.Duration, names ...string) tls.Certificate {
 	a.t.Helper()
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: names[0]}, NotAfter: time.Now().Add(good)}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
-	certificate, key := a.sign(template)
-	return tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}
+	return a.Issue(a.t, testcert.Wanted{Names: names, To: time.Now().Add(good)}).TLS(a.t)
 }
 
 // secureVassal starts one that speaks HTTP behind TLS, on a TCP port.

@@ -1,7 +1,6 @@
 package vassal
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/proc"
+	"emperor/internal/testlog"
 	"emperor/internal/testvassal"
 )
 
@@ -34,31 +34,13 @@ func TestMain(m *testing.M) {
 // deadline is generous: tests wait for events, never for time.
 const deadline = 60 * time.Second
 
-// lockedBuffer collects the log of a test.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // site is a vassal under test, with its file and what it needs.
 type site struct {
 	*Vassal
 	t       testing.TB
 	dir     string
 	file    string
-	log     *lockedBuffer
+	log     *testlog.Text
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	changed chan struct{}
@@ -75,7 +57,7 @@ func newSite(t testing.TB, text string, adjust func(*Deps)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &site{t: t, dir: dir, file: filepath.Join(dir, "site.ini"), log: &lockedBuffer{}, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
+	s := &site{t: t, dir: dir, file: filepath.Join(dir, "site.ini"), log: &testlog.Text{}, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
 	starter := proc.NewStarter(proc.NewMark(filepath.Base(dir))) // processes are told apart by it
 	deps := Deps{
 		Log:     slog.New(slog.NewTextHandler(s.log, nil)),

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"emperor/internal/testlog"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -83,7 +85,7 @@ func (b blockedLog) Handle(ctx context.Context, r slog.Record) error {
 
 // TestSlowLog: the vassal does not wait for it, and what is lost is said.
 func TestSlowLog(t *testing.T) {
-	log := &lockedBuffer{}
+	log := &testlog.Text{}
 	release := make(chan struct{})
 	out := newOutput("site", slog.New(blockedLog{slog.NewTextHandler(log, nil), release}), systemClock{})
 	c, err := newCapture(out, 1)

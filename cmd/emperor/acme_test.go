@@ -25,41 +25,25 @@ import (
 	"time"
 
 	"emperor/emperor/control"
+	"emperor/internal/testlog"
+	"emperor/internal/testport"
 )
 
 // authority is a real ACME certificate authority, Pebble, that finds every name on
 // this machine.
 type authority struct {
 	m    *machine
-	log  *lockedText
+	log  *testlog.Text
 	http string // the ports where it looks
 	tls  string
-}
-
-// lockedText is what a program has written so far.
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // newAuthority starts one whose certificates are good for so many seconds. It looks
 // for http-01 at the machine's port.
 func newAuthority(m *machine, seconds int) *authority {
 	m.t.Helper()
-	a := &authority{m: m, log: &lockedText{}, http: m.port, tls: freePort(m.t)}
-	api, names, management := freePort(m.t), freePort(m.t), freePort(m.t)
+	a := &authority{m: m, log: &testlog.Text{}, http: m.port, tls: testport.Free(m.t)}
+	api, names, management := testport.Free(m.t), testport.Free(m.t), testport.Free(m.t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		m.t.Fatal(err)
@@ -79,7 +63,7 @@ func newAuthority(m *machine, seconds int) *authority {
 	m.write("pebble.json", fmt.Sprintf(`{"pebble": {"listenAddress": "127.0.0.1:%s", "managementListenAddress": "127.0.0.1:%s",
 		"certificate": "DIR/ca.crt", "privateKey": "DIR/ca.key", "httpPort": %s, "tlsPort": %s,
 		"ocspResponderURL": "", "externalAccountBindingRequired": false, "certificateValidityPeriod": %d}}`, api, management, a.http, a.tls, seconds))
-	a.run("pebble-challtestsrv", "-dns01", "127.0.0.1:"+names, "-management", "127.0.0.1:"+freePort(m.t),
+	a.run("pebble-challtestsrv", "-dns01", "127.0.0.1:"+names, "-management", "127.0.0.1:"+testport.Free(m.t),
 		"-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "")
 	a.run("pebble", "-config", m.path("pebble.json"), "-dnsserver", "127.0.0.1:"+names, "-strict")
 	m.write("acme.ini", "[uwsgi]\nacme = on\nacme-ca = https://127.0.0.1:"+api+"/dir\nacme-ca-root = DIR/ca.crt\nacme-dir = DIR/acme\n")
@@ -430,7 +414,7 @@ func TestACMEFails(t *testing.T) {
 	m.certify("default", 1, "default.test")
 	// Nobody is where the authority looks.
 	lines := "[uwsgi]\ninclude = DIR/acme.ini\nacme-challenge = http-01\nhttps = 127.0.0.1:" + a.tls + ",DIR/default.crt,DIR/default.key\nroute-host = ^site\\.test$ return:200\n"
-	m.write("main.ini", lines+"http = 127.0.0.1:"+freePort(t)+"\n")
+	m.write("main.ini", lines+"http = 127.0.0.1:"+testport.Free(t)+"\n")
 	m.start("main.ini")
 	m.waitLog(0, "a certificate was not issued", "site.test", "next_try")
 	for i := range 4 {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // TestNodeThatBringsItsCertificate: a real uWSGI names a pair in its announcements,
@@ -21,7 +23,7 @@ func TestNodeThatBringsItsCertificate(t *testing.T) {
 	}
 	m.certify("home/a/site", 5, "a.test")
 	m.certify("elsewhere", 6, "b.test")
-	server := "127.0.0.1:" + freePort(t)
+	server := "127.0.0.1:" + testport.Free(t)
 	m.write("main.ini", "[uwsgi]\nhttps = 127.0.0.1:PORT,DIR/default.crt,DIR/default.key\nhttp-subscription-server = "+server+"\nhttp-subscription-sni-dir = DIR/home\n")
 	m.start("main.ini")
 	m.waitReady()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"emperor/internal/listening"
+	"emperor/internal/testport"
 )
 
 // desk is a folder with a main file and vassals in it, which are only read. DIR and
@@ -41,7 +42,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	d := &desk{T: t, dir: dir, port: freePort(t)}
+	d := &desk{T: t, dir: dir, port: testport.Free(t)}
 	d.mode(".", 0o755)
 	for _, sub := range []string{"v", "run", "open"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // issueMain is the configuration with which users of uWSGI come, on a port of its
@@ -100,7 +102,7 @@ func TestMainFileIsAppliedWhenItIsEdited(t *testing.T) {
 	}
 
 	// A second listener comes and goes; the first one stays open all the time.
-	second := freePort(t)
+	second := testport.Free(t)
 	mark = m.mark()
 	m.write("uwsgi.ini", issueMain+"http = 127.0.0.1:"+second+"\n")
 	m.waitLog(mark, "listening", second)

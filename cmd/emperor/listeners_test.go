@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // TestListenersOfOtherOptions: the main file's http-socket and http11-socket are
@@ -17,7 +19,7 @@ import (
 func TestListenersOfOtherOptions(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	second, third, plain, stats := freePort(t), freePort(t), freePort(t), m.path("stats.sock")
+	second, third, plain, stats := testport.Free(t), testport.Free(t), testport.Free(t), m.path("stats.sock")
 	main := strings.NewReplacer("SECOND", second, "THIRD", third, "PLAIN", plain, "STATS", stats).Replace(`[uwsgi]
 http = 127.0.0.1:PORT
 http-socket = 127.0.0.1:SECOND

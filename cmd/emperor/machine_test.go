@@ -99,18 +99,12 @@ func newMachine(t *testing.T) *machine {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, dir: dir, port: freePort(t), more: make(chan struct{})}
+	m := &machine{t: t, dir: dir, port: testport.Free(t), more: make(chan struct{})}
 	t.Cleanup(func() {
 		m.finish()
 		_ = os.RemoveAll(dir)
 	})
 	return m
-}
-
-// freePort is a TCP port that nobody listens on, the test's own until it ends.
-func freePort(t *testing.T) string {
-	t.Helper()
-	return testport.Free(t)
 }
 
 // path is a path within the folder.

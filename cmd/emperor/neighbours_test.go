@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // neighbour runs a program beside the emperor as long as the test takes.
@@ -50,7 +52,7 @@ func (m *machine) untilListening(port string) {
 func TestNginxBehindTLS(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	port := freePort(t)
+	port := testport.Free(t)
 	for i, name := range []string{"a.test", "b.test", "c.test"} {
 		m.certify(name, int64(i+1), name)
 	}
@@ -140,7 +142,7 @@ def application(env, start_response):
 func TestBehindHAProxy(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	one, two, secured, status := freePort(t), freePort(t), freePort(t), freePort(t)
+	one, two, secured, status := testport.Free(t), testport.Free(t), testport.Free(t), testport.Free(t)
 	m.certify("lb", 1, "lb.test")
 	both := ""
 	for _, ending := range []string{".crt", ".key"} {

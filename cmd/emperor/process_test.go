@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/internal/testport"
 )
 
 // slowly asks for a page that takes that many seconds, and tells when its first
@@ -130,7 +132,7 @@ func TestSystemdHandsOverTheFrontAndIsToldOfItsLife(t *testing.T) {
 	m := uwsgiMachine(t)
 	m.write("uwsgi.ini", strings.Replace(issueMain, ":PORT", "fd://web", 1))
 	told := notifySocket(t, m.path("notify.sock"))
-	first, second := m.port, freePort(t) // a unit with two ListenStream= gives both its name
+	first, second := m.port, testport.Free(t) // a unit with two ListenStream= gives both its name
 	m.run(exec.Command("systemd-socket-activate", "--listen=127.0.0.1:"+first, "--listen=127.0.0.1:"+second, "--fdname=web:web",
 		"-E", "NOTIFY_SOCKET="+m.path("notify.sock"), "-E", "WATCHDOG_USEC=1000000", "-E", "EMPEROR_TEST="+m.dir,
 		emperorBinary(t), "uwsgi.ini", "--control", m.path("control.sock")))

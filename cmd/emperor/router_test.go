@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // loneUWSGI starts a uWSGI that nobody supervises, on the socket alone.sock.
@@ -55,7 +57,7 @@ func TestRouterAlone(t *testing.T) {
 	}
 	defer socket.close()
 
-	second := freePort(t)
+	second := testport.Free(t)
 	mark := m.mark()
 	// A line that makes a file an app's says nothing where no app is run.
 	front(rule + "route-host = ^no\\.test$ return:403\nstatic-map = /=/srv\nhttp = 127.0.0.1:" + second + "\n")

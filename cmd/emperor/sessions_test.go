@@ -4,36 +4,16 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/internal/testcert"
 )
-
-// oneSession is what a client keeps that offers the last session it got to whoever
-// it talks to.
-type oneSession struct {
-	mu    sync.Mutex
-	state *tls.ClientSessionState
-}
-
-func (o *oneSession) Get(string) (*tls.ClientSessionState, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.state, o.state != nil
-}
-
-func (o *oneSession) Put(_ string, state *tls.ClientSessionState) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if state != nil {
-		o.state = state
-	}
-}
 
 // resumed makes a request for name with what session has, and tells whether that
 // was resumed. The session is a newer one afterwards.
-func (m *machine) resumed(name string, version uint16, session *oneSession) bool {
+func (m *machine) resumed(name string, version uint16, session *testcert.Session) bool {
 	m.t.Helper()
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", m.address(), &tls.Config{
 		ServerName: name, InsecureSkipVerify: true, ClientSessionCache: session, MaxVersion: version,
@@ -76,11 +56,11 @@ func TestSessionsOutliveTheRouter(t *testing.T) {
 		m.untilGone(pid)
 	}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		session := &oneSession{}
+		session := &testcert.Session{}
 		if m.resumed("one.test", version, session) {
 			t.Fatal("a first handshake was resumed")
 		}
-		first := session.state // as it was sealed by the first router
+		first, _ := session.Get("") // as it was sealed by the first router
 		for _, step := range []struct {
 			what   string
 			change func()
@@ -99,12 +79,12 @@ func TestSessionsOutliveTheRouter(t *testing.T) {
 			if !m.resumed("one.test", version, session) {
 				t.Errorf("%s: not resumed after %s", tls.VersionName(version), step.what)
 			}
-			old := oneSession{state: first}
-			if m.resumed("strict.test", version, &old) {
+			old := testcert.SessionOf(first)
+			if m.resumed("strict.test", version, old) {
 				t.Errorf("%s: resumed under another name's policy after %s", tls.VersionName(version), step.what)
 			}
 		}
-		if !m.resumed("one.test", version, &oneSession{state: first}) {
+		if !m.resumed("one.test", version, testcert.SessionOf(first)) {
 			t.Errorf("%s: the first session is lost", tls.VersionName(version))
 		}
 	}

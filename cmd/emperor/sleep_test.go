@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // state asks the emperor for the state of a vassal.
@@ -434,7 +436,7 @@ func TestOnDemandWaysOfUWSGI(t *testing.T) {
 func TestSleeperThatHasAnnouncedItself(t *testing.T) {
 	t.Parallel()
 	m := sitesMachine(t)
-	server := "127.0.0.1:" + freePort(t)
+	server := "127.0.0.1:" + testport.Free(t)
 	m.rules("http-subscription-server = " + server + "\nsubscription-tolerance = 3\n")
 	m.vassal("site", "socket = DIR/%n.sock\nplugin = python3\nchdir = DIR\nwsgi-file = DIR/webapp.py\nsubscribe-to = "+server+":site.test\nsubscribe-freq = 1\nidle = 2\ndie-on-idle = true\n")
 	m.start()

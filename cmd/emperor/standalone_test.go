@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // node is a uWSGI that somebody else has started: the emperor knows its address only.
@@ -48,7 +50,7 @@ func (m *machine) end(node *exec.Cmd) {
 func TestStandaloneRouter(t *testing.T) {
 	t.Parallel()
 	m := appMachine(t)
-	second, port, dead := freePort(t), freePort(t), freePort(t)
+	second, port, dead := testport.Free(t), testport.Free(t), testport.Free(t)
 	m.write("uwsgi.ini", fmt.Sprintf(`[uwsgi]
 http = 0.0.0.0:PORT
 http = 127.0.0.1:%s
@@ -100,7 +102,7 @@ http-to = 127.0.0.1:%s
 func TestVassalsThatSpeakHTTP(t *testing.T) {
 	t.Parallel()
 	m := sitesMachine(t)
-	port := freePort(t)
+	port := testport.Free(t)
 	m.rules(fmt.Sprintf("route-host = ^address\\.test$ http:127.0.0.1:%s\nroute-host = ^path\\.test$ http:DIR/path.sock\n", port) + byName)
 	app := "plugin = python3\nmaster = true\nprocesses = 2\nchdir = DIR\nwsgi-file = DIR/webapp.py\ndisable-logging = true\n"
 	m.vassal("path", app+"http11-socket = DIR/path.sock\n")

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/internal/testport"
 )
 
 // announcer is a uWSGI that nobody here has started and that announces itself. It says
@@ -35,7 +37,7 @@ func (m *machine) announcer(name string, more ...string) *exec.Cmd {
 func subscriptionMachine(t *testing.T, more string) (m *machine, server string) {
 	t.Helper()
 	m = sitesMachine(t)
-	server = "127.0.0.1:" + freePort(t)
+	server = "127.0.0.1:" + testport.Free(t)
 	m.rules("http-subscription-server = " + server + "\nhttp-subscription-server = DIR/announce.sock\nsubscription-tolerance = 7200\n" + more)
 	return m, server
 }

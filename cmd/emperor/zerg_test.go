@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"emperor/internal/testport"
 )
 
 // zergPool is a real uWSGI that listens at two ports and hands both to whoever asks.
@@ -35,7 +37,7 @@ func (m *machine) zergPool(path, first, second string) *exec.Cmd {
 func TestSocketsOfAZergServer(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	second := freePort(t)
+	second := testport.Free(t)
 	main := "[uwsgi]\nhttp-zerg = DIR/pool.sock\n"
 	m.write("main.ini", main+"route-run = return:200\n")
 	if text, code := m.ask("check", "main.ini"); code == 0 || !strings.Contains(text, "main.ini:2: http-zerg: ") || !strings.Contains(text, "want a uWSGI that runs with zerg-server = "+m.path("pool.sock")) {
@@ -84,7 +86,7 @@ func TestSocketsOfAZergServer(t *testing.T) {
 	}
 
 	mark = m.mark()
-	third := freePort(t)
+	third := testport.Free(t)
 	m.write("main.ini", "[uwsgi]\nhttp = 127.0.0.1:"+third+"\nroute-run = return:200\n")
 	m.waitLog(mark, "not listening any more", "http-zerg")
 	for _, port := range []string{m.port, second} {

@@ -1,15 +1,15 @@
 package monitor
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"emperor/internal/testlog"
 
 	"go.uber.org/goleak"
 )
@@ -25,33 +25,16 @@ type running struct {
 	*testing.T
 	*Monitor
 	dir  string
-	log  *syncBuffer
+	log  *testlog.Text
 	last Snapshot
 	seen []Snapshot
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // start runs a Monitor of patterns (relative to dir, which is made). prepare may
 // change the options and the loop before it runs.
 func start(t *testing.T, dir string, patterns []string, prepare func(*Options, *loop)) *running {
 	t.Helper()
-	r := &running{T: t, dir: dir, log: &syncBuffer{}}
+	r := &running{T: t, dir: dir, log: &testlog.Text{}}
 	o := Options{
 		Dir:       dir,
 		Frequency: time.Hour,

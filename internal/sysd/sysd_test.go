@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"emperor/internal/testport"
 	"emperor/internal/testvassal"
 )
 
@@ -74,14 +75,10 @@ func printListeners() int {
 	return 0
 }
 
-func freePort(t *testing.T) string {
+// freeAddress is a TCP address on which nobody listens.
+func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + testport.Free(t)
 }
 
 // activate runs this binary under the real systemd-socket-activate with those
@@ -129,7 +126,7 @@ func activate(t *testing.T, network, address string, options ...string) received
 
 func TestListenersOfSocketActivate(t *testing.T) {
 	dir := t.TempDir()
-	port, path, abstract := freePort(t), filepath.Join(dir, "s.sock"), "@emperor-test/"+filepath.Base(dir)+fmt.Sprint(os.Getpid())
+	port, path, abstract := freeAddress(t), filepath.Join(dir, "s.sock"), "@emperor-test/"+filepath.Base(dir)+fmt.Sprint(os.Getpid())
 	for _, test := range []struct {
 		name             string
 		network, address string

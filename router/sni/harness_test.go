@@ -1,7 +1,6 @@
 package sni
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"emperor/internal/testlog"
 )
 
 // clock is a time that tests move.
@@ -95,25 +96,8 @@ type world struct {
 	files *files
 	clock *clock
 	ring  *Ring
-	log   lockedBuffer
+	log   testlog.Text
 	certs *Certificates
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newWorld(t testing.TB, change ...func(*Options)) *world {

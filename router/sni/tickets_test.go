@@ -5,31 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"emperor/internal/testcert"
 )
-
-// oneSession is the cache of a client that offers the last ticket it got to whoever
-// it talks to.
-type oneSession struct {
-	mu    sync.Mutex
-	state *tls.ClientSessionState
-}
-
-func (o *oneSession) Get(string) (*tls.ClientSessionState, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.state, o.state != nil
-}
-
-func (o *oneSession) Put(_ string, state *tls.ClientSessionState) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if state != nil {
-		o.state = state
-	}
-}
 
 func TestTicketsResumeUnderTheSamePolicyOnly(t *testing.T) {
 	w := newWorld(t)
@@ -81,7 +61,7 @@ func TestTicketsResumeUnderTheSamePolicyOnly(t *testing.T) {
 		{"asked.example.com", first, "club.example.com", false, false},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			client := &tls.Config{InsecureSkipVerify: true, MaxVersion: version, ClientSessionCache: &oneSession{}, Time: w.clock.now, NextProtos: []string{"h2", "http/1.1"}}
+			client := &tls.Config{InsecureSkipVerify: true, MaxVersion: version, ClientSessionCache: &testcert.Session{}, Time: w.clock.now, NextProtos: []string{"h2", "http/1.1"}}
 			if tt.member {
 				client.Certificates = []tls.Certificate{staff.client(t, "member")}
 			}
@@ -109,7 +89,7 @@ func TestTicketsResumeUnderTheSamePolicyOnly(t *testing.T) {
 func (w *world) resumes(from, to *Listener, between func()) bool {
 	w.t.Helper()
 	client := w.trusting("a.example.com")
-	client.ClientSessionCache = &oneSession{}
+	client.ClientSessionCache = &testcert.Session{}
 	r := handshake(from, client)
 	r.serialOf(w.t)
 	between()

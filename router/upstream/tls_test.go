@@ -3,76 +3,37 @@ package upstream
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"emperor/internal/testcert"
 )
 
 // authority signs certificates for tests.
 type authority struct {
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-	pem         []byte
+	*testcert.Authority
+	pem []byte
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{}
-	a.certificate, a.key = sign(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, nil, nil)
-	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
-	return a
-}
-
-func sign(t *testing.T, template *x509.Certificate, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	if parent == nil {
-		parent, by = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate, key
+	a := testcert.NewAuthority(t, "test CA")
+	return &authority{a, []byte(a.PEM)}
 }
 
 // issue makes a certificate for the names.
 func (a *authority) issue(t *testing.T, names ...string) *tls.Certificate {
 	t.Helper()
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: names[0]}}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
-	certificate, key := sign(t, template, a.certificate, a.key)
-	return &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}
+	c := a.Issue(t, testcert.Wanted{Names: names}).TLS(t)
+	return &c
 }
 
 func newTLS(t *testing.T, o TLSOptions) *TLS {
@@ -197,7 +158,7 @@ func echoTLS(conn *tls.Conn) { _, _ = io.Copy(conn, conn) }
 func TestClientCertificate(t *testing.T) {
 	d, ca := newDialer(t), newAuthority(t)
 	pool := x509.NewCertPool()
-	pool.AddCert(ca.certificate)
+	pool.AppendCertsFromPEM(ca.pem)
 	config := &tls.Config{Certificates: []tls.Certificate{*ca.issue(t, "site.test")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MaxVersion: tls.VersionTLS12}
 	a := secure(t, config, echoTLS)
 	c, err := startTLS(t, d, a, newTLS(t, TLSOptions{ServerName: "site.test", Roots: ca.pem, Certificate: ca.issue(t, "router")}))
