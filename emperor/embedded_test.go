@@ -173,7 +173,8 @@ func TestMistakesWithOneApp(t *testing.T) {
 		{"nobody's", "http = :80\nmodule = x\nfavourite-colour = 3", ""},
 		{"nothing listens", "module = x", "main.ini:2: module: nothing listens for it"},
 		{"of the program", "http = :80\ncommand = \"x", "main.ini:3: command: a quote \" is not closed"},
-		{"confined by uWSGI only", "http = :80\ncommand = x\nchroot = /srv", "main.ini:4: chroot: not supported in the main file"},
+		{"confined by uWSGI only", "http = :80\ncommand = x\nunshare = pid", "main.ini:4: unshare: not supported in the main file"},
+		{"about vassals", "http = :80\ncommand = x\nemperor-tyrant = true", "main.ini:4: emperor-tyrant: it is about vassals, and here command ("},
 		{"confined", "http = :80\nmodule = x\nchroot = /srv", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -90,6 +90,11 @@ type Main struct {
 	// vassalUser is who every vassal runs as, whatever its file says; nil: each
 	// file says it.
 	vassalUser *proc.Credential
+	// tyrant is emperor-tyrant; nil: it is not there.
+	tyrant *vassal.Tyrant
+	// bounded: vassals never have other capabilities than those of bounding.
+	bounded  bool
+	bounding proc.Capabilities
 
 	// onDemand is what emperor-on-demand-* lines say; its Output is each vassal's own.
 	onDemand vassal.OnDemandReading
@@ -134,6 +139,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	m.readMonitors(&problems)
 	m.readVassals(&problems)
 	m.readRunning(&problems)
+	m.readTyrant(&problems)
 	m.readApp(r, &problems)
 	m.readForeign(r.Set, &problems)
 	if c.Bool("strict") {
@@ -355,7 +361,7 @@ func (m *Main) sameForVassals(other *Main) bool {
 		slices.Equal(m.inheritBefore, other.inheritBefore) && slices.Equal(m.inheritAfter, other.inheritAfter) &&
 		m.onDemand.Extension == other.onDemand.Extension && m.onDemand.Directory == other.onDemand.Directory && m.onDemand.Exec.Value == other.onDemand.Exec.Value &&
 		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI &&
-		sameCredential(m.vassalUser, other.vassalUser) && m.App.same(other.App)
+		sameCredential(m.vassalUser, other.vassalUser) && m.sameTyrant(other) && m.App.same(other.App)
 }
 
 // sameFront tells whether the router would be sent the same.
@@ -370,7 +376,7 @@ func (m *Main) sameFront(other *Main) bool {
 // sameMonitor tells whether the monitor would look for the same.
 func (m *Main) sameMonitor(other *Main) bool {
 	a, b := m.Monitor, other.Monitor
-	return a.Dir == b.Dir && a.NoFollow == b.NoFollow && a.Frequency == b.Frequency &&
+	return a.Dir == b.Dir && a.NoFollow == b.NoFollow && a.Owners == b.Owners && a.Frequency == b.Frequency &&
 		slices.Equal(a.Extensions, b.Extensions) &&
 		slices.EqualFunc(a.Patterns, b.Patterns, func(a, b monitor.Pattern) bool { return a.Value == b.Value })
 }

@@ -101,7 +101,8 @@ func TestMistakesOfTheMainFile(t *testing.T) {
 		{"port too large", "http = :80800", `want a port from 1 to 65535, got "80800"`},
 		{"no address", "http = fd://", "want :8080 (all addresses)"},
 		{"unknown monitor", "emperor = amqp://localhost", "main.ini:2: emperor: want a directory"},
-		{"tyrant", "emperor-tyrant = true", "main.ini:2: emperor-tyrant: not supported: vassals would run as"},
+		{"clone", "emperor-use-clone = pid", "main.ini:2: emperor-use-clone: not supported: vassals would not be put into namespaces"},
+		{"capability", "emperor-cap = everything", `main.ini:2: emperor-cap: there is no capability "everything"`},
 		{"user", "http-uid = nobody-of-that-name", `there is no user "nobody-of-that-name"`},
 		{"number", "emperor-freq = often", "main.ini:2: emperor-freq:"},
 		{"pair", "vassal-set = novalue", "main.ini:2: vassal-set:"},
@@ -118,7 +119,7 @@ func TestMistakesOfTheMainFile(t *testing.T) {
 }
 
 func TestWhatIsForbiddenMayBeSwitchedOff(t *testing.T) {
-	if main, _, problems := readText(t, "[uwsgi]\nemperor-tyrant = false\n"); main == nil {
+	if main, _, problems := readText(t, "[uwsgi]\nemperor-use-clone = false\n"); main == nil {
 		t.Error(problems)
 	}
 }

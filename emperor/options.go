@@ -9,7 +9,7 @@ import (
 )
 
 // Options are the options of the main file that this package honours.
-var Options = []config.Option{
+var Options = slices.Concat([]config.Option{
 	// Which vassals.
 	{Name: "emperor", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "Where vassal files are: a directory, a glob such as %dvassals.d/*.ini, dir://DIRECTORY or glob://GLOB."},
@@ -82,7 +82,7 @@ var Options = []config.Option{
 	{Name: "chmod-socket", Aliases: []string{"chmod"}, Short: 'C', Type: config.Mode, Argument: config.Optional, Where: config.Both,
 		Help: "Mode of socket files; in the main file those of the front, default 666."},
 	{Name: "die-on-term", Type: config.Flag, Where: config.Both, Help: "Accepted: SIGTERM always ends the emperor, and its vassals with it."},
-}
+}, tyrantOptions)
 
 // meaningless are uWSGI's options that main files carry by habit: accepted, and
 // listed by `emperor check` with the reason why they do nothing.
@@ -143,14 +143,11 @@ func WithoutEffect() map[string]string { return maps.Clone(meaningless) }
 // refused are options without which a vassal would run with more rights, or as
 // somebody else, than the file says: going on would be worse than stopping.
 var refused = map[string]string{
-	"emperor-tyrant":          "not supported: vassals would run as the emperor's user instead of their files' owners; use uid and gid",
-	"emperor-tyrant-nofollow": "not supported: vassals would run as the emperor's user instead of their files' owners; use uid and gid",
-	"emperor-use-clone":       "not supported: vassals would not be put into namespaces of their own",
-	"emperor-cap":             "not supported: vassals would keep all capabilities",
-	"chroot":                  "not supported in the main file: the emperor would not be confined",
-	"unshare":                 "not supported in the main file: the emperor would not be confined",
-	"pivot-root":              "not supported in the main file: the emperor would not be confined",
-	"cap":                     "not supported in the main file: the emperor would keep all capabilities",
+	"emperor-use-clone": "not supported: vassals would not be put into namespaces of their own",
+	"chroot":            "not supported in the main file: the emperor would not be confined",
+	"unshare":           "not supported in the main file: the emperor would not be confined",
+	"pivot-root":        "not supported in the main file: the emperor would not be confined",
+	"cap":               "not supported in the main file: the emperor would keep all capabilities",
 }
 
 // foreign is why an option that only vassals have does nothing in the main file.

@@ -73,7 +73,7 @@ func (m *Main) reading(item monitor.Item) vassal.Reading {
 		IncludeBefore: m.includeBefore, IncludeAfter: m.includeAfter,
 		InheritBefore: m.inheritBefore, InheritAfter: m.inheritAfter,
 		UWSGI: m.Defaults.UWSGI,
-		User:  m.vassalUser,
+		User:  m.vassalUser, Tyrant: m.tyrant, Bounded: m.bounded, Bounding: m.bounding,
 
 		CheckFiles: m.checkFiles,
 		OnDemand:   m.onDemand,

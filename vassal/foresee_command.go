@@ -15,6 +15,10 @@ import (
 // started.
 func (f *foresight) foreseeCommand() {
 	c := &f.spec.command
+	if f.spec.limits.chroot != "" {
+		f.foreseeChroot()
+		return
+	}
 	if !f.foreseeDirectory("chdir", c.dir, "command") {
 		return // nothing is found from a directory that is not there
 	}

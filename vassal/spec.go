@@ -91,6 +91,7 @@ type Spec struct {
 	uwsgi   uwsgiLaunch
 	command commandLaunch
 	static  staticLaunch
+	limits  limitsLaunch
 }
 
 // uwsgiLaunch is what starting a uWSGI needs.
@@ -198,6 +199,11 @@ type Reading struct {
 	// read a vassal. So all files are opened as that user, too. Only root can make it
 	// so; for others it has no effect.
 	User *proc.Credential
+	// Tyrant, when set, is that the vassal runs as the owner of its file; it sets User.
+	Tyrant *Tyrant
+	// Bounded: it never has any capability but those of Bounding (emperor-cap).
+	Bounded  bool
+	Bounding proc.Capabilities
 	// UWSGI is the path of the uwsgi binary, for magic variables.
 	UWSGI string
 	// OnDemand is what the main file's emperor-on-demand-* lines say of it.
@@ -242,8 +248,14 @@ func Read(r Reading) Result {
 	}
 	opener := rights.NewReader(accountOf(r.User).user())
 	defer opener.Close()
+	judged, problem := r.Tyrant.judge(opener, file)
+	if problem != nil {
+		return Result{Problems: config.Problems{*problem}, Files: []string{file}}
+	}
+	defer judged.Close()
+	r.User = judged.user(r.User)
 	c, problems := config.Load(config.Request{
-		Set: set, Opener: opener, File: r.Argument, Env: r.Env, Dir: r.Dir, Vassal: true,
+		Set: set, Opener: judged, File: r.Argument, Env: r.Env, Dir: r.Dir, Vassal: true,
 		IncludeBefore: r.IncludeBefore, IncludeAfter: r.IncludeAfter,
 		InheritBefore: r.InheritBefore, InheritAfter: r.InheritAfter,
 		SetBefore: r.Set, EmperorPath: r.UWSGI,
@@ -255,6 +267,9 @@ func Read(r Reading) Result {
 		s.spec.Files = []string{file}
 	}
 	s.spec.Kind, s.spec.KindReason = chooseKind(c)
+	if text := judged.doubt(s.spec.Kind); text != "" {
+		problems = append(problems, config.Problem{Pos: config.Pos{File: file}, Text: text})
+	}
 	if s.spec.Kind != UWSGI {
 		// Nobody forgives what a real uWSGI would.
 		problems = problems.Strict()
@@ -316,6 +331,7 @@ func (r *reader) read() {
 	case Static:
 		r.readStatic(dir)
 	}
+	r.readLimits()
 	r.readSleep(dir)
 	if v, ok := c.Last("static"); ok && s.Kind != Static && !c.UsedPlaceholders["static"] {
 		r.warn(v, "no effect: %s makes this vassal something else; a folder is a vassal of its own", s.KindReason)

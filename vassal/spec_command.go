@@ -110,66 +110,6 @@ func (r *reader) readCommand(dir string) {
 	}
 }
 
-// pinned: the main file says who the vassal runs as.
-func (r *reader) pinned() bool { return r.User != nil && os.Geteuid() == 0 }
-
-// account is who the main file's uid and gid name, else the vassal's; nil when
-// that is us, or we may not change.
-func (r *reader) account() *account {
-	uid, ok := r.c.Last("uid")
-	gid, hasGID := r.c.Last("gid")
-	if r.pinned() {
-		pinned := accountOf(r.User)
-		r.comparePinned(pinned, uid, gid)
-		return pinned
-	}
-	if !ok && !hasGID || uid.Unknown || gid.Unknown {
-		return nil
-	}
-	at := uid
-	if !ok {
-		at = gid
-	}
-	user, err := lookupAccount(uid.Value, gid.Value)
-	switch {
-	case err != nil:
-		if _, unknown := lookupAccount(uid.Value, ""); unknown == nil && hasGID {
-			at = gid
-		}
-		r.fault(at, "%v", err)
-		return nil
-	case os.Geteuid() != 0:
-		// As uWSGI: whoever is not root stays who he is.
-		if int(user.uid) != os.Geteuid() && r.spec.Kind == Command {
-			r.warn(at, "no effect: only root can change to another user")
-		}
-		return nil
-	case user.uid == 0 && int(user.gid) == os.Getegid():
-		return nil
-	}
-	return user
-}
-
-// comparePinned warns of a uid and gid (empty: not there) that want something else.
-func (r *reader) comparePinned(pinned *account, uid, gid config.Value) {
-	for _, v := range []config.Value{uid, gid} {
-		if v.Value == "" {
-			continue
-		}
-		same := false
-		if !v.Unknown && v.Key == "uid" {
-			wanted, err := lookupAccount(v.Value, "")
-			same = err == nil && wanted.uid == pinned.uid
-		} else if !v.Unknown {
-			wanted, err := lookupGroup(v.Value)
-			same = err == nil && wanted == int(pinned.gid)
-		}
-		if !same {
-			r.warn(v, "no effect: the main file's uid and gid make every vassal run as user %s, group %d", pinned, pinned.gid)
-		}
-	}
-}
-
 // commandSockets are the socket options that mean something for a command.
 var commandSockets = []string{"socket", "uwsgi-socket", "http-socket", "http11-socket", "fastcgi-socket", "scgi-socket"}
 

@@ -69,7 +69,8 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		Name: b.name, Generation: b.generation,
 		Credential: b.spec.uwsgi.user.credential(),
 		Path:       b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
-		Files: map[int]int{1: b.capture.write, 2: b.capture.write, controlDescriptor: child},
+		Files:        map[int]int{1: b.capture.write, 2: b.capture.write, controlDescriptor: child},
+		Restrictions: b.spec.restrictions(),
 	}
 	for i, l := range b.listeners {
 		command.Files[firstSocket+i] = l.fd
@@ -83,7 +84,7 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		command.Files[configDescriptor] = config
 	}
 	command.Args = append([]string{command.Path}, b.arguments()...)
-	if !b.spec.uwsgi.maxFD {
+	if !b.spec.uwsgi.maxFD && !b.spec.limitsFiles() {
 		command.MaxOpenFiles = boundedFiles()
 	}
 	b.process, err = b.starter.Start(ctx, command)

@@ -36,6 +36,8 @@ type checkedVassal struct {
 	OverlapReason string          `json:"overlap_reason,omitempty"`
 	OnDemand      string          `json:"on_demand,omitempty"` // the line that makes it wait for the first request
 	Idle          float64         `json:"idle,omitempty"`      // seconds after which it is put to sleep
+	// Protections: who it runs as and what it may use, in words.
+	Protections []string `json:"protections,omitempty"`
 }
 
 type checkedSocket struct {
@@ -69,6 +71,7 @@ func (r *checkReport) json() checked {
 		if s := one.Spec; s != nil {
 			v.Kind, v.KindReason, v.Port, v.Overlap, v.OverlapReason = s.Kind.String(), s.KindReason, s.Port, s.Overlap, s.OverlapReason
 			v.OnDemand, v.Idle = s.OnDemandReason, s.Idle.Seconds()
+			v.Protections = s.Protections(one.Config)
 			if files := s.StaticFiles(); files != nil {
 				v.Folder = files.Path
 			}

@@ -23,6 +23,7 @@ func (r *checkReport) write(out io.Writer) {
 		fmt.Fprintln(out)
 	}
 	r.writeVassals(out)
+	r.writeProtections(out)
 	r.writeRules(out)
 	if len(r.notes) > 0 {
 		fmt.Fprintln(out, "\nnotes")
@@ -65,6 +66,23 @@ func (r *checkReport) writeVassals(out io.Writer) {
 			overlap = "overlap: no (" + one.Spec.OverlapReason + ")"
 		}
 		fmt.Fprintf(w, "  %s\t%s: %s\t%s\t%s%s\n", one.Name, one.Spec.Kind, one.Spec.KindReason, sockets(one), overlap, rests(one.Spec.Sleep))
+	}
+	_ = w.Flush()
+}
+
+// writeProtections says of each vassal with a process who runs it and what it may use.
+func (r *checkReport) writeProtections(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	title := "\nwho they run as, and what they may use\n"
+	for i := range r.survey.Vassals {
+		one := &r.survey.Vassals[i]
+		if one.Spec == nil {
+			continue
+		}
+		if protections := one.Spec.Protections(one.Config); len(protections) > 0 {
+			fmt.Fprintf(w, "%s  %s\t%s\n", title, one.Name, strings.Join(protections, "; "))
+			title = ""
+		}
 	}
 	_ = w.Flush()
 }

@@ -33,6 +33,9 @@ type Options struct {
 	// NoFollow takes a symlink's own stamp instead of its target's
 	// (emperor-nofollow): touching a shared target then reloads nobody.
 	NoFollow bool
+	// Owners makes another owner of a vassal file, or of the symlink that leads to it, a
+	// change (emperor-tyrant).
+	Owners bool
 	// Extensions are further endings of vassal files (emperor-extra-extension),
 	// beside .ini .xml .yml .yaml .js .json. They are compared as they stand,
 	// case-sensitive, so ".conf" and not "conf".
@@ -88,6 +91,7 @@ const (
 type settings struct {
 	sources    []source
 	noFollow   bool
+	owners     bool
 	extensions []string
 	frequency  time.Duration
 	debounce   time.Duration
@@ -100,6 +104,7 @@ func newSettings(o Options) (*settings, error) {
 	}
 	set := &settings{
 		noFollow:   o.NoFollow,
+		owners:     o.Owners,
 		extensions: slices.DeleteFunc(slices.Clone(o.Extensions), func(e string) bool { return e == "" }),
 		frequency:  o.Frequency,
 		debounce:   o.Debounce,

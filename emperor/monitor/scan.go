@@ -206,14 +206,14 @@ func (s *scan) file(from *source, dir, real, name string) {
 		return
 	}
 	if isKind(&link, syscall.S_IFREG) {
-		s.found[path] = observation{Stamp{File: inodeOf(&link)}, changeTime(&link)}
+		s.found[path] = observation{Stamp{File: inodeOf(&link), Owners: [2]Owner{s.ownerOf(&link)}}, changeTime(&link)}
 		return
 	}
 	if !isKind(&link, syscall.S_IFLNK) {
 		s.pass(from, path, "is %s, and so no vassal", kindOf(&link))
 		return
 	}
-	o := observation{Stamp{Link: inodeOf(&link)}, changeTime(&link)}
+	o := observation{Stamp{Link: inodeOf(&link), Owners: [2]Owner{1: s.ownerOf(&link)}}, changeTime(&link)}
 	target, err := resolve(filepath.Join(real, name), s.places.name)
 	if err == nil {
 		err = stat(target, &file)
@@ -239,7 +239,7 @@ func (s *scan) file(from *source, dir, real, name string) {
 	// An event in the target's directory is the only one there is when the target is
 	// written or replaced.
 	s.places.name(filepath.Dir(target), filepath.Base(target))
-	o.stamp.File = inodeOf(&file)
+	o.stamp.File, o.stamp.Owners[0] = inodeOf(&file), s.ownerOf(&file)
 	if t := changeTime(&file); t.After(o.changed) {
 		o.changed = t
 	}

@@ -14,7 +14,12 @@ import (
 type Stamp struct {
 	File Inode // the file, at the end of all symlinks
 	Link Inode // the path's own inode if that is a symlink, else zero
+	// Owners are who owns File and Link; zero unless Options ask for them.
+	Owners [2]Owner
 }
+
+// Owner is a user and a group.
+type Owner struct{ User, Group uint32 }
 
 // Inode is the part of a stat that a Stamp compares. The owner and mode are left
 // out: chmod is no reason to reload.
@@ -47,6 +52,14 @@ func inodeOf(st *syscall.Stat_t) Inode {
 		Size:    st.Size,
 		ModTime: st.Mtim.Nano(),
 	}
+}
+
+// ownerOf is who owns it, where that counts.
+func (s *scan) ownerOf(st *syscall.Stat_t) Owner {
+	if !s.set.owners {
+		return Owner{}
+	}
+	return Owner{st.Uid, st.Gid}
 }
 
 func changeTime(st *syscall.Stat_t) time.Time { return time.Unix(0, st.Ctim.Nano()) }

@@ -17,10 +17,8 @@ type Restrictions struct {
 	// NoNewPrivileges: nothing that it executes gives it rights that it has not (set-uid
 	// programs, file capabilities), for it and all its children.
 	NoNewPrivileges bool
-	// Limits of resources. LowerOnly: a hard limit above ours is taken as ours, because
-	// whoever asks for it may not raise it.
-	Limits    []Limit
-	LowerOnly bool
+	// Limits of resources.
+	Limits []Limit
 	// Bounded: it never has any capability but those of Bounding, whatever it executes.
 	Bounded  bool
 	Bounding Capabilities
@@ -36,6 +34,9 @@ type Limit struct {
 	Name       string // as the user knows it, for errors: "rlimit-nofile"
 	Resource   int    // RLIMIT_…
 	Soft, Hard uint64 // unix.RLIM_INFINITY: none
+	// LowerOnly: a hard limit above ours is taken as ours, because whoever asks for it
+	// may not raise it.
+	LowerOnly bool
 }
 
 // join moves this process, with all its threads, into the group. It is done before
@@ -67,7 +68,7 @@ func (r *Restrictions) raise() error {
 		if l.Hard <= now.Max {
 			continue
 		}
-		if r.LowerOnly {
+		if l.LowerOnly {
 			l.Hard = now.Max
 			l.Soft = min(l.Soft, l.Hard)
 			continue

@@ -38,8 +38,8 @@ func TestRestrictions(t *testing.T) {
 			{Name: "rlimit-core", Resource: unix.RLIMIT_CORE},
 			{Name: "limit-as", Resource: unix.RLIMIT_AS, Soft: 64 << 20, Hard: 64 << 20},
 		}}, nil, "ulimit -Sn; ulimit -Hn; ulimit -c; ulimit -v", "100\n200\n0\n65536\n", false},
-		{"a limit that may only be lowered", proc.Restrictions{LowerOnly: true, Limits: []proc.Limit{
-			{Name: "rlimit-nofile", Resource: unix.RLIMIT_NOFILE, Soft: hardFiles(t) + 1, Hard: hardFiles(t) + 1},
+		{"a limit that may only be lowered", proc.Restrictions{Limits: []proc.Limit{
+			{Name: "rlimit-nofile", Resource: unix.RLIMIT_NOFILE, Soft: hardFiles(t) + 1, Hard: hardFiles(t) + 1, LowerOnly: true},
 		}}, nil, "test $(ulimit -Hn) -eq " + fmt.Sprint(hardFiles(t)) + " && echo same", "same\n", false},
 		{"bounded", proc.Restrictions{Bounded: true, Bounding: bind}, nil,
 			"grep -E 'CapPrm|CapBnd' /proc/self/status", "CapPrm:\t0000000000000400\nCapBnd:\t0000000000000400\n", true},
