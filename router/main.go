@@ -57,12 +57,12 @@ type child struct {
 	leave     chan struct{} // closed by the emperor's Leave
 
 	mu     sync.Mutex
-	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained or Unused → its cancel
+	drains map[uint64]chan struct{} // guarded by mu; sequence of a Drained, Unused or Answered → its cancel
 	waking waking
 
 	tickets tickets
 
-	working sync.WaitGroup // Drained, Unused and Hold that are being waited for
+	working sync.WaitGroup // Drained, Unused, Answered and Hold that are being waited for
 }
 
 func (c *child) run(ctx context.Context) error {
@@ -163,17 +163,24 @@ func (c *child) handle(m *link.Message, descriptors []int) {
 		c.acknowledge(m, c.router.Prove(m.Challenges))
 	case link.Release:
 		c.router.Release(m.Vassal)
-	case link.Drained, link.Unused:
+	case link.Drained, link.Unused, link.Answered:
+		var answered func(cancel <-chan struct{})
+		if m.Kind == link.Answered {
+			answered = c.router.Answered(m.Vassal, m.Generation) // here: what comes from now on counts
+		}
 		cancel := make(chan struct{})
 		c.mu.Lock()
 		c.drains[m.Sequence] = cancel
 		c.mu.Unlock()
 		c.working.Go(func() {
 			var err error
-			if m.Kind == link.Drained {
+			switch m.Kind {
+			case link.Drained:
 				c.router.Drained(m.Vassal, m.Generation, cancel)
-			} else {
+			case link.Unused:
 				err = c.router.Unused(m.Vassal, m.Quiet, cancel)
+			default:
+				answered(cancel)
 			}
 			c.mu.Lock()
 			delete(c.drains, m.Sequence)

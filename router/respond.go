@@ -126,6 +126,7 @@ func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 		x.last += n
 		switch {
 		case err == nil:
+			x.hear()
 			x.noteFirstByte()
 			conn.Deadline.Set(x.settings.responseTimeout) // a slow vassal is not a silent one
 		case errors.Is(err, upstream.ErrTimeout) || errors.Is(err, upstream.ErrAborted):
@@ -302,6 +303,7 @@ func (x *exchange) fill(conn *upstream.Conn) error {
 	n, err := x.read(conn, x.back[bodyRoom:len(x.back)-bodyRoom])
 	x.first, x.last = bodyRoom, bodyRoom+n
 	if n > 0 {
+		x.hear()
 		return nil
 	}
 	if x.answerKind == cgiInFrames && !x.records.Done() && (err == io.EOF || errors.Is(err, syscall.ECONNRESET)) {

@@ -107,7 +107,8 @@ type generation struct {
 	folder  *folder // of static files, and of those beside scripts; closed with the last request to it
 
 	inFlight atomic.Int64
-	begun    atomic.Uint64 // requests, since it is the current one
+	begun    atomic.Uint64  // requests, since it is the current one
+	heard    *atomic.Uint64 // how often a part of an answer came from it; one for all its rows
 }
 
 // ready tells whether requests may be sent to it.
@@ -239,7 +240,7 @@ func (t *table) all() []*site {
 }
 
 func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
-	g := &generation{number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse}
+	g := &generation{heard: new(atomic.Uint64), number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse}
 	if v.Retry > 0 {
 		g.retryAt = time.Now().Add(time.Duration(v.Retry) * time.Millisecond)
 	}
@@ -278,7 +279,7 @@ func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
 			return err
 		}
 		s = &site{name: v.Name, changed: make(chan struct{}), idle: make(chan struct{})}
-		s.current.Store(&generation{state: link.Starting})
+		s.current.Store(&generation{heard: new(atomic.Uint64), state: link.Starting})
 		t.byName[v.Name] = s
 	}
 	for _, old := range s.current.Load().targets {
@@ -315,6 +316,9 @@ func (t *table) isListening(address string, s *site, p protocol) bool {
 func (s *site) replace(g *generation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if before := s.current.Load(); before.number == g.number {
+		g.heard = before.heard
+	}
 	old := s.current.Swap(g)
 	if g.number != old.number {
 		s.endTurns()

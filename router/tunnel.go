@@ -117,6 +117,7 @@ func (t *tunnel) down() error {
 		n, err := t.conn.Read(x.back)
 		if n > 0 {
 			t.alive()
+			x.hear()
 			if err := x.down.writeTunnel(x.back[:n]); err != nil {
 				return err
 			}

@@ -32,6 +32,9 @@ type Front interface {
 	// for that long; it waits until then. With 0 it answers at once, and the error says
 	// what is under way; connections to the vassal that are only kept are closed.
 	Unused(ctx context.Context, vassal string, quiet time.Duration) error
+	// Answered returns nil when that generation has sent anything of an answer since
+	// the call, whatever the requests; it waits until then.
+	Answered(ctx context.Context, vassal string, generation uint64) error
 }
 
 // Slots bounds how many vassals start at the same time.

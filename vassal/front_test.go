@@ -114,6 +114,12 @@ func (f *fakeFront) Unused(ctx context.Context, _ string, quiet time.Duration) e
 	return f.Drained(ctx, "", math.MaxUint64)
 }
 
+// Answered: what its clients get it does not see.
+func (f *fakeFront) Answered(ctx context.Context, _ string, _ uint64) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // begin waits until a request may be sent.
 func (f *fakeFront) begin() uint64 {
 	f.mu.Lock()

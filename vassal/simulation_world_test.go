@@ -378,6 +378,11 @@ func (w *world) Unused(ctx context.Context, name string, quiet time.Duration) er
 	return ctx.Err()
 }
 
+func (w *world) Answered(ctx context.Context, name string, _ uint64) error {
+	sleep(ctx, systemClock{}, time.Duration(w.throw(name, 4))*20*time.Second)
+	return ctx.Err()
+}
+
 // auditor is a log that only looks for what must not be in it.
 type auditor struct{ a *actor }
 

@@ -100,11 +100,15 @@ func memory() uint64 {
 // noFront is a router that agrees.
 type noFront struct{}
 
-func (noFront) Publish(context.Context, link.Vassal) error                      { return nil }
-func (noFront) Try(context.Context, link.Vassal) error                          { return nil }
-func (noFront) Hold(context.Context, string) error                              { return nil }
-func (noFront) Release(string)                                                  {}
-func (noFront) Drained(context.Context, string, uint64) error                   { return nil }
+func (noFront) Publish(context.Context, link.Vassal) error    { return nil }
+func (noFront) Try(context.Context, link.Vassal) error        { return nil }
+func (noFront) Hold(context.Context, string) error            { return nil }
+func (noFront) Release(string)                                {}
+func (noFront) Drained(context.Context, string, uint64) error { return nil }
+func (noFront) Answered(ctx context.Context, _ string, _ uint64) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
 func (noFront) Unused(ctx context.Context, _ string, quiet time.Duration) error { return ctx.Err() }
 
 // BenchmarkWake compares what the first client of a sleeper waits with what it waits at

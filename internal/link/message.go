@@ -174,7 +174,8 @@ const (
 	Release   Kind = "release"   // Vassal: requests may go again
 	Drained   Kind = "drained"   // Vassal, Generation: acknowledged when no request to an older generation is under way
 	Unused    Kind = "unused"    // Vassal, Quiet: acknowledged when no request to it is under way and none has been for that long; if that is 0 at once, with an error if one is
-	Forget    Kind = "forget"    // Sequence of a Drained or Unused that is no longer waited for
+	Answered  Kind = "answered"  // Vassal, Generation: acknowledged when that has sent anything of an answer since the order came
+	Forget    Kind = "forget"    // Sequence of a Drained, Unused or Answered that is no longer waited for
 	Try       Kind = "try"       // Table of one row + descriptors: could it be served? Acknowledged; nothing is changed
 	Leave     Kind = "leave"     // a successor has the listeners: stop accepting, serve who is connected to the end, exit
 	Quit      Kind = "quit"      // stop accepting, answer what is under way, exit

@@ -60,7 +60,7 @@ func (p *Peer) Call(ctx context.Context, m Message, descriptors ...int) error {
 		return nil
 	case <-ctx.Done():
 		p.forget(m.Sequence)
-		if m.Kind == Drained || m.Kind == Unused {
+		if m.Kind == Drained || m.Kind == Unused || m.Kind == Answered {
 			_ = p.Send(Message{Kind: Forget, Sequence: m.Sequence})
 		}
 		return ctx.Err()
