@@ -1,12 +1,14 @@
 package router
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,8 +189,8 @@ func TestHeldLimits(t *testing.T) {
 	}
 }
 
-// TestClientGoneIsNotExecuted: neither after waiting for a start nor at a gate;
-// and it gives its place up.
+// TestClientGoneIsNotExecuted: the request of one that left while it waited for a
+// start; and it gives its place up.
 func TestClientGoneIsNotExecuted(t *testing.T) {
 	t.Parallel() // it waits
 	v := uwsgiVassal(t, answering(okResponse))
@@ -200,11 +202,24 @@ func TestClientGoneIsNotExecuted(t *testing.T) {
 	_ = visitor.Close()
 	eventually(t, "its place to be free", func() bool { return f.table.held.Load() == 0 })
 	f.vassals(row("v", 1, link.Ready, v))
+	eventually(t, "the request to end", func() bool { return f.Count().InFlight == 0 })
+	if n := len(v.calls()); n != 0 {
+		t.Errorf("%d requests of clients that had left were executed", n)
+	}
+}
 
+// TestClientGoneAtAGateIsNotExecuted: nor that of one that left during a hand-over.
+func TestClientGoneAtAGateIsNotExecuted(t *testing.T) {
+	v := uwsgiVassal(t, answering(okResponse))
+	f := newFront(t, "route-run = vassal:v")
+	f.vassals(row("v", 1, link.Ready, v))
 	f.Hold("v")()
-	visitor = f.visit()
+	visitor := f.visit()
 	visitor.send("POST / HTTP/1.1\r\nHost: a\r\n\r\n")
-	eventually(t, "the request to wait", func() bool { return f.Count().InFlight == 1 })
+	stacks := make([]byte, 1<<20)
+	eventually(t, "the request to wait", func() bool {
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("waitForGate"))
+	})
 	_ = visitor.Conn.(*net.TCPConn).SetLinger(0)
 	_ = visitor.Close() // with a reset: the front may not find out more at a gate
 	eventually(t, "the front to learn of it", func() bool { return f.eachClient(func(over, _ bool) bool { return over }) })

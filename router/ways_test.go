@@ -61,7 +61,7 @@ func (a *asked) ask(t *testing.T, client *http.Client, scheme string) string {
 	var body io.Reader
 	if a.body != nil {
 		body = strings.NewReader(string(a.body))
-		if !a.told {
+		if !a.told && len(a.body) > 0 { // of none at all, Go's client says so or not, as the time may be
 			body = io.MultiReader(body)
 		}
 	}
