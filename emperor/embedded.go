@@ -11,6 +11,7 @@ import (
 	"emperor/emperor/control"
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
+	"emperor/internal/logsink"
 	"emperor/vassal"
 )
 
@@ -133,7 +134,7 @@ func (r Reader) taker(v config.Value, byCommand bool) taker {
 	aboutFront := slices.ContainsFunc(frontPrefixes, func(prefix string) bool { return strings.HasPrefix(v.Key, prefix) })
 	switch {
 	case slices.ContainsFunc(Options, func(o config.Option) bool { return o.Name == v.Key }):
-		if slices.Contains(shared, v.Key) {
+		if slices.Contains(shared, v.Key) || slices.ContainsFunc(logsink.OptionList, func(o config.Option) bool { return o.Name == v.Key && o.Name != "log-format-json" }) {
 			return takenByApp
 		}
 		return takenByUs

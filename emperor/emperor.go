@@ -19,6 +19,7 @@ import (
 	"emperor/emperor/control"
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
+	"emperor/internal/logsink"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 	"emperor/vassal"
@@ -51,6 +52,8 @@ type Program struct {
 	Files   []string
 	Version string
 	Log     *slog.Logger
+	// Logs are where vassals' output goes; nil: nowhere.
+	Logs *logsink.Set
 }
 
 // Emperor is a running emperor. Make it with New, then call Run once.
@@ -273,6 +276,7 @@ func (e *Emperor) signal(s os.Signal) (stop, again bool) {
 		e.stateful.reloading()
 		again = e.reload(true)
 		e.stateful.reloaded()
+		e.reopenLogs()
 	case syscall.SIGUSR1:
 		e.logStatus()
 	case syscall.SIGWINCH:
@@ -348,8 +352,8 @@ func (e *Emperor) openDoors() {
 func (e *Emperor) newVassal() func(name string) site {
 	deps := vassal.Deps{
 		Log: e.log, Starter: e.starter, Front: e.front, Sockets: vassal.NewSockets(), Slots: e.slots,
-		Defaults: e.main.Defaults,
-		Changed:  func(vassal.Status) { e.wake() },
+		Defaults: e.main.Defaults, Logs: e.program.Logs,
+		Changed: func(vassal.Status) { e.wake() },
 	}
 	if e.main.App != nil {
 		deps.Changed = func(s vassal.Status) { e.first.see(s); e.wake() }

@@ -13,6 +13,7 @@ import (
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/logsink"
 	"emperor/internal/proc"
 	"emperor/internal/resource"
 	"emperor/vassal"
@@ -79,6 +80,10 @@ type Main struct {
 	PIDFiles    []string
 	WatchConfig bool
 	JSONLog     bool
+	// Logs are where the log goes, as the file says; see LogTargets.
+	Logs []logsink.Target
+	// Journal is the socket of systemd's journal; empty: it is not to be used.
+	Journal string
 	// RouterUser is who runs the router; nil is the emperor's own user.
 	RouterUser *proc.Credential
 	// Notes are the lines that have no effect, each with the reason.
@@ -98,6 +103,8 @@ type Main struct {
 
 	// onDemand is what emperor-on-demand-* lines say; its Output is each vassal's own.
 	onDemand vassal.OnDemandReading
+
+	journalAsked bool // by a line
 
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
@@ -140,6 +147,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	m.readVassals(&problems)
 	m.readRunning(&problems)
 	m.readTyrant(&problems)
+	m.readLogs(&problems)
 	m.readApp(r, &problems)
 	m.readForeign(r.Set, &problems)
 	if c.Bool("strict") {
@@ -263,7 +271,7 @@ func (m *Main) readRunning(problems *config.Problems) {
 	for _, v := range c.All("pidfile", "pidfile2") {
 		m.PIDFiles = append(m.PIDFiles, m.absolute(v.Value))
 	}
-	m.WatchConfig, m.JSONLog = c.Bool("watch-config"), c.Bool("log-format-json")
+	m.WatchConfig = c.Bool("watch-config")
 
 	fail := func(v config.Value, err error) {
 		*problems = append(*problems, config.Problem{Pos: v.Pos, Key: v.Key, Text: err.Error()})
@@ -423,7 +431,7 @@ func (m *Main) needsRestart(old *Main) []string {
 	}
 	note(m.Control == old.Control, "control")
 	note(slices.Equal(m.PIDFiles, old.PIDFiles), "pidfile")
-	note(m.JSONLog == old.JSONLog, "log-format-json")
+	note(m.sameLogs(old), "logto, logger, log-…")
 	note(sameCredential(m.RouterUser, old.RouterUser), "http-uid, http-gid")
 	a, b := m.Defaults, old.Defaults
 	note(a.Mercy == b.Mercy, "reload-mercy")

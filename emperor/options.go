@@ -69,8 +69,6 @@ var Options = slices.Concat([]config.Option{
 		Help: "Write the emperor's process number there; the file is removed at exit."},
 	{Name: "pidfile2", Aliases: []string{"safe-pidfile", "safe-pidfile2", "emperor-pidfile"}, Type: config.Path, Repeat: true, Where: config.Main,
 		Help: "As pidfile."},
-	{Name: "log-format-json", Type: config.Bool, Default: "false", Where: config.Main,
-		Help: "Write the log as one JSON object per line."},
 	{Name: "uid", Type: config.String, Where: config.Both,
 		Help: "User who runs this vassal; in the main file: all vassals that do not say, and the router unless http-uid is given."},
 	{Name: "gid", Type: config.String, Where: config.Both,
@@ -82,7 +80,7 @@ var Options = slices.Concat([]config.Option{
 	{Name: "chmod-socket", Aliases: []string{"chmod"}, Short: 'C', Type: config.Mode, Argument: config.Optional, Where: config.Both,
 		Help: "Mode of socket files; in the main file those of the front, default 666."},
 	{Name: "die-on-term", Type: config.Flag, Where: config.Both, Help: "Accepted: SIGTERM always ends the emperor, and its vassals with it."},
-}, tyrantOptions)
+}, tyrantOptions, logOptions)
 
 // meaningless are uWSGI's options that main files carry by habit: accepted, and
 // listed by `emperor check` with the reason why they do nothing.
@@ -108,11 +106,8 @@ var meaningless = map[string]string{
 	"auto-procname":              "process names are fixed: emperor, emperor router",
 	"emperor-procname":           "process names are fixed: emperor, emperor router",
 	"early-emperor":              "nothing comes before the emperor",
-	"daemonize":                  "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background",
-	"daemonize2":                 "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background",
-	"logto":                      "the log goes to stderr",
-	"logto2":                     "the log goes to stderr",
-	"logger":                     "the log goes to stderr",
+	"daemonize":                  "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background; for its log: logto",
+	"daemonize2":                 "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background; for its log: logto",
 	"chdir":                      "relative paths count from the directory in which the emperor was started",
 	"listen":                     "the front's sockets take the system's limit (net.core.somaxconn)",
 	"http-workers":               "one router process uses all processors",

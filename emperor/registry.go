@@ -29,6 +29,7 @@ type site interface {
 	Halt()
 	Order(ctx context.Context, o vassal.Order) error
 	Status() vassal.Status
+	LogFiles() []vassal.LogFile
 	Follow() (last []vassal.Line, coming <-chan vassal.Line, stop func())
 }
 

@@ -48,6 +48,8 @@ func (s *fakeSite) Wake(by string)                                      { s.told
 func (s *fakeSite) Halt()                                               { s.told <- "halt" }
 func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error     { return nil }
 func (s *fakeSite) Follow() ([]vassal.Line, <-chan vassal.Line, func()) { return nil, nil, func() {} }
+func (s *fakeSite) LogFiles() []vassal.LogFile { return nil }
+
 func (s *fakeSite) Status() vassal.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

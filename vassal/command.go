@@ -61,7 +61,7 @@ func (b *commandBody) boot(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.capture, err = newCapture(b.output, b.generation); err != nil {
+	if b.capture, err = newCapture(b.output, b.generation, b.spec.logs...); err != nil {
 		return err
 	}
 	if b.notify, err = sysd.NewNotifySocket(); err != nil {

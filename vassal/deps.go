@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/internal/logsink"
 	"emperor/internal/proc"
 )
 
@@ -67,6 +68,8 @@ type Deps struct {
 	Changed  func(Status)
 	Slots    Slots
 	Defaults Defaults
+	// Logs are where the output goes; nil: nowhere, unless the vassal's file says.
+	Logs *logsink.Set
 }
 
 // Defaults are the emperor's settings for all its vassals. Zero fields have the

@@ -110,7 +110,7 @@ func TestLastWords(t *testing.T) {
 	s := newSite(t, commandSite(t, "serve", "fd=3"), func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
 	s.ready(1)
 	for i := range 3 * keptLines {
-		s.output.add(1, fmt.Sprint("talk ", i))
+		s.output.add(1, fmt.Appendln(nil, "talk", i))
 	}
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = echo last words; echo of generation $EMPEROR_MARK | sed 's/[^ ]*$/two/'; for i in `seq 99`; do echo talk; done; exit 9\n")
 	s.want()
@@ -122,7 +122,7 @@ func TestLastWords(t *testing.T) {
 	s.want()
 	st = s.until("told", func(st Status) bool { return st.State == Ready && st.Failure != nil && st.Failure.Generation == 3 })
 	for i := range 3 * keptLines {
-		s.output.add(1, fmt.Sprint("talk ", i))
+		s.output.add(1, fmt.Appendln(nil, "talk", i))
 	}
 	if got := texts(s.Status().Failure.Lines); got != "3 last words" {
 		t.Errorf("its last words are %q", got)

@@ -1,7 +1,6 @@
 package vassal
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,12 +11,16 @@ import (
 	"emperor/internal/testlog"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/logsink"
 )
 
 // collect gives what a capture makes of some output.
 func collect(t *testing.T, log io.Writer, text string) *output {
 	t.Helper()
-	out := newOutput("site", slog.New(slog.NewTextHandler(log, nil)), systemClock{})
+	sink := logsink.New(logsink.Options{Device: logsink.NewStream(log)})
+	defer sink.Close(deadline)
+	out := newOutput("site", logsink.NewSet(slog.New(slog.DiscardHandler), []logsink.Destination{{Sink: sink, Format: func() logsink.Format { return nil }}}), systemClock{})
 	c, err := newCapture(out, 7)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +44,7 @@ func TestLines(t *testing.T) {
 		want       []string
 	}{
 		{"lines", "one\ntwo\r\n\nfour", []string{"one", "two", "", "four"}},
-		{"long", long + "y\nend\n", []string{long, "y", "end"}},
+		{"long", long + "y\nend\n", []string{long, "end"}},
 		{"just as long", long[1:] + "\nend\n", []string{long[1:], "end"}},
 		{"not text", "a\xff\x00b\n", []string{"a\uFFFD\x00b"}},
 		{"nothing", "", nil},
@@ -72,27 +75,29 @@ func TestOnlyTheLastLinesAreKept(t *testing.T) {
 	}
 }
 
-// blockedLog does not take a line before it is released.
-type blockedLog struct {
-	slog.Handler
+// blocked is a log that takes nothing before it is released.
+type blocked struct {
 	release chan struct{}
+	testlog.Text
 }
 
-func (b blockedLog) Handle(ctx context.Context, r slog.Record) error {
+func (b *blocked) Write(p []byte) (int, error) {
 	<-b.release
-	return b.Handler.Handle(ctx, r)
+	return b.Text.Write(p)
 }
 
-// TestSlowLog: the vassal does not wait for it, and what is lost is said.
+// TestSlowLog: the vassal does not wait for it, and what is lost is said, in its place
+// and with the vassal's name.
 func TestSlowLog(t *testing.T) {
-	log := &testlog.Text{}
-	release := make(chan struct{})
-	out := newOutput("site", slog.New(blockedLog{slog.NewTextHandler(log, nil), release}), systemClock{})
+	said := &testlog.Text{}
+	log := &blocked{release: make(chan struct{})}
+	sink := logsink.New(logsink.Options{Name: "the log", Device: logsink.NewStream(log), Log: slog.New(slog.NewTextHandler(said, nil))})
+	out := newOutput("site", logsink.NewSet(slog.New(slog.DiscardHandler), []logsink.Destination{{Sink: sink, Format: func() logsink.Format { return nil }}}), systemClock{})
 	c, err := newCapture(out, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := []byte(strings.Repeat("a line\n", 3*queuedLines))
+	text := []byte(strings.Repeat("a line\n", 1<<20))
 	for len(text) > 0 {
 		n, err := unix.Write(c.write, text) // would block for ever if nobody read
 		if err != nil {
@@ -101,17 +106,21 @@ func TestSlowLog(t *testing.T) {
 		text = text[n:]
 	}
 	c.finish()
-	close(release)
 	out.close()
-	if !strings.Contains(log.String(), "lines of output were dropped") {
-		t.Error("the loss is not said")
+	close(log.release)
+	sink.Close(deadline)
+	if !strings.Contains(said.String(), "vassal=site") || !strings.Contains(said.String(), "lines were lost") {
+		t.Errorf("the loss is not said: %q", said)
+	}
+	if text := log.String(); !strings.HasSuffix(text, "lines are missing here: they came faster than the log takes them\n") {
+		t.Errorf("the log ends with %q", text[max(0, len(text)-200):])
 	}
 }
 
 // TestLateReader: a machine may be so busy that nothing is read in the time that
 // finish gives; what was written before is taken all the same.
 func TestLateReader(t *testing.T) {
-	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
+	out := newOutput("site", logsink.NewSet(slog.New(slog.DiscardHandler), nil), systemClock{})
 	c, err := newCapture(out, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -134,15 +143,15 @@ func TestLateReader(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
-	out.add(1, "before")
+	out := newOutput("site", logsink.NewSet(slog.New(slog.DiscardHandler), nil), systemClock{})
+	out.add(1, []byte("before\n"))
 	last, coming, stop := out.follow()
 	if len(last) != 1 || last[0].Text != "before" {
 		t.Errorf("last %v", last)
 	}
 	_, idle, _ := out.follow() // never reads
 	for i := range 2 * followerLines {
-		out.add(1, fmt.Sprint(i))
+		out.add(1, fmt.Appendln(nil, i))
 		if i < followerLines {
 			if l := <-coming; l.Text != fmt.Sprint(i) {
 				t.Fatalf("line %q, want %d", l.Text, i)
@@ -170,7 +179,7 @@ func TestFollow(t *testing.T) {
 
 // TestFinishDoesNotWaitForStrangers: somebody else still has the pipe.
 func TestFinishDoesNotWaitForStrangers(t *testing.T) {
-	out := newOutput("site", slog.New(slog.DiscardHandler), systemClock{})
+	out := newOutput("site", logsink.NewSet(slog.New(slog.DiscardHandler), nil), systemClock{})
 	c, err := newCapture(out, 1)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/logsink"
 	"emperor/internal/proc"
 	"emperor/internal/rights"
 )
@@ -88,6 +89,7 @@ type Spec struct {
 	Sleep
 
 	sockets socketRules
+	logs    []logsink.Target // of a command; none: the emperor's
 	uwsgi   uwsgiLaunch
 	command commandLaunch
 	static  staticLaunch

@@ -49,6 +49,7 @@ func (r *reader) readCommand(dir string) {
 	}
 	command.environment = r.environment()
 	command.user = r.account()
+	r.readLogs()
 	if s.sockets.uid < 0 && s.sockets.gid < 0 || r.pinned() {
 		s.sockets.as = command.user
 	}

@@ -39,6 +39,7 @@ type uwsgiBody struct {
 	surroundings
 	listeners []*listener
 	capture   *capture
+	ownLog    *uwsgiLog // nil: it writes none
 	conn      *pipe.Conn
 	process   *proc.Process
 	accepts   bool     // a worker takes connections
@@ -84,6 +85,14 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		command.Files[configDescriptor] = config
 	}
 	command.Args = append([]string{command.Path}, b.arguments()...)
+	if err := b.openLog(); err != nil {
+		return err
+	}
+	if b.ownLog != nil {
+		first := firstSocket + len(b.listeners)
+		command.Files[first], command.Files[first+1] = b.ownLog.reopen, b.ownLog.rotate
+		command.Args = append(command.Args, b.ownLog.arguments(first, first+1)...)
+	}
 	if !b.spec.uwsgi.maxFD && !b.spec.limitsFiles() {
 		command.MaxOpenFiles = boundedFiles()
 	}
@@ -363,6 +372,7 @@ func (b *uwsgiBody) end(ctx context.Context) {
 		if b.capture != nil {
 			b.capture.finish()
 		}
+		b.closeLog()
 		releaseAll(b.listeners)
 	})
 }

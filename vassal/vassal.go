@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"emperor/internal/config"
+	"emperor/internal/logsink"
 )
 
 // Vassal is one running site.
@@ -80,7 +81,10 @@ func New(name string, deps Deps) *Vassal {
 		v.sockets = NewSockets()
 	}
 	v.defaults.complete()
-	v.output = newOutput(name, deps.Log, v.clock)
+	if deps.Logs == nil {
+		deps.Logs = logsink.NewSet(deps.Log, nil)
+	}
+	v.output = newOutput(name, deps.Logs, v.clock)
 	v.publisher = newPublisher(deps.Front, v.log)
 	v.newBody = newBody
 	v.inbox.ready = make(chan struct{}, 1)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type question struct {
 	client *control.Client
 	json   bool
 	follow bool
+	files  string // what to do with log files: see runLogs
 	names  []string
 }
 
@@ -51,6 +53,8 @@ func ask(command string, args []string) (question, error) {
 			q.json = true
 		case (arg == "-f" || arg == "--follow") && command == "logs":
 			q.follow = true
+		case (arg == "--reopen" || arg == "--rotate") && command == "logs":
+			q.files = arg[len("--"):]
 		case strings.HasPrefix(arg, "-"):
 			return q, usageError("%s: unknown option %s", command, arg)
 		default:
@@ -153,11 +157,31 @@ func order(word string) func(args []string, out io.Writer) error {
 	}
 }
 
+// orderLogs is `emperor logs --reopen|--rotate [VASSAL…]`.
+func (q question) orderLogs() error {
+	ctx, cancel := untilInterrupt()
+	defer cancel()
+	names := q.names
+	if len(names) == 0 {
+		names = []string{""} // all
+	}
+	var failures []error
+	for _, name := range names {
+		if err := q.client.OrderLogs(ctx, name, q.files); err != nil {
+			failures = append(failures, fmt.Errorf("%s %s: %w", q.files, cmp.Or(name, "all logs"), err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
 // runLogs is `emperor logs [-f] VASSAL`.
 func runLogs(args []string, out io.Writer) error {
 	q, err := ask("logs", args)
 	if err != nil {
 		return err
+	}
+	if q.files != "" {
+		return q.orderLogs()
 	}
 	if len(q.names) != 1 {
 		return usageError("logs: want the name of one vassal")

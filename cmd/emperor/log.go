@@ -5,20 +5,24 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"emperor/internal/sysd"
 )
 
 // newLog makes the log on stderr: lines for people, or one JSON object a line.
 func newLog(w io.Writer, asJSON bool) *slog.Logger {
+	return slog.New(newHandler(w, asJSON, !toJournal()))
+}
+
+func newHandler(w io.Writer, asJSON, withTime bool) slog.Handler {
 	if asJSON {
-		return slog.New(&objectHandler{Handler: slog.NewJSONHandler(w, nil)})
+		return &objectHandler{Handler: slog.NewJSONHandler(w, nil)}
 	}
-	return slog.New(&lineHandler{out: &lockedWriter{w: w}, time: !toJournal()})
+	return &lineHandler{out: &lockedWriter{w: w}, time: withTime}
 }
 
 // objectHandler writes one JSON object a line. What a router says about a vassal
@@ -63,14 +67,7 @@ func (h *objectHandler) WithGroup(name string) slog.Handler {
 
 // toJournal tells whether stderr goes to systemd's journal, which notes the time
 // of each line itself.
-func toJournal() bool {
-	var device, inode uint64
-	if n, _ := fmt.Sscanf(os.Getenv("JOURNAL_STREAM"), "%d:%d", &device, &inode); n != 2 {
-		return false
-	}
-	var stat syscall.Stat_t
-	return syscall.Fstat(2, &stat) == nil && uint64(stat.Dev) == device && stat.Ino == inode
-}
+func toJournal() bool { return sysd.StderrIsJournal() }
 
 type lockedWriter struct {
 	mu sync.Mutex

@@ -43,7 +43,7 @@ func commands() []command {
 		{name: "start", arguments: "VASSAL...", help: "start what is stopped or failed, now", run: order("start")},
 		{name: "stop", arguments: "VASSAL...", help: "finish requests, end, and stay down", run: order("stop")},
 		{name: "restart", arguments: "VASSAL...", help: "end, then start; requests wait meanwhile", run: order("restart")},
-		{name: "logs", arguments: "[-f] VASSAL", help: "what a vassal wrote; -f goes on", run: runLogs},
+		{name: "logs", arguments: "[-f] VASSAL | --reopen [VASSAL...] | --rotate [VASSAL...]", help: "what a vassal wrote; -f goes on; --reopen opens log files anew after logrotate moved them, --rotate begins new ones (all, or those of the vassals named)", run: runLogs},
 		{name: "certs", arguments: "[--order] [NAME...]", help: "every certificate: for which name, from where, until when, what happens next; --order: have acme's issued now", run: runCerts},
 		{name: "version", help: "version and commit", run: runVersion},
 		{name: "router", arguments: "FILE", help: "the router alone: rules and listeners of FILE, no vassals", run: runRouter},

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"os"
-	"time"
 
 	"emperor/emperor"
 )
@@ -29,11 +27,10 @@ func runEmperor(args []string, _ io.Writer) error {
 	if len(main.Monitor.Patterns) == 0 && len(main.Front.Listeners) == 0 && main.App == nil {
 		return usageError("%s: nothing to do: want emperor (where the vassals are), an app (such as module or command), or http (where to listen)", main.Name())
 	}
-	stderr := newPatientLog(os.Stderr)
-	defer stderr.close(time.Second)
-	log := newLog(stderr, main.JSONLog)
-	warn(log, append(problems, main.EmptyFront()...))
+	logs := openLog(main)
+	defer logs.close()
+	warn(logs.log, append(problems, main.EmptyFront()...))
 	return emperor.New(emperor.Program{
-		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: log,
+		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: logs.log, Logs: logs.logs,
 	}).Run(context.Background())
 }

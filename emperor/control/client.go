@@ -218,6 +218,22 @@ func (c *Client) Logs(ctx context.Context, name string, follow bool) iter.Seq2[L
 	}
 }
 
+// What can be done with log files.
+const (
+	ReopenLogs = "reopen" // as after somebody has moved them away
+	RotateLogs = "rotate"
+)
+
+// OrderLogs has the log files of one vassal, or for an empty name all, opened anew or
+// rotated.
+func (c *Client) OrderLogs(ctx context.Context, name, order string) error {
+	path := "/logs/" + order
+	if name != "" {
+		path = "/vassals/" + url.PathEscape(name) + path
+	}
+	return c.ask(ctx, http.MethodPost, path, &struct{}{})
+}
+
 // Error is the emperor's own no.
 type Error struct {
 	Status int // of HTTP

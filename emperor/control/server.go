@@ -171,6 +171,8 @@ func (s *Server) routes() http.Handler {
 		answerError(w, http.StatusNotFound, errRemoved(name), nil)
 	}))
 	mux.HandleFunc("GET /vassals/{name}/logs", s.named(s.logs))
+	mux.HandleFunc("POST /logs/{order}", func(w http.ResponseWriter, r *http.Request) { s.orderLogs(w, r, "") })
+	mux.HandleFunc("POST /vassals/{name}/logs/{order}", s.named(s.orderLogs))
 	mux.HandleFunc("POST /vassals/{name}/{order}", s.named(s.order))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /certificates, GET /vassals/NAME, "+
@@ -220,6 +222,22 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request, name string) {
 	default:
 		answer(w, http.StatusOK, v)
 	}
+}
+
+// orderLogs has log files opened anew or rotated: one vassal's, or all.
+func (s *Server) orderLogs(w http.ResponseWriter, r *http.Request, name string) {
+	order := r.PathValue("order")
+	if order != ReopenLogs && order != RotateLogs {
+		answerError(w, http.StatusNotFound, fmt.Errorf("no order %q; want %s or %s", order, ReopenLogs, RotateLogs), nil)
+		return
+	}
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	s.log.Info("order about logs from the control socket", "vassal", name, "order", order, "uid", p.uid)
+	if err := s.emperor.OrderLogs(r.Context(), name, order == RotateLogs); err != nil {
+		answerError(w, http.StatusConflict, err, nil)
+		return
+	}
+	answer(w, http.StatusOK, struct{}{})
 }
 
 func (s *Server) logs(w http.ResponseWriter, r *http.Request, name string) {

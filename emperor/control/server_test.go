@@ -339,3 +339,10 @@ func TestSilentClient(t *testing.T) {
 		t.Errorf("the silent connection is still open: %v", err)
 	}
 }
+
+func (f *fakeEmperor) OrderLogs(_ context.Context, name string, rotate bool) error {
+	if name == "quiet" {
+		return errors.New("it has no log file of its own")
+	}
+	return nil
+}

@@ -20,6 +20,9 @@ type Emperor interface {
 	// Logs yields the kept lines of a vassal, oldest first, and with follow each new
 	// one until ctx ends. It ends when the vassal is removed.
 	Logs(ctx context.Context, name string, follow bool) iter.Seq[LogLine]
+	// OrderLogs has log files opened anew or, with rotate, rotated: those of one vassal, or
+	// all for an empty name.
+	OrderLogs(ctx context.Context, name string, rotate bool) error
 	// Certificates are those that the front has or is to have, sorted by Name. It may
 	// take as long as reading all of them does.
 	Certificates() []Certificate

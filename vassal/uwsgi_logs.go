@@ -1,0 +1,95 @@
+package vassal
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// uwsgiLog tells a uWSGI, which writes its log file itself, to open it anew or to
+// rotate it. uWSGI looks every second whether a file was touched; the files it is given
+// for that have no name but a descriptor of its own (/proc/self/fd/N), so that they
+// need no place that it may reach, whoever it has become.
+type uwsgiLog struct {
+	mu             sync.Mutex
+	reopen, rotate int       // guarded by mu; -1 once closed
+	at             time.Time // guarded by mu; what the files were touched with last: uWSGI sees whole seconds
+}
+
+func newUWSGILog() (*uwsgiLog, error) {
+	l := &uwsgiLog{reopen: -1, rotate: -1}
+	for _, fd := range []*int{&l.reopen, &l.rotate} {
+		var err error
+		if *fd, err = unix.MemfdCreate("touch", unix.MFD_CLOEXEC); err != nil {
+			l.close()
+			return nil, fmt.Errorf("a file to touch for uWSGI's log: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// arguments tell uWSGI which descriptors the files have there.
+func (l *uwsgiLog) arguments(reopen, rotate int) []string {
+	return []string{
+		"--set", fmt.Sprintf("touch-logreopen=/proc/self/fd/%d", reopen),
+		"--set", fmt.Sprintf("touch-logrotate=/proc/self/fd/%d", rotate),
+	}
+}
+
+// Reopen implements LogFile. uWSGI does it within a second or so.
+func (l *uwsgiLog) Reopen() <-chan error { return l.touch(&l.reopen) }
+
+// Rotate implements LogFile.
+func (l *uwsgiLog) Rotate() <-chan error { return l.touch(&l.rotate) }
+
+func (l *uwsgiLog) touch(fd *int) <-chan error {
+	reply := make(chan error, 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if *fd < 0 {
+		reply <- nil
+		return reply
+	}
+	now := time.Now()
+	if next := l.at.Add(time.Second); now.Before(next) {
+		now = next
+	}
+	l.at = now
+	time := unix.NsecToTimespec(now.UnixNano())
+	reply <- unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", *fd), []unix.Timespec{time, time}, 0)
+	return reply
+}
+
+func (l *uwsgiLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, fd := range []*int{&l.reopen, &l.rotate} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// openLog prepares the orders about the log of a uWSGI that writes one.
+func (b *uwsgiBody) openLog() (err error) {
+	if !b.spec.uwsgi.reopenLog {
+		return nil
+	}
+	if b.ownLog, err = newUWSGILog(); err == nil {
+		b.output.keeps(b)
+	}
+	return err
+}
+
+// closeLog is called when it has ended.
+func (b *uwsgiBody) closeLog() {
+	if b.ownLog != nil {
+		b.output.dropped(b)
+		b.ownLog.close()
+	}
+}
+
+func (b *uwsgiBody) keptLogs() []LogFile { return []LogFile{b.ownLog} }
