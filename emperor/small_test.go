@@ -2,14 +2,12 @@ package emperor
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestRelayKeepsLevelAndAttributes(t *testing.T) {
@@ -41,45 +39,6 @@ func TestRelayOfAVeryLongLine(t *testing.T) {
 	relay(io.NopCloser(strings.NewReader(strings.Repeat("x", 200<<10)+"\nend\n")), slog.New(slog.NewTextHandler(&out, nil)))
 	if text := out.String(); strings.Count(text, "x") < 200<<10 || !strings.Contains(text, "msg=end") {
 		t.Errorf("%d bytes came out", len(text))
-	}
-}
-
-func TestSlotsBoundStarts(t *testing.T) {
-	ctx := deadline(t)
-	s := newSlots()
-	var releases []func()
-	for range cap(s.free) {
-		release, err := s.Acquire(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		releases = append(releases, release)
-	}
-	got := make(chan struct{})
-	go func() { // ends when a slot is free
-		defer close(got)
-		if release, err := s.Acquire(ctx); err == nil {
-			release()
-		}
-	}()
-	releases[0]()
-	releases[0]() // twice is once
-	<-got
-	for _, release := range releases[1:] {
-		release()
-	}
-	if len(s.free) != cap(s.free) {
-		t.Errorf("%d slots are free of %d", len(s.free), cap(s.free))
-	}
-}
-
-func TestNothingStartsAfterSlotsAreClosed(t *testing.T) {
-	s := newSlots()
-	s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := s.Acquire(ctx); err == nil {
-		t.Error("a slot was given")
 	}
 }
 

@@ -154,7 +154,7 @@ func (x *exchange) waitForReady(s *site) error {
 			if g.retryAt.IsZero() || g.refuse || time.Until(g.retryAt) > limits.time {
 				return errNotRunning
 			}
-		case g.state == link.Asleep:
+		case g.state == link.Asleep, g.state == link.Starting: // who is waited for starts first
 			t.wake(s.name)
 		}
 		select {

@@ -99,6 +99,9 @@ type surroundings struct {
 	// selfBound says why the sockets are not held for it, when that was found out
 	// by an earlier generation; empty otherwise.
 	selfBound string
+	// booted is called, by boot, when it answers: what boot still waits for takes no
+	// processor.
+	booted func()
 	// loyal is called at the first completed request that can be seen.
 	loyal func()
 	// started is called with the processes it consists of, at each change.

@@ -274,6 +274,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			b.booted()
 		case <-lived:
 			lived = nil
 		case <-ready:

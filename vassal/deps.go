@@ -40,9 +40,17 @@ type Front interface {
 
 // Slots bounds how many vassals start at the same time.
 type Slots interface {
-	// Acquire waits for a slot. The vassal calls release once, at the latest two
-	// seconds after it got the slot.
-	Acquire(ctx context.Context) (release func(), err error)
+	// Acquire waits for a slot. The vassal calls release once: when it answers, has
+	// failed, or two seconds after it got the slot.
+	Acquire(ctx context.Context, turn Turn) (release func(), err error)
+}
+
+// Turn says how urgent a start is.
+type Turn struct {
+	// Again: the vassal has failed, and nobody has changed anything since.
+	Again bool
+	// Visited ends when somebody waits for the vassal: requests, or who gave an order.
+	Visited context.Context
 }
 
 // Clock is time, so that a test can be its master.

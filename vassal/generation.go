@@ -32,6 +32,8 @@ type generation struct {
 
 	abandoned context.Context // ends when it is not to come up any more
 	abandon   context.CancelFunc
+	visited   context.Context // ends when somebody waits for it to come up
+	visit     context.CancelFunc
 	hurrying  context.Context // ends when it must be quick
 	hurry     context.CancelFunc
 	leaving   chan struct{} // closed by leave
@@ -50,6 +52,8 @@ type generation struct {
 	serving   map[string]bool // keys of the held sockets at whose address it is the one that accepts
 	contested map[string]bool // see surroundings
 	wokenBy   string          // who made it start; empty where nobody waited for that
+	again     bool            // the vassal has failed, and nobody has changed anything since
+	freeSlot  func()          // while it boots: it needs the processor no more than others
 	// watchesUse: somebody waits for it to be idle, and hears on awake that it was not.
 	watchesUse bool
 	awake      chan string
@@ -59,8 +63,9 @@ type generation struct {
 // newGeneration makes one; run starts it.
 func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generation {
 	v.number++
-	g := &generation{number: v.number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
+	g := &generation{number: v.number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	g.abandoned, g.abandon = context.WithCancel(context.Background())
+	g.visited, g.visit = context.WithCancel(context.Background())
 	g.hurrying, g.hurry = context.WithCancel(context.Background())
 	g.pids.Store(&[]int{})
 	g.body = v.newBody(surroundings{
@@ -71,6 +76,7 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 		prompt:  v.wokenBy != "" && v.current == nil,
 		idle:    func() { v.send(message{kind: saidIdle, generation: g.number}) },
 		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
+		booted:  func() { g.freeSlot() },
 		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
 	})
 	return g
@@ -84,6 +90,7 @@ func (g *generation) run(others []*generation) {
 		g.v.send(message{kind: generationEnded, generation: g.number})
 	}()
 	defer g.abandon()
+	defer g.visit()
 	defer g.hurry()
 	if err := g.boot(others); err != nil {
 		g.v.send(message{kind: machineEvent, event: StartFailed, generation: g.number, err: err})
@@ -128,13 +135,13 @@ func (g *generation) boot(others []*generation) error {
 	}
 	// Opening a folder takes no processor, and for one that is woken requests wait.
 	if g.v.deps.Slots != nil && g.spec.Kind != Static && g.wokenBy == "" {
-		release, err := g.v.deps.Slots.Acquire(g.abandoned)
+		release, err := g.v.deps.Slots.Acquire(g.abandoned, Turn{Again: g.again, Visited: g.visited})
 		if err != nil {
 			return err
 		}
-		once := sync.OnceFunc(release)
-		stop := g.v.clock.AfterFunc(slotTime, once)
-		defer func() { stop(); once() }()
+		g.freeSlot = sync.OnceFunc(release)
+		stop := g.v.clock.AfterFunc(slotTime, g.freeSlot)
+		defer func() { stop(); g.freeSlot() }()
 	}
 	limit := g.spec.Boot
 	if limit <= 0 {

@@ -273,6 +273,9 @@ func (v *Vassal) handleWanted(m message) {
 	v.seen = m.seen
 	v.step(event, m)
 	v.seen = time.Time{}
+	if !m.seen.IsZero() && v.candidate != nil {
+		v.candidate.visit() // whoever has edited the file waits for it
+	}
 }
 
 func (v *Vassal) handleDied(m message) {

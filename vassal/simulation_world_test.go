@@ -122,7 +122,7 @@ func (a *actor) hasEnded() bool {
 }
 
 // Acquire is a slot: two vassals start at a time.
-func (w *world) Acquire(ctx context.Context) (func(), error) {
+func (w *world) Acquire(ctx context.Context, _ Turn) (func(), error) {
 	select {
 	case w.slots <- struct{}{}:
 		return func() { <-w.slots }, nil

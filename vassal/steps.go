@@ -63,8 +63,11 @@ func (v *Vassal) step(e Event, m message) {
 func (v *Vassal) act(do action, e Event, m message) {
 	switch do {
 	case nothing:
-		if e == Refused && v.current == nil && v.state == Failed {
+		switch {
+		case e == Refused && v.current == nil && v.state == Failed:
 			v.reason = "the file has mistakes"
+		case e == Woken && v.candidate != nil && !v.halted:
+			v.candidate.visit()
 		}
 	case start, restart:
 		v.dismiss(&v.candidate, 0)
@@ -74,6 +77,9 @@ func (v *Vassal) act(do action, e Event, m message) {
 		}
 		v.launch(false)
 		v.candidate.revived = e == BackOffElapsed || e == Woken
+		if e == StartOrdered || e == ReloadOrdered || e == RestartOrdered {
+			v.candidate.visit()
+		}
 	case again:
 		v.restarts++
 		v.log.Warn("vassal died, starting it again", "gen", m.generation, "how", m.err, "restarts", v.restarts)
@@ -82,6 +88,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.reason = m.err.Error()
 		v.launch(false)
 		v.candidate.revived = true
+		v.candidate.visit() // it had visitors just now, very likely
 	case exchange:
 		v.dismiss(&v.candidate, 0)
 		drain := min(v.mercy(v.current.spec), aloneDrain)
@@ -92,6 +99,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.dismiss(&v.current, drain)
 		v.failuresForgiven(e)
 		v.launch(true)
+		v.candidate.visit()
 		v.reason = "the old generation ends before the new one starts: " + v.whyAlone(old)
 	case serve:
 		v.current, v.candidate = v.candidate, nil
@@ -133,6 +141,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 			v.dismiss(&v.candidate, 0)
 			v.launch(false)
 		}
+		v.candidate.visit()
 	case arm:
 		v.arm(e)
 	case doze:

@@ -216,6 +216,7 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 				events = nil // it is about to end, or does without us
 			case event == pipe.Accepting:
 				b.accepts = true
+				b.booted()
 				if believed != nil {
 					respawns++
 				}
@@ -226,6 +227,7 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 				}
 				wait()
 			case event == pipe.Spawned && !b.adopted():
+				b.booted()
 				wait()
 			case event == pipe.Loyal:
 				b.loyal()

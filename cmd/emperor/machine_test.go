@@ -22,9 +22,10 @@ import (
 
 // binary is the program under test, with the race detector; built once.
 var binary struct {
-	once sync.Once
-	dir  string
-	err  error
+	once  sync.Once
+	dir   string
+	plain string // folder of the one without the race detector, for benchmarks
+	err   error
 }
 
 // together is how many tests run at once, unless -parallel says otherwise. They wait
@@ -42,8 +43,10 @@ func TestMain(m *testing.M) {
 	// told not to: here each command, each router and each emperor is one.
 	_ = os.Setenv("GORACE", "halt_on_error=0 atexit_sleep_ms=0")
 	code := m.Run()
-	if binary.dir != "" {
-		_ = os.RemoveAll(binary.dir)
+	for _, dir := range []string{binary.dir, binary.plain} {
+		if dir != "" {
+			_ = os.RemoveAll(dir)
+		}
 	}
 	os.Exit(code)
 }
