@@ -3,21 +3,17 @@ package emperor
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"emperor/emperor/monitor"
 	"emperor/internal/link"
+	"emperor/internal/resource"
 )
 
 // certificateOwner is the certificates' name towards the monitor.
@@ -26,9 +22,6 @@ const certificateOwner = "certificates"
 // issueTime is how long a handshake may wait for a certificate that is being issued:
 // a little less than the router waits for us.
 const issueTime = 4 * time.Second
-
-// largestPair bounds a file of a certificate or key.
-const largestPair = 256 << 10
 
 // certificates reads certificates and keys for the router, which has no right to
 // any: only those that the configuration names, when a handshake needs them. It
@@ -145,7 +138,7 @@ func (c *certificates) load(q *link.PairRequest) (*link.Material, error) {
 		}
 		// Before it is read: what changes while it is read is noticed then.
 		prints[f.path] = monitor.FingerprintOf([]string{f.path})
-		if *f.into, err = readSmall(f.path); err != nil {
+		if *f.into, err = resource.Read(f.path, resource.MostPair); err != nil {
 			break
 		}
 	}
@@ -154,19 +147,6 @@ func (c *certificates) load(q *link.PairRequest) (*link.Material, error) {
 		return nil, err
 	}
 	return &out, nil
-}
-
-func readSmall(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not stop us
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, largestPair+1))
-	if err == nil && len(content) > largestPair {
-		err = fmt.Errorf("%s: is larger than %d bytes", path, largestPair)
-	}
-	return content, err
 }
 
 // watchWith says who looks at the files from now on.

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/resource"
 	"emperor/router/http1"
 	"emperor/router/sni"
 )
@@ -189,10 +190,12 @@ func (s *certificates) note(v config.Value, err error) {
 }
 
 // listen makes the listeners that give connections their TLS configuration, and
-// returns what is named by lines of https and sni.
-func (s *certificates) listen(all *sni.Certificates, log *slog.Logger) (named []sni.Choice) {
+// returns what is named by lines of https and sni. before is what they replace.
+func (s *certificates) listen(all *sni.Certificates, before *certificates, log *slog.Logger) (named []sni.Choice) {
 	for _, note := range s.notes {
-		log.Warn(note.Error())
+		if !slices.Contains(before.notes, note) { // it has been said
+			log.Warn(note.Error())
+		}
 	}
 	all.SetCacheSize(s.cacheSize)
 	all.SetTable(s.table)
@@ -269,7 +272,7 @@ func (m *materials) Load(ctx context.Context, r sni.Request) (sni.Material, erro
 		if a.Error != "" || a.Material == nil {
 			err := errors.New(a.Error)
 			if a.Material != nil && a.Material.Missing {
-				err = fmt.Errorf("%s: %w", a.Error, fs.ErrNotExist)
+				err = missingError(a.Error)
 			}
 			return sni.Material{}, err
 		}
@@ -278,6 +281,12 @@ func (m *materials) Load(ctx context.Context, r sni.Request) (sni.Material, erro
 		return sni.Material{}, ctx.Err()
 	}
 }
+
+// missingError is what the emperor says of files that are not there.
+type missingError string
+
+func (e missingError) Error() string      { return string(e) }
+func (missingError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // answered gives an answer to whoever waits for it.
 func (m *materials) answered(a *link.Message) {
@@ -301,7 +310,7 @@ func readMaterial(q *link.PairRequest) (out sni.Material, err error) {
 		if f.path == "" {
 			continue
 		}
-		if *f.into, err = os.ReadFile(f.path); err != nil {
+		if *f.into, err = resource.Read(f.path, resource.MostPair); err != nil {
 			return out, err
 		}
 	}

@@ -2,9 +2,7 @@ package router
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -95,18 +93,11 @@ func (k *certificateCheck) files(v config.Value, f sni.Files, name string) {
 }
 
 func (k *certificateCheck) pair(v config.Value, q link.PairRequest, name string) {
-	m, err := readMaterial(&q)
+	pair, err := readPair(&q)
 	if err != nil {
-		var p *fs.PathError
-		if errors.As(err, &p) {
-			err = fmt.Errorf("%s: %w", p.Path, p.Err)
-		}
 		k.fail(v, err.Error())
-		return
 	}
-	pair, err := sni.ParsePair(m.Certificate, m.Key)
-	if err != nil {
-		k.fail(v, fmt.Sprintf("%s: %v", q.Certificate, err))
+	if pair == nil {
 		return
 	}
 	for _, note := range pair.Notes {
@@ -124,9 +115,23 @@ func (k *certificateCheck) pair(v config.Value, q link.PairRequest, name string)
 			k.warn(v, fmt.Sprintf("%s ends on %s, in %d days", q.Certificate, e.NotAfter.Format(time.DateOnly), e.Days(k.now)))
 		}
 	}
-	if q.ClientCA != "" && !x509.NewCertPool().AppendCertsFromPEM(m.ClientCA) {
-		k.fail(v, q.ClientCA+": no CA certificate in PEM form")
+}
+
+// readPair reads what a handshake would need, with the rights of the caller. With the
+// error that the client CAs are none there is a pair.
+func readPair(q *link.PairRequest) (*sni.Pair, error) {
+	m, err := readMaterial(q)
+	if err != nil {
+		return nil, err
 	}
+	pair, err := sni.ParsePair(m.Certificate, m.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", q.Certificate, err)
+	}
+	if q.ClientCA != "" && !x509.NewCertPool().AppendCertsFromPEM(m.ClientCA) {
+		return pair, fmt.Errorf("%s: no CA certificate in PEM form", q.ClientCA)
+	}
+	return pair, nil
 }
 
 // covers tells whether a certificate with these names is good for name, which may

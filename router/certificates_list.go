@@ -1,7 +1,6 @@
 package router
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -32,15 +31,14 @@ func ListCertificates(configuration *link.Configuration) []link.Certificate {
 			if err != nil || !h.OwnCertificate {
 				continue
 			}
-			one.File = h.Certificate
-			one.Name = strings.Join(expiryOf(&one), " ")
+			one.Name = strings.Join(inspect(&one, &link.PairRequest{Certificate: h.Certificate, Key: h.Key, ClientCA: h.ClientCA}), " ")
 		case "sni":
 			n, err := sni.ParseSNI(v.Value)
 			if err != nil {
 				continue
 			}
-			one.Name, one.File = n.Name, n.Certificate
-			if names := expiryOf(&one); one.Name == "" {
+			one.Name = n.Name
+			if names := inspect(&one, &link.PairRequest{Certificate: n.Certificate, Key: n.Key, ClientCA: n.ClientCA}); one.Name == "" {
 				one.Name = strings.Join(names, " ")
 			}
 		default:
@@ -61,25 +59,36 @@ func ListCertificates(configuration *link.Configuration) []link.Certificate {
 			if !ok || choice.Source.Certificate.Directory != filepath.Clean(d.Path) && choice.Source.Certificate.Directory != strings.TrimRight(d.Path, "/") {
 				continue // another option has the name
 			}
-			one := link.Certificate{Name: name, Option: "sni-dir", At: d.At, File: choice.Source.Certificate.Path()}
-			expiryOf(&one)
+			one := link.Certificate{Name: name, Option: "sni-dir", At: d.At}
+			q := link.PairRequest{Certificate: choice.Source.Certificate.Path(), Key: choice.Source.Key.Path()}
+			if !choice.ClientCA.IsZero() {
+				q.ClientCA = choice.ClientCA.Path()
+			}
+			inspect(&one, &q)
 			all = append(all, one)
 		}
 	}
 	return all
 }
 
-// expiryOf reads the file for the end of its certificate, and returns the names that
-// it is for.
-func expiryOf(c *link.Certificate) []string {
-	m, err := readMaterial(&link.PairRequest{Certificate: c.File})
+// inspect says of a pair when it ends, or why a handshake could not use it, and returns
+// the names that it is for. Of one that cannot be used what is known is said, too.
+func inspect(c *link.Certificate, q *link.PairRequest) (names []string) {
+	c.File = q.Certificate
+	pair, err := readPair(q)
 	if err != nil {
 		c.Trouble = err.Error()
+	}
+	if pair != nil {
+		c.Expires = pair.Leaf.NotAfter
+		return pair.DNSNames()
+	}
+	m, err := readMaterial(&link.PairRequest{Certificate: q.Certificate})
+	if err != nil {
 		return nil
 	}
 	leaf, names, err := sni.ParseCertificate(m.Certificate)
 	if err != nil {
-		c.Trouble = fmt.Sprintf("%s: %v", c.File, err)
 		return nil
 	}
 	c.Expires = leaf.NotAfter

@@ -1,10 +1,13 @@
 package router
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"emperor/internal/link"
 	"emperor/internal/resource"
@@ -30,6 +33,9 @@ func TestCheckCertificates(t *testing.T) {
 	put("good", now.Add(90*24*time.Hour), "good.test", "*.good.test")
 	put("soon", now.Add(5*24*time.Hour+time.Hour), "soon.test")
 	put("over", now.Add(-time.Hour), "over.test")
+	if err := unix.Mkfifo(dir+"/pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ line, want string }{
 		{"https = :443,DIR/good.crt,DIR/good.key", ""},
 		{"sni = good.test DIR/good.crt,DIR/good.key", ""},
@@ -40,6 +46,8 @@ func TestCheckCertificates(t *testing.T) {
 		{"sni = over.test DIR/over.crt,DIR/over.key", "ended on"},
 		{"sni = good.test DIR/good.crt,DIR/soon.key", "f.ini:3: sni: DIR/good.crt: "},
 		{"sni = good.test DIR/good.crt,DIR/none.key", "f.ini:3: sni: DIR/none.key: no such file"},
+		{"sni = good.test DIR/good.crt,DIR/pipe", "f.ini:3: sni: DIR/pipe: want a regular file"}, // nobody writes to it
+		{"sni = good.test DIR,DIR/good.key", "f.ini:3: sni: DIR: want a regular file"},
 		{"sni = good.test DIR/good.crt,DIR/good.key,HIGH,!DIR/good.key", "no CA certificate"},
 		{"https2 = addr=:443,cert=DIR/over.crt,key=DIR/over.key", "ended on"},
 	} {
@@ -103,5 +111,83 @@ func TestCheckFolderOfCertificates(t *testing.T) {
 	}
 	if n := strings.Count(said, "\n"); n != 6 {
 		t.Errorf("%d lines:\n%s", n, said)
+	}
+}
+
+// TestListCertificates: of each pair when it ends, or why nobody is shown it, whether
+// that is the certificate's fault, the key's or the client CAs'.
+func TestListCertificates(t *testing.T) {
+	dir, end := t.TempDir(), time.Now().Add(90*24*time.Hour).Truncate(time.Second)
+	pairFiles(t, dir, "good", end, "good.test", "www.good.test")
+	pairFiles(t, dir, "other", end.Add(time.Hour), "other.test")
+	if err := os.Mkdir(dir+"/names", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pairFiles(t, dir+"/names", "in.test", end, "in.test")
+	pairFiles(t, dir+"/names", "bad.test", end, "bad.test")
+	write(t, dir+"/names/bad.test.key", "no key")
+	c := configurationOf(strings.Split(strings.ReplaceAll(`https = :443,DIR/good.crt,DIR/good.key
+sni = a.test DIR/good.crt,DIR/other.key
+sni = DIR/good.key,DIR/good.crt
+sni = ca.test DIR/good.crt,DIR/good.key,HIGH,!DIR/none.pem
+sni = gone.test DIR/gone.crt,DIR/gone.key
+sni-dir = DIR/names`, "DIR", dir), "\n")...)
+	wanted := &supply{checking: true}
+	compile(mustOptions(t, c.Options), wanted)
+	c.Resources = wanted.wanted
+	for i := range c.Resources {
+		if err := resource.Load(&c.Resources[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, one := range ListCertificates(c) {
+		days := 0
+		if !one.Expires.IsZero() {
+			days = int(one.Expires.Sub(end)/time.Hour) + 90
+		}
+		got = append(got, fmt.Sprintf("%s: %s %s %d %s", one.At, one.Name, strings.TrimPrefix(one.File, dir+"/"), days, one.Trouble))
+	}
+	want := []string{
+		"f.ini:1: good.test www.good.test good.crt 90 ",
+		"f.ini:2: a.test good.crt 90 DIR/good.crt: the key does not belong to the certificate",
+		"f.ini:3: good.test www.good.test good.key 90 ", // each may be in either file
+		"f.ini:4: ca.test good.crt 90 DIR/none.pem: no such file",
+		"f.ini:5: gone.test gone.crt 0 DIR/gone.crt: no such file",
+		"f.ini:6: bad.test names/bad.test.crt 90 DIR/names/bad.test.crt: key: there is none",
+		"f.ini:6: in.test names/in.test.crt 90 ",
+	}
+	for i, w := range want {
+		if i >= len(got) || !strings.HasPrefix(strings.ReplaceAll(got[i], dir, "DIR"), w) || strings.HasSuffix(w, " ") && got[i] != w {
+			t.Fatalf("line %d of\n%s\nwant %s", i, strings.Join(got, "\n"), w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d lines, want %d", len(got), len(want))
+	}
+}
+
+// TestNotesAreSaidOnce: what is odd in a folder is said when it is new, and not with
+// each edit of something else.
+func TestNotesAreSaidOnce(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/half.test.crt", "")
+	f := newFront(t)
+	for i, more := range []string{"", "https-hsts = max-age=1", "https-hsts = max-age=2"} {
+		if i == 2 {
+			write(t, dir+"/other.test.crt", "")
+		}
+		options := []string{"sni-dir = " + dir}
+		if more != "" {
+			options = append(options, more)
+		}
+		if err := f.configure(options...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, note := range []string{"there is no half.test.key", "there is no other.test.key"} {
+		if n := strings.Count(f.log.String(), note); n != 1 {
+			t.Errorf("%q is said %d times", note, n)
+		}
 	}
 }

@@ -225,7 +225,7 @@ func (r *Router) use(settings *Settings) {
 	settings.balancing.prepare(r.book, settings.rules.Rules())
 	settings.defaults.prepare(r.book, settings.balancing.options, &before.defaults)
 	r.resolver.Configure(settings.resolver)
-	r.preload(settings.certificates.listen(r.certificates, r.log), settings.certificates.cacheSize)
+	r.preload(settings.certificates.listen(r.certificates, &before.certificates, r.log), settings.certificates.cacheSize)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
 	r.settings.Store(settings)

@@ -30,23 +30,13 @@ const maxContent = 1 << 20
 func Load(r *link.Resource) error {
 	switch r.Kind {
 	case link.Content:
-		file, err := os.OpenFile(r.Path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not stop us
-		if r.Optional && err != nil {
+		content, err := Read(r.Path, maxContent)
+		var unopened *unopenedError
+		if r.Optional && errors.As(err, &unopened) {
 			return nil
 		}
 		if err != nil {
-			return withoutOpen(err)
-		}
-		defer func() { _ = file.Close() }()
-		if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-			return errors.Join(err, fmt.Errorf("%s: want a regular file", r.Path))
-		}
-		content, err := io.ReadAll(io.LimitReader(file, maxContent+1))
-		if err != nil {
 			return err
-		}
-		if len(content) > maxContent {
-			return fmt.Errorf("%s: is larger than %d bytes", r.Path, maxContent)
 		}
 		r.Content = content
 	case link.Folded:
@@ -87,6 +77,34 @@ func Load(r *link.Resource) error {
 	}
 	return nil
 }
+
+// Read returns what a regular file holds, which is no more than that many bytes.
+func Read(path string, most int) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not stop us
+	if err != nil {
+		return nil, &unopenedError{withoutOpen(err)}
+	}
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s: want a regular file", path))
+	}
+	content, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
+	if err != nil {
+		return nil, withoutOpen(err)
+	}
+	if len(content) > most {
+		return nil, fmt.Errorf("%s: is larger than %d bytes", path, most)
+	}
+	return content, nil
+}
+
+// unopenedError is for a file that cannot be opened.
+type unopenedError struct{ error }
+
+func (e *unopenedError) Unwrap() error { return e.error }
+
+// MostPair bounds a file of a certificate or key.
+const MostPair = 256 << 10
 
 // fold reads the files in a folder.
 func fold(path string) ([]byte, error) {

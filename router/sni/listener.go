@@ -144,6 +144,9 @@ func (l *Listener) choose(ctx context.Context, h *Handshake, asked string) *load
 	}
 	pair, err := l.certificates.get(ctx, "", l.own)
 	if err != nil {
+		if h.Reason != ErrNoName {
+			err = fmt.Errorf("%w; and the listener's own: %w", h.Reason, err)
+		}
 		h.Reason = err
 		return nil
 	}

@@ -59,6 +59,14 @@ func TestBrokenPairHarmsItsNameOnly(t *testing.T) {
 			t.Errorf("note %s", r.note)
 		}
 	}
+	// With nothing to show instead, both reasons count.
+	other := w.site("other.example.com")
+	w.files.put(other.Source.Key.Path(), []byte("nothing"))
+	r := handshake(w.listener(ListenerOptions{Own: &other}), w.trusting("broken.example.com"))
+	if text := r.note.String(); r.failed() != "unrecognized name" || !strings.Contains(text, "/sni/broken.example.com.key: key: there is none") ||
+		!strings.Contains(text, "and the listener's own: /sni/other.example.com.crt, ") {
+		t.Errorf("%s, note %s", r.failed(), text)
+	}
 }
 
 func TestProtocolsAndVersions(t *testing.T) {
