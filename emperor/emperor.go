@@ -18,6 +18,7 @@ import (
 	"emperor/emperor/acme"
 	"emperor/emperor/control"
 	"emperor/emperor/monitor"
+	"emperor/internal/cgroup"
 	"emperor/internal/config"
 	"emperor/internal/logsink"
 	"emperor/internal/proc"
@@ -353,6 +354,7 @@ func (e *Emperor) newVassal() func(name string) site {
 	deps := vassal.Deps{
 		Log: e.log, Starter: e.starter, Front: e.front, Sockets: vassal.NewSockets(), Slots: e.slots,
 		Defaults: e.main.Defaults, Logs: e.program.Logs,
+		Groups:  cgroup.New(proc.Identity(e.main.Name())[:8]),
 		Changed: func(vassal.Status) { e.wake() },
 	}
 	if e.main.App != nil {

@@ -104,6 +104,9 @@ type surroundings struct {
 	booted func()
 	// loyal is called at the first completed request that can be seen.
 	loyal func()
+	// group is the directory of the control group for its processes, empty for none; nil:
+	// there is none.
+	group func() string
 	// started is called with the processes it consists of, at each change.
 	started func(pids []int)
 }

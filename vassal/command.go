@@ -193,7 +193,7 @@ func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 		Files:             map[int]int{1: b.capture.write, 2: b.capture.write},
 		ListenFDs:         len(b.listeners),
 		ParentDeathSignal: true,
-		Chroot:            b.spec.limits.chroot, Restrictions: b.spec.restrictions(),
+		Chroot:            b.spec.limits.chroot, Restrictions: b.restrictions(),
 	}
 	if c.protocol == "fastcgi" {
 		// PHP-FPM: its workers stay when it is killed, and it has written its name over

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"emperor/internal/cgroup"
 	"emperor/internal/link"
 	"emperor/internal/logsink"
 	"emperor/internal/proc"
@@ -78,6 +79,8 @@ type Deps struct {
 	Defaults Defaults
 	// Logs are where the output goes; nil: nowhere, unless the vassal's file says.
 	Logs *logsink.Set
+	// Groups makes control groups; nil: vassals have none.
+	Groups *cgroup.Tree
 }
 
 // Defaults are the emperor's settings for all its vassals. Zero fields have the

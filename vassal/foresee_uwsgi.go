@@ -19,6 +19,7 @@ import (
 // foreseeUWSGI looks for what a uWSGI needs at its start: each of these ends it.
 func (f *foresight) foreseeUWSGI() {
 	f.foreseeUser()
+	f.foreseeGroup()
 	f.foreseeItself()
 	if command, ok := f.Config.Last("command"); ok && len(f.Config.Unread) > 0 && !f.Config.UsedPlaceholders["command"] {
 		unread := f.Config.Unread[0]

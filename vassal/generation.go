@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"emperor/internal/cgroup"
 	"emperor/internal/proc"
 )
 
@@ -43,7 +44,8 @@ type generation struct {
 	retired   atomic.Bool   // it was asked to take no new work
 	done      chan struct{} // closed when nothing is left of it
 
-	pids atomic.Pointer[[]int]
+	pids  atomic.Pointer[[]int]
+	group atomic.Pointer[cgroup.Group] // nil: it has none of its own
 	// Set by the loop.
 	readyAt   time.Time
 	leftAt    time.Time       // since when it drains
@@ -74,6 +76,7 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 		replacesApp: v.current != nil && (v.current.spec.Kind != UWSGI || v.current.spec.uwsgi.needApp),
 		contested:   contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
 		prompt:  v.wokenBy != "" && v.current == nil,
+		group:   g.groupPath,
 		idle:    func() { v.send(message{kind: saidIdle, generation: g.number}) },
 		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
 		booted:  func() { g.freeSlot() },
@@ -149,6 +152,7 @@ func (g *generation) boot(others []*generation) error {
 	}
 	ctx, cancel := within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s", limit))
 	defer cancel()
+	g.enterGroup()
 	return proc.ExplainLimit(g.body.boot(ctx))
 }
 
@@ -274,4 +278,5 @@ func (g *generation) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), g.stopTime())
 	defer cancel()
 	g.body.end(ctx)
+	g.leaveGroup(ctx)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,12 +68,17 @@ type limitsLaunch struct {
 	bounding, granted proc.Capabilities
 	chroot            string
 	chrootPos         config.Pos
+	group             groupLaunch
 }
 
-// restrictions are what the process is started with.
-func (s *Spec) restrictions() proc.Restrictions {
-	l := &s.limits
-	return proc.Restrictions{NoNewPrivileges: l.noNewPrivileges, Limits: l.limits, Bounded: l.bounded, Bounding: l.bounding, Granted: l.granted}
+// restrictions are what the vassal's processes are started with.
+func (s *surroundings) restrictions() proc.Restrictions {
+	l := &s.spec.limits
+	r := proc.Restrictions{NoNewPrivileges: l.noNewPrivileges, Limits: l.limits, Bounded: l.bounded, Bounding: l.bounding, Granted: l.granted}
+	if s.group != nil {
+		r.Group = s.group()
+	}
+	return r
 }
 
 // limitsFiles: a line says how many files it may have open.
@@ -90,7 +96,7 @@ func (r *reader) readLimits() {
 	s := r.spec
 	l := &s.limits
 	if s.Kind == Static {
-		for _, o := range limitOptions {
+		for _, o := range slices.Concat(limitOptions, groupOptions) {
 			if v, ok := r.c.Last(o.Name); ok {
 				r.warn(v, "no effect: a folder has no process of its own")
 			}
@@ -108,6 +114,7 @@ func (r *reader) readLimits() {
 	for _, resource := range resources {
 		r.readResource(resource)
 	}
+	r.readGroup()
 	if s.Kind == Command {
 		r.readCapabilities()
 		r.readChroot()

@@ -28,7 +28,7 @@ func protectionsOf(t *testing.T, text string, adjust func(*Reading)) string {
 		out = append(out, strings.TrimPrefix(p.Error(), dir+"/"))
 	}
 	if got.Spec != nil {
-		out = append(out, strings.Join(got.Spec.Protections(got.Config), "; "))
+		out = append(out, strings.Join(got.Spec.Protections(got.Config, 0), "; "))
 	}
 	return strings.Join(out, "\n")
 }

@@ -13,8 +13,8 @@ import (
 
 // Protections say, each in some words, who the vassal runs as and what it may use and
 // become, as it will really be. A folder, which has no process, has none. c are the
-// options of its file.
-func (s *Spec) Protections(c *config.Config) []string {
+// options of its file, emperor is the process that starts it; 0: this one would.
+func (s *Spec) Protections(c *config.Config, emperor int) []string {
 	if s.Kind == Static {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (s *Spec) Protections(c *config.Config) []string {
 	for _, limit := range l.limits {
 		out = append(out, describeLimit(limit))
 	}
-	return out
+	return append(out, l.group.protections(emperor)...)
 }
 
 // whoIs names a user with its groups.

@@ -88,7 +88,7 @@ func TestTyrant(t *testing.T) {
 				out = append(out, p.Error())
 			}
 			if got.Spec != nil {
-				out = append(out, strings.Join(got.Spec.Protections(got.Config), "; "))
+				out = append(out, strings.Join(got.Spec.Protections(got.Config, 0), "; "))
 			}
 			text := strings.Join(out, "\n")
 			if want := strings.ReplaceAll(test.want, "DIR", dir); !strings.HasPrefix(text, want) || got.Spec != nil && text != want {

@@ -71,7 +71,7 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		Credential: b.spec.uwsgi.user.credential(),
 		Path:       b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
 		Files:        map[int]int{1: b.capture.write, 2: b.capture.write, controlDescriptor: child},
-		Restrictions: b.spec.restrictions(),
+		Restrictions: b.restrictions(),
 	}
 	for i, l := range b.listeners {
 		command.Files[firstSocket+i] = l.fd

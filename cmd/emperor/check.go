@@ -25,6 +25,7 @@ type checkReport struct {
 	table    *rule.Table // nil when the rules have mistakes
 	problems config.Problems
 	notes    []string
+	running  int // the emperor that runs these files; 0: none does
 }
 
 // runCheck is `emperor check FILE`: all mistakes first, each as file:line, then
@@ -86,6 +87,9 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 		return nil, err
 	}
 	running, err := runningStatus(main)
+	if running != nil {
+		r.running = running.PID
+	}
 	main.Foresee(r.survey, running, err)
 	if err != nil && !errors.Is(err, control.ErrNotRunning) {
 		r.notes = append(r.notes, "the emperor that runs could not be asked what it has: "+err.Error())

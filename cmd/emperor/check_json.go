@@ -71,7 +71,7 @@ func (r *checkReport) json() checked {
 		if s := one.Spec; s != nil {
 			v.Kind, v.KindReason, v.Port, v.Overlap, v.OverlapReason = s.Kind.String(), s.KindReason, s.Port, s.Overlap, s.OverlapReason
 			v.OnDemand, v.Idle = s.OnDemandReason, s.Idle.Seconds()
-			v.Protections = s.Protections(one.Config)
+			v.Protections = s.Protections(one.Config, r.running)
 			if files := s.StaticFiles(); files != nil {
 				v.Folder = files.Path
 			}

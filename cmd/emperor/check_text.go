@@ -79,7 +79,7 @@ func (r *checkReport) writeProtections(out io.Writer) {
 		if one.Spec == nil {
 			continue
 		}
-		if protections := one.Spec.Protections(one.Config); len(protections) > 0 {
+		if protections := one.Spec.Protections(one.Config, r.running); len(protections) > 0 {
 			fmt.Fprintf(w, "%s  %s\t%s\n", title, one.Name, strings.Join(protections, "; "))
 			title = ""
 		}
