@@ -150,6 +150,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	m.readLogs(&problems)
 	m.readApp(r, &problems)
 	m.readForeign(r.Set, &problems)
+	problems = problems.WithComments(c.Values, func(v config.Value) bool { return m.isOurs(r.Set, v) })
 	if c.Bool("strict") {
 		problems = problems.Strict()
 	}
@@ -158,6 +159,16 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 		return nil, files, problems
 	}
 	return m, files, problems
+}
+
+// isOurs tells whether a line is carried out by the emperor or the front, and not by an
+// app; and is not about a header, where "; " is part of many a value.
+func (m *Main) isOurs(set *config.Set, v config.Value) bool {
+	o, ok := set.Lookup(v.Key)
+	if !ok || o.Ignored != "" || m.App != nil && slices.Contains(m.App.Lines, v) {
+		return false
+	}
+	return !slices.Contains([]string{"add-header", "https-hsts", "http-var"}, o.Name) && !strings.Contains(v.Value, "header:")
 }
 
 // loadResources reads what the front is sent of files, and returns which files

@@ -277,7 +277,7 @@ func Read(r Reading) Result {
 		problems = problems.Strict()
 	}
 	s.read()
-	result := Result{Spec: s.spec, Problems: append(problems, s.problems...), Config: c, Files: s.spec.Files}
+	result := Result{Spec: s.spec, Problems: append(problems, s.problems...).WithComments(c.Values, nil), Config: c, Files: s.spec.Files}
 	if result.Problems.Err() != nil {
 		result.Spec = nil
 	}
