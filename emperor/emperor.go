@@ -128,7 +128,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
 	e.router.certificates.keeper = e.program.Reader.Keeper
 	e.router.moved = e.folderMoved
-	e.router.woken = e.woken
+	e.router.woken, e.router.loyal = e.woken, e.loyal
 	e.acme = e.newIssuer()
 	e.router.certificates.issued = e.acme.Load
 	e.router.mayRead = e.main.App != nil && e.main.App.Spec().StaticFiles() != nil
@@ -316,6 +316,15 @@ func (e *Emperor) woken(name string) {
 	if v := e.view.Load(); v != nil {
 		if one, ok := v.vassals[name]; ok {
 			one.site.Wake("a request through the front")
+		}
+	}
+}
+
+// loyal passes on that a generation has answered its first request.
+func (e *Emperor) loyal(name string, generation uint64) {
+	if v := e.view.Load(); v != nil {
+		if one, ok := v.vassals[name]; ok {
+			one.site.Loyal(generation)
 		}
 	}
 }

@@ -253,6 +253,9 @@ func (m *Main) readVassals(problems *config.Problems) {
 	}
 	d.Throttle, d.MaxThrottle = c.Seconds("emperor-throttle"), c.Seconds("emperor-max-throttle")
 	d.MaxThrottle = max(d.MaxThrottle, d.Throttle)
+	if c.Bool("emperor-no-blacklist") {
+		d.MaxThrottle = d.Throttle // the pause does not grow
+	}
 	if c.Has("reload-mercy") && m.App == nil {
 		d.Mercy = c.Seconds("reload-mercy")
 	}

@@ -52,9 +52,11 @@ var Options = slices.Concat([]config.Option{
 
 	// Lives.
 	{Name: "emperor-throttle", Type: config.Milliseconds, Default: "1000", Where: config.Main,
-		Help: "Milliseconds before a vassal that crashed is started again; doubles with each crash."},
+		Help: "Milliseconds before a vassal that did not start, or died within 10 seconds, is started again; doubles with each failure. An edit of its file or an order starts it at once."},
 	{Name: "emperor-max-throttle", Type: config.Milliseconds, Default: "180000", Where: config.Main,
 		Help: "Milliseconds that emperor-throttle grows to at most."},
+	{Name: "emperor-no-blacklist", Type: config.Flag, Where: config.Main,
+		Help: "The pause before a vassal that failed is started again does not grow: it is emperor-throttle each time."},
 	{Name: "reload-mercy", Type: config.Seconds, Min: 1, Where: config.Both,
 		Help: "Seconds that an old generation may take to finish its requests; default 600."},
 	{Name: "emperor-curse-tolerance", Type: config.Seconds, Min: 1, Where: config.Main,
@@ -123,7 +125,6 @@ var meaningless = map[string]string{
 	"http-use-code-string":       "not supported: no language runs here; a rule (route-host = ^(\\w+)\\.example\\.com$ uwsgi:/run/$1.sock) or http-use-pattern = /run/%s.sock says where a host goes, and what changes while it runs announces itself (http-subscription-server)",
 	"http-use-socket":            "requests go to the socket of the app in the same file anyway; another one is named by http-to",
 	"so-keepalive":               "TCP keep-alive is always on",
-	"emperor-no-blacklist":       "a crashing vassal waits by emperor-throttle, and never holds up another",
 	"emperor-graceful-shutdown":  "requests under way are always finished",
 	"emperor-required-heartbeat": "a uWSGI vassal's heartbeat is not required",
 	"emperor-stats":              "see emperor status --json",

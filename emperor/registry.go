@@ -26,6 +26,7 @@ type site interface {
 	Remove()
 	Moved(generation uint64)
 	Wake(by string)
+	Loyal(generation uint64)
 	Halt()
 	Order(ctx context.Context, o vassal.Order) error
 	Status() vassal.Status

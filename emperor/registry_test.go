@@ -45,10 +45,11 @@ func (s *fakeSite) Refuse(p config.Problems)                            { s.told
 func (s *fakeSite) Remove()                                             { s.told <- "remove" }
 func (s *fakeSite) Moved(uint64)                                        {}
 func (s *fakeSite) Wake(by string)                                      { s.told <- "wake" }
+func (s *fakeSite) Loyal(uint64)                                        {}
 func (s *fakeSite) Halt()                                               { s.told <- "halt" }
 func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error     { return nil }
 func (s *fakeSite) Follow() ([]vassal.Line, <-chan vassal.Line, func()) { return nil, nil, func() {} }
-func (s *fakeSite) LogFiles() []vassal.LogFile { return nil }
+func (s *fakeSite) LogFiles() []vassal.LogFile                          { return nil }
 
 func (s *fakeSite) Status() vassal.Status {
 	s.mu.Lock()

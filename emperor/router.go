@@ -61,6 +61,8 @@ type routerChild struct {
 	// woken is called when a request waits for a vassal that sleeps. It must return at
 	// once. Set before Run.
 	woken func(vassal string)
+	// loyal is called when a generation has answered its first request; as woken.
+	loyal func(vassal string, generation uint64)
 
 	// What follows belongs to Run.
 	current  *routerRequest   // what the router is to have; nil before the first
@@ -110,6 +112,7 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 		quits:    make(chan routerQuit),
 		moved:    func(string, uint64) {},
 		woken:    func(string) {},
+		loyal:    func(string, uint64) {},
 	}
 	front.mayRead = r.MayRead
 	return r
@@ -381,6 +384,8 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		p.once.Do(func() { close(p.leaving) })
 	case link.Wake:
 		r.woken(m.Vassal)
+	case link.Loyal:
+		r.loyal(m.Vassal, m.Generation)
 	case link.Counted:
 		r.counted.Store(m.Counters)
 	case link.Announced:

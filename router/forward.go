@@ -61,7 +61,7 @@ func (x *exchange) forward(d *destination) {
 		switch {
 		case o.err == nil:
 			if d.site != nil {
-				d.site.served.Add(1)
+				x.router.table.served(d.site, g)
 			}
 			return
 		case o.answered:

@@ -28,6 +28,8 @@ type table struct {
 
 	held atomic.Int64        // requests that wait for some site, now
 	wake func(vassal string) // tells the emperor that somebody waits
+	// loyal tells the emperor that a generation has answered its first request.
+	loyal func(vassal string, generation uint64)
 }
 
 // holdLimits bound what waits for sites that are not ready (DESIGN §2).
@@ -108,6 +110,7 @@ type generation struct {
 
 	inFlight atomic.Int64
 	begun    atomic.Uint64  // requests, since it is the current one
+	loyal    atomic.Bool    // it has answered one
 	heard    *atomic.Uint64 // how often a part of an answer came from it; one for all its rows
 }
 
@@ -132,7 +135,7 @@ type target struct {
 }
 
 func newTable() *table {
-	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, removed: map[string]struct{}{}, wake: func(string) {}}
+	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, removed: map[string]struct{}{}, wake: func(string) {}, loyal: func(string, uint64) {}}
 }
 
 // vassal returns the site of that name, or nil.
@@ -401,6 +404,15 @@ func (s *site) begin(g *generation) bool {
 	}
 	s.end(g)
 	return false
+}
+
+// served notes that s has answered a request; g is the generation that did, if it is
+// known.
+func (t *table) served(s *site, g *generation) {
+	s.served.Add(1)
+	if g != nil && !g.loyal.Load() && g.loyal.CompareAndSwap(false, true) {
+		t.loyal(s.name, g.number)
+	}
 }
 
 // end counts a request out.

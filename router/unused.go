@@ -113,6 +113,12 @@ func (c *child) wake(vassal string) {
 	}
 }
 
+// loyal reports that a generation has answered its first request. It is only shown: if it
+// cannot be said there are worse things to complain of.
+func (c *child) loyal(vassal string, generation uint64) {
+	_ = c.peer.Send(link.Message{Kind: link.Loyal, Vassal: vassal, Generation: generation})
+}
+
 // news forgets it: there is news of the vassals.
 func (w *waking) news(rows []link.Vassal) {
 	w.mu.Lock()

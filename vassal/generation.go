@@ -59,6 +59,7 @@ type generation struct {
 	// watchesUse: somebody waits for it to be idle, and hears on awake that it was not.
 	watchesUse bool
 	awake      chan string
+	loyal      bool // it has answered a request
 	revived    bool // it takes the place of one that died or did not come up
 }
 

@@ -95,8 +95,10 @@ func (v *Vassal) handle(m message) {
 	case died:
 		v.handleDied(m)
 	case becameLoyal:
-		if v.current != nil && v.current.number == m.generation || v.candidate != nil && v.candidate.number == m.generation {
-			v.loyal = true
+		for _, g := range []*generation{v.current, v.candidate} {
+			if g != nil && g.number == m.generation {
+				g.loyal = true
+			}
 		}
 	case wokenUp:
 		v.handleWoken(m)

@@ -69,7 +69,7 @@ func (v *Vassal) row(g *generation, state link.State) link.Vassal {
 func (v *Vassal) show() {
 	s := Status{
 		Name: v.name, State: v.state, Since: v.since, Reason: v.reason, Problem: v.problem,
-		Restarts: v.restarts, Loyal: v.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
+		Restarts: v.restarts, Loyal: v.current != nil && v.current.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
 		Failure: v.failure, Awake: v.awakeness(),
 	}
 	if v.spec != nil {

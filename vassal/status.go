@@ -34,7 +34,8 @@ type Status struct {
 	Draining []uint64
 	// Restarts counts starts that nobody asked for, after a crash.
 	Restarts uint64
-	// Loyal: it has completed a request since it started. Only shown.
+	// Loyal: the generation that serves has answered a request. It is only shown: what
+	// decides about restarts is how long it has been ready.
 	Loyal bool
 	// RetryAt is when the next start is tried (State Failed).
 	RetryAt time.Time

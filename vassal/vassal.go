@@ -49,7 +49,6 @@ type Vassal struct {
 	postponed  []message              // until the hand-over is over
 	failures   int                    // starts in a row that came to nothing
 	restarts   uint64
-	loyal      bool
 	seen       time.Time // when the change was seen that leads to the next start
 	blocked    string    // the address that another vassal has, for which this one failed
 	failure    *Failure  // the last one
@@ -159,6 +158,11 @@ func (v *Vassal) Moved(generation uint64) {
 // Run ends, and so does a first generation on its way up, for which requests
 // wait; a successor that is not ready yet is given up.
 func (v *Vassal) Halt() { v.send(message{kind: machineEvent, event: Halted}) }
+
+// Loyal says that a generation has answered a request. (A uWSGI says so by itself, too.)
+func (v *Vassal) Loyal(generation uint64) {
+	v.send(message{kind: becameLoyal, generation: generation})
+}
 
 // Done is closed when Run has returned: a Want after that is lost.
 func (v *Vassal) Done() <-chan struct{} { return v.done }

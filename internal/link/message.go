@@ -193,6 +193,7 @@ const (
 	Ack     Kind = "ack"     // Sequence, Error
 	Wake    Kind = "wake"    // Vassal: somebody waits for it
 	Counted Kind = "counted" // Counters
+	Loyal   Kind = "loyal"   // Vassal, Generation: it has answered its first request
 	Load    Kind = "load"    // Pair: what a TLS handshake needs; answered by Loaded
 	Leaving Kind = "leaving" // a signal reached the router: it drains, a successor may start now
 	Moved   Kind = "moved"   // Vassal, Generation: its folder's name means another folder, which only the emperor may open; no Vassal: one of the configuration's
