@@ -191,6 +191,14 @@ func (v *Vassal) handleEvent(m message) {
 				v.candidate.askToLeave(0, 0)
 			}
 		}
+	case Outgrown:
+		if v.state != Ready || v.current.number != m.generation || v.halted {
+			return // it is replaced anyway
+		}
+		v.log.Warn("a new generation takes over, because it has grown", "gen", m.generation, "why", m.by)
+		if !v.mayOverlap(v.spec) {
+			m.event = OutgrownAlone
+		}
 	case GrownIdle:
 		if v.current == nil || v.current.number != m.generation {
 			return

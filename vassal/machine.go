@@ -71,6 +71,8 @@ const (
 	BackOffElapsed  //
 	BackOffOver     // as BackOffElapsed; it starts when somebody wants something of it
 	SocketFreed     // the one that another vassal had
+	Outgrown        // the serving generation takes more memory than its file allows
+	OutgrownAlone   // the same, and a second one cannot run beside it
 	FolderMoved     // another folder has taken the place of the one that is served
 	EverythingEnded // no process of any generation is left
 
@@ -81,7 +83,7 @@ var eventNames = [eventCount]string{
 	"wanted", "wanted alone", "wanted asleep", "not armed", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
 	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
 	"start failed for good", "exited for good", "exited to sleep", "woken", "woken in vain", "grown idle", "fell asleep", "stays awake",
-	"back-off elapsed", "back-off over", "socket freed", "folder moved", "everything ended",
+	"back-off elapsed", "back-off over", "socket freed", "outgrown", "outgrown alone", "folder moved", "everything ended",
 }
 
 func (e Event) String() string {
@@ -196,6 +198,8 @@ var moves = map[State]map[Event]move{
 		ReloadOrdered:  {Reloading, start},
 		RestartOrdered: {Starting, exchange},
 		FolderMoved:    {Reloading, start},
+		Outgrown:       {Reloading, start},
+		OutgrownAlone:  {Starting, exchange},
 		Exited:         {Starting, again},
 		ExitedEarly:    {Failed, hold},
 		ExitedLast:     {Stopped, rest},

@@ -11,7 +11,7 @@ import (
 
 // Options are the options of a vassal's file that this package honours: ours,
 // and those of uWSGI that tell us how to run it.
-var Options = slices.Concat(userOptions, limitOptions, groupOptions, []config.Option{
+var Options = slices.Concat(userOptions, limitOptions, groupOptions, memoryOptions, []config.Option{
 	// What to run.
 	{Name: "command", Type: config.String, Where: config.Vassal, Help: "The program of a vassal that is not a uWSGI app; it gets the sockets by LISTEN_FDS and %(fd)."},
 	{Name: "binary-path", Type: config.Path, Where: config.Vassal, Help: "The uwsgi program that runs this vassal."},

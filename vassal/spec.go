@@ -94,6 +94,7 @@ type Spec struct {
 	command commandLaunch
 	static  staticLaunch
 	limits  limitsLaunch
+	memory  memoryLaunch
 }
 
 // uwsgiLaunch is what starting a uWSGI needs.
@@ -334,6 +335,7 @@ func (r *reader) read() {
 		r.readStatic(dir)
 	}
 	r.readLimits()
+	r.readMemory()
 	r.readSleep(dir)
 	if v, ok := c.Last("static"); ok && s.Kind != Static && !c.UsedPlaceholders["static"] {
 		r.warn(v, "no effect: %s makes this vassal something else; a folder is a vassal of its own", s.KindReason)

@@ -75,8 +75,11 @@ func (v *Vassal) act(do action, e Event, m message) {
 		if e == Woken {
 			v.reason = "woken by " + m.by
 		}
+		if e == Outgrown {
+			v.reason = m.by
+		}
 		v.launch(false)
-		v.candidate.revived = e == BackOffElapsed || e == Woken
+		v.candidate.revived = e == BackOffElapsed || e == Woken || e == Outgrown
 		if e == StartOrdered || e == ReloadOrdered || e == RestartOrdered {
 			v.candidate.visit()
 		}
@@ -193,6 +196,7 @@ func (v *Vassal) becomeReady() {
 	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
 	v.keptAwake, v.fromSleep = "", false
 	v.watchUse(false)
+	v.watchMemory()
 }
 
 // fail arms the back-off.

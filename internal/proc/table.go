@@ -180,11 +180,12 @@ func readTable(marks bool) (table, error) {
 // pause.
 const maxListings = 20
 
-// readEnviron reads a process's environment, also that of another user without
+// readOwned reads /proc/PID/NAME where that is only for those who may trace the process,
+// such as its environment, also that of another user's process without
 // CAP_SYS_PTRACE, which root in a container usually lacks: access is then granted
 // to the process's own user, and root may take that for its file accesses.
-func readEnviron(pid int, buffer []byte) ([]byte, error) {
-	text, err := readProc(pid, "environ", buffer)
+func readOwned(pid int, name string, buffer []byte) ([]byte, error) {
+	text, err := readProc(pid, name, buffer)
 	if err != unix.EACCES && err != unix.EPERM || os.Geteuid() != 0 {
 		return text, err
 	}
@@ -197,7 +198,7 @@ func readEnviron(pid int, buffer []byte) ([]byte, error) {
 	defer runtime.UnlockOSThread()
 	gid, _ := unix.SetfsgidRetGid(int(owner.Gid))
 	uid, _ := unix.SetfsuidRetUid(int(owner.Uid))
-	text, err = readProc(pid, "environ", buffer)
+	text, err = readProc(pid, name, buffer)
 	unix.SetfsuidRetUid(uid)
 	unix.SetfsgidRetGid(gid)
 	return text, err
@@ -235,7 +236,7 @@ func (t table) read(pids []int, marks bool) {
 func readSettledEnviron(pid int, buffer []byte) ([]byte, error) {
 	settled := false
 	for range 100 {
-		text, err := readEnviron(pid, buffer)
+		text, err := readOwned(pid, "environ", buffer)
 		if len(text) > 0 || err != nil || settled {
 			return text, err
 		}
