@@ -84,7 +84,7 @@ func (c *capture) pump() {
 		var readErr error
 		attempt := func(fd uintptr) {
 			buffer = buffers.Get().(*[]byte)
-			filled = c.lines.Begin(*buffer)
+			filled = c.lines.Begin()
 			n, readErr = unix.Read(int(fd), (*buffer)[filled:])
 		}
 		err := raw.Read(func(fd uintptr) bool {

@@ -60,6 +60,8 @@ type file struct {
 	skip      bool // the file was exchanged in the middle of a line
 	touched   map[string]int64
 	complaint string // what was said of a rotation that failed
+	second    int64  // of the last rotation
+	again     int    // how many there were in it
 }
 
 // NewFile makes the device of a file; it is opened at the first Write.
@@ -311,8 +313,12 @@ func oneAtATime(path string) (unlock func()) {
 // renameByTime gives it uWSGI's name for a rotated file, the seconds since 1970 behind
 // a dot; and, unlike uWSGI, another where the second has one already.
 func (f *file) renameByTime() error {
-	name := f.path + "." + strconv.FormatInt(f.now().Unix(), 10)
-	for again := 0; ; again++ {
+	second := f.now().Unix()
+	if second != f.second {
+		f.second, f.again = second, 0
+	}
+	name := f.path + "." + strconv.FormatInt(second, 10)
+	for again := f.again; ; again++ {
 		to := name
 		if again > 0 {
 			to += "." + strconv.Itoa(again)
@@ -327,6 +333,7 @@ func (f *file) renameByTime() error {
 		}
 		switch {
 		case err == nil:
+			f.again = again + 1 // a name that is free again would pass for an older one
 			return nil
 		case !errors.Is(err, unix.EEXIST):
 			return &os.LinkError{Op: "rename", Old: f.path, New: to, Err: err}

@@ -41,13 +41,23 @@ func (f *textFormat) Append(dst []byte, m *Message) []byte {
 	return append(appendPrintable(dst, m.Text), '\n')
 }
 
+// plainText and plainJSON are the bytes that go as they are; tables, because every byte
+// of every line passes here.
+var plainText, plainJSON = func() (text, json [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		text[c], json[c] = true, c != '"' && c != '\\'
+	}
+	text['\t'] = true
+	return text, json
+}()
+
 // appendPrintable shows control bytes instead of sending them: a vassal's output must
 // not steer the terminal.
 func appendPrintable(dst, text []byte) []byte {
 	plain := 0 // text[plain:i] goes as it is
 	for i := 0; i < len(text); {
 		c := text[i]
-		if c >= ' ' && c < 0x7f || c == '\t' {
+		if plainText[c] {
 			i++
 			continue
 		}
@@ -101,7 +111,7 @@ func appendJSON(dst, text []byte) []byte {
 	plain := 0
 	for i := 0; i < len(text); {
 		c := text[i]
-		if c >= ' ' && c < 0x7f && c != '"' && c != '\\' {
+		if plainJSON[c] {
 			i++
 			continue
 		}

@@ -15,7 +15,7 @@ const (
 // Lines makes whole lines of a stream that comes in pieces. Its state are the bytes
 // of the line that has not ended yet, and nothing else. The zero value is ready.
 //
-//	n := lines.Begin(buffer)
+//	n := lines.Begin()
 //	m, err := read(buffer[n:])
 //	whole := lines.End(buffer[:n+m])
 type Lines struct{ rest []byte }
@@ -26,26 +26,39 @@ func Resume(rest []byte) Lines { return Lines{bytes.Clone(rest)} }
 // Rest is the line that has not ended yet.
 func (l *Lines) Rest() []byte { return l.rest }
 
-// Begin puts the unfinished line in front of the buffer, and says how long it is.
-func (l *Lines) Begin(buffer []byte) int { return copy(buffer, l.rest) }
+// Begin says where in the buffer to read to: before that there must be room for the
+// unfinished line.
+func (l *Lines) Begin() int { return len(l.rest) }
 
-// End takes the buffer with what was read behind that, and returns the lines that are
-// whole now, each with its line feed. They are valid as long as the buffer.
+// End takes the buffer with what was read, and returns the lines that are whole now,
+// each with its line feed. They are valid as long as the buffer.
 func (l *Lines) End(filled []byte) []byte {
-	end := bytes.LastIndexByte(filled, '\n') + 1
-	whole, rest := filled[:end], filled[end:]
-	if len(rest) > MaxLine || end > MaxLine && bytes.IndexByte(whole, '\n') > MaxLine {
+	begun := len(l.rest)
+	end := bytes.LastIndexByte(filled[begun:], '\n') + 1
+	if end == 0 {
+		// Only what is new is copied: a line may come byte by byte.
+		if l.rest = append(l.rest, filled[begun:]...); len(l.rest) <= MaxLine {
+			return nil
+		}
+		whole, rest := cutLong(nil, l.rest)
+		l.keep(rest)
+		return whole
+	}
+	copy(filled, l.rest)
+	whole, rest := filled[:begun+end], filled[begun+end:]
+	if len(rest) > MaxLine || len(whole) > MaxLine && bytes.IndexByte(whole, '\n') > MaxLine {
 		whole, rest = cutLong(whole, rest)
 	}
-	switch {
-	case len(rest) > 0:
-		l.rest = append(l.rest[:0], rest...)
-	case cap(l.rest) > 4096:
-		l.rest = nil
-	default:
-		l.rest = l.rest[:0]
-	}
+	l.keep(rest)
 	return whole
+}
+
+func (l *Lines) keep(rest []byte) {
+	if len(rest) == 0 && cap(l.rest) > 4096 {
+		l.rest = nil
+		return
+	}
+	l.rest = append(l.rest[:0], rest...)
 }
 
 // Last returns the unfinished line as a whole one, when no more comes.
