@@ -336,13 +336,8 @@ func TestTLSPool(t *testing.T) {
 	if !c.Open() {
 		t.Fatal("the connection is lost")
 	}
-	c.Deadline.Set(patience)
 	late <- "late"
-	for !c.socket.ReadyToRead() { // a report may be about the past
-		if err := c.awaitReadable(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	awaitBytes(t, c.Conn)
 	pool.Put(c, time.Minute)
 	if c = take(with, 1); c.Open() {
 		t.Error("a connection with unread bytes was handed out")
