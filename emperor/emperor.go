@@ -55,14 +55,19 @@ type Program struct {
 	Log     *slog.Logger
 	// Logs are where vassals' output goes; nil: nowhere.
 	Logs *logsink.Set
+	// Amnesty: SIGURG is for the emperor, and not for Go's scheduler.
+	Amnesty bool
 }
 
 // Emperor is a running emperor. Make it with New, then call Run once.
 type Emperor struct {
-	program Program
-	log     *slog.Logger
-	since   time.Time
-	view    atomic.Pointer[view] // what the control socket shows
+	program   Program
+	log       *slog.Logger
+	since     time.Time
+	view      atomic.Pointer[view] // what the control socket shows
+	stats     *statsServer
+	commands  *commandServer
+	chronicle *chronicle
 
 	starter   *proc.Starter
 	front     *front
@@ -91,11 +96,15 @@ type Emperor struct {
 	changed          chan struct{} // holds one: some vassal's state changed
 	stateful         notifier
 	first            firstStart
+	touch            touched
+
+	orders       sync.WaitGroup // that nobody waits for
+	orderContext context.Context
 }
 
 // New makes an emperor; it starts nothing.
 func New(p Program) *Emperor {
-	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1)}
+	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1), chronicle: newChronicle(time.Now)}
 }
 
 // Run is the emperor's life: it returns nil after a stop that was asked for, by
@@ -106,6 +115,9 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	// SIGPIPE must be caught, or a closed log would be our end. The others would end
 	// us by default; uWSGI's emperor dies of some of them, with all vassals.
 	signals := make(chan os.Signal, 16)
+	if e.program.Amnesty {
+		signal.Notify(signals, syscall.SIGURG)
+	}
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGUSR1,
 		syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM)
 	defer signal.Stop(signals)
@@ -173,7 +185,15 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	vassals, cancelVassals := context.WithCancel(whole)
 	defer cancelVassals()
 	e.router.certificates.watchWith(e.monitor.Watch)
+	defer e.tend(whole)()
 	e.registry = newRegistry(vassals, e.main, e.newVassal(), e.monitor.Watch, e.log)
+	e.registry.order = e.order
+	e.watchMainTouch()
+	e.publish()
+	if err := e.openOrders(); err != nil {
+		return err
+	}
+	defer e.closeOrders()
 	programs, cancelPrograms := context.WithCancel(whole)
 	e.registry.ask = newOnDemandProgram(programs, e.starter, e.wake, e.log)
 	defer e.registry.ask.running.Wait()
@@ -226,6 +246,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			retry = e.registry.reconcile(e.snapshot)
 			e.checkCertificates()
 			retry = e.checkMain() || retry
+			retry = e.checkMainTouch() || retry
 		case <-again.C:
 			retry = e.registry.reconcile(e.snapshot)
 			retry = e.checkMain() || retry
@@ -273,18 +294,15 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 func (e *Emperor) signal(s os.Signal) (stop, again bool) {
 	switch s {
 	case syscall.SIGHUP:
-		e.log.Info("SIGHUP: reading the main file again")
-		e.stateful.reloading()
-		again = e.reload(true)
-		e.stateful.reloaded()
+		again = e.hangUp("SIGHUP")
 		e.reopenLogs()
 	case syscall.SIGUSR1:
 		e.logStatus()
 	case syscall.SIGWINCH:
-		options := e.main.Monitor
-		if err := e.monitor.Reconfigure(options); err != nil { // it scans at once
-			e.log.Error("cannot scan", "err", err)
-		}
+		e.log.Info("SIGWINCH: looking for changed files")
+		e.monitor.Scan()
+	case syscall.SIGURG:
+		e.amnesty()
 	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT:
 		e.log.Info("stopping: finishing requests first", "signal", s.String())
 		return true, false
@@ -364,12 +382,18 @@ func (e *Emperor) newVassal() func(name string) site {
 		Log: e.log, Starter: e.starter, Front: e.front, Sockets: vassal.NewSockets(), Slots: e.slots,
 		Defaults: e.main.Defaults, Logs: e.program.Logs,
 		Groups:  cgroup.New(proc.Identity(e.main.Name())[:8]),
-		Changed: func(vassal.Status) { e.wake() },
+		Changed: func(s vassal.Status) { e.chronicle.see(s); e.wake() },
 	}
 	if e.main.App != nil {
-		deps.Changed = func(s vassal.Status) { e.first.see(s); e.wake() }
+		deps.Changed = func(s vassal.Status) { e.first.see(s); e.chronicle.see(s); e.wake() }
 	}
-	return func(name string) site { return vassal.New(name, deps) }
+	return func(name string) site {
+		v := vassal.New(name, deps)
+		if e.main.waits(name) {
+			v.Park()
+		}
+		return v
+	}
 }
 
 // checkMain reads the main file again if it, or what it includes, has changed.
@@ -429,6 +453,16 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 	if err := errors.Join(main.missingMonitor(old), main.missingApp(old)); err != nil {
 		return err
 	}
+	sockets, err := e.prepareOrders(main)
+	if err != nil {
+		return err
+	}
+	applied := false
+	defer func() {
+		if !applied {
+			sockets.discard()
+		}
+	}()
 	var changes []string
 	same := main.sameFront(old)
 	// Who rotates logs moves them away, and says so with SIGHUP.
@@ -473,7 +507,10 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 	if later := main.needsRestart(old); len(later) > 0 {
 		e.log.Warn("these changes take effect when the emperor is started anew", "options", strings.Join(later, ", "))
 	}
+	applied = true
 	e.main = main
+	e.settleOrders(main, sockets)
+	e.watchMainTouch()
 	if !same && e.open {
 		e.issue()
 	}

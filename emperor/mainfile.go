@@ -105,6 +105,8 @@ type Main struct {
 	onDemand vassal.OnDemandReading
 
 	journalAsked bool // by a line
+	stats        statsWanted
+	commands     commandsWanted
 
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
@@ -148,6 +150,8 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	m.readRunning(&problems)
 	m.readTyrant(&problems)
 	m.readLogs(&problems)
+	m.readStats(&problems)
+	m.readCommands(&problems)
 	m.readApp(r, &problems)
 	m.readForeign(r.Set, &problems)
 	problems = problems.WithComments(c.Values, func(v config.Value) bool { return m.isOurs(r.Set, v) })

@@ -82,7 +82,7 @@ var Options = slices.Concat([]config.Option{
 	{Name: "chmod-socket", Aliases: []string{"chmod"}, Short: 'C', Type: config.Mode, Argument: config.Optional, Where: config.Both,
 		Help: "Mode of socket files; in the main file those of the front, default 666."},
 	{Name: "die-on-term", Type: config.Flag, Where: config.Both, Help: "Accepted: SIGTERM always ends the emperor, and its vassals with it."},
-}, tyrantOptions, logOptions)
+}, tyrantOptions, logOptions, orderOptions, statsOptions)
 
 // meaningless are uWSGI's options that main files carry by habit: accepted, and
 // listed by `emperor check` with the reason why they do nothing.
@@ -127,9 +127,6 @@ var meaningless = map[string]string{
 	"so-keepalive":               "TCP keep-alive is always on",
 	"emperor-graceful-shutdown":  "requests under way are always finished",
 	"emperor-required-heartbeat": "a uWSGI vassal's heartbeat is not required",
-	"emperor-stats":              "see emperor status --json",
-	"emperor-stats-server":       "see emperor status --json",
-	"stats":                      "see emperor status --json",
 }
 
 // WithoutEffect returns uWSGI's options that main files carry by habit, with the

@@ -28,6 +28,7 @@ type site interface {
 	Wake(by string)
 	Loyal(generation uint64)
 	Halt()
+	Forgive()
 	Order(ctx context.Context, o vassal.Order) error
 	Status() vassal.Status
 	LogFiles() []vassal.LogFile
@@ -49,6 +50,7 @@ type entry struct {
 	includes    []string
 	print, seen monitor.Fingerprint
 
+	born      int64           // when its file was changed last before it was seen first
 	spec      *vassal.Spec    // the last one that was wanted; nil: none yet
 	specPrint string          // of spec, for `emperor plan`
 	problems  config.Problems // of the last reading
@@ -59,6 +61,7 @@ type entry struct {
 	// edited is when the edit was seen that was read last; zero for what was there when
 	// the emperor came, and for a change of the main file.
 	edited time.Time
+	touch  touched
 	// after is a vassal whose socket this one takes over, and which does not know
 	// yet that it leaves (its file was renamed).
 	after *entry
@@ -73,6 +76,7 @@ type registry struct {
 	make    func(name string) site
 	watch   func(owner string, files []string)
 	ask     *onDemandProgram // nil: nobody is asked
+	order   func(s site, o vassal.Order)
 	entries map[string]*entry
 	names   []string // of entries, sorted; nil: to be found out
 	someGo  bool     // some may be leaving
@@ -88,6 +92,7 @@ func newRegistry(ctx context.Context, main *Main, makeSite func(name string) sit
 	return &registry{
 		log: log, main: main, make: makeSite, watch: watch, ctx: ctx,
 		entries: map[string]*entry{}, ended: make(chan *entry),
+		order: func(s site, o vassal.Order) { go func() { _ = s.Order(ctx, o) }() },
 	}
 }
 
@@ -119,11 +124,13 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 			r.log.Info("its file is gone: finishing what it has, then ending it", "vassal", e.name, "file", e.item.Path)
 			e.leaving, e.unread, e.after = true, false, nil
 			r.watch(e.item.Path, nil)
+			r.watchTouch(e)
 			e.site.Remove()
 		}
 	}
 	r.someGo = r.anyLeaving()
 	r.readAhead(items)
+	changed := map[*entry]bool{}
 	for _, item := range items {
 		e := r.entries[item.Name]
 		if e == nil {
@@ -137,9 +144,11 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 			if !e.unread && s.Number > 1 {
 				e.edited = s.Scanned
 			}
+			changed[e] = true
 			again = r.update(e, item, nil) || again
 		}
 	}
+	r.checkTouched(s, changed)
 	return again
 }
 
@@ -181,11 +190,15 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 	got := r.reading(item, e.includes, said)
 	if e.item.Path != item.Path && e.item.Path != "" {
 		r.watch(e.item.Path, nil)
+		e.touch.watch(touchOwner+e.item.Path, nil, r.watch)
 	}
 	if !slices.Equal(got.includes, e.includes) || e.item.Path != item.Path {
 		r.watch(item.Path, got.includes)
 	}
 	e.item, e.includes, e.print = item, got.includes, got.print
+	if e.born == 0 {
+		e.born = modified(item)
+	}
 	if !got.stable && e.attempts < patience {
 		e.unread = true
 		e.attempts++
@@ -208,6 +221,7 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 		return false
 	}
 	e.spec, e.specPrint = got.spec, got.spec.Fingerprint()
+	r.watchTouch(e)
 	e.after = r.leavingOwner(got.spec)
 	if e.after == nil {
 		e.site.Want(e.spec, e.edited)

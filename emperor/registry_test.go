@@ -46,6 +46,7 @@ func (s *fakeSite) Remove()                                             { s.told
 func (s *fakeSite) Moved(uint64)                                        {}
 func (s *fakeSite) Wake(by string)                                      { s.told <- "wake" }
 func (s *fakeSite) Loyal(uint64)                                        {}
+func (s *fakeSite) Forgive()                                            { s.told <- "forgive" }
 func (s *fakeSite) Halt()                                               { s.told <- "halt" }
 func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error     { return nil }
 func (s *fakeSite) Follow() ([]vassal.Line, <-chan vassal.Line, func()) { return nil, nil, func() {} }

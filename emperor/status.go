@@ -11,6 +11,7 @@ import (
 	"emperor/emperor/control"
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
+	"emperor/internal/link"
 	"emperor/vassal"
 )
 
@@ -32,6 +33,7 @@ type viewed struct {
 	problems []string
 	warnings []string
 	leaving  bool
+	born     int64
 }
 
 var _ control.Emperor = (*Emperor)(nil)
@@ -41,7 +43,7 @@ func (e *Emperor) publish() {
 	v := &view{main: e.main, problems: texts(e.problems), vassals: map[string]viewed{}}
 	if e.registry != nil {
 		for entry := range e.registry.all() {
-			one := viewed{site: entry.site, item: entry.item, includes: entry.print, print: entry.specPrint, spec: entry.spec, warnings: texts(entry.problems.Warnings()), leaving: entry.leaving}
+			one := viewed{site: entry.site, item: entry.item, includes: entry.print, print: entry.specPrint, spec: entry.spec, warnings: texts(entry.problems.Warnings()), leaving: entry.leaving, born: entry.born}
 			if entry.refused {
 				one.problems = texts(entry.problems.Errors())
 			}
@@ -67,12 +69,19 @@ func (e *Emperor) Status() control.Status {
 		Version: e.program.Version, PID: os.Getpid(), Since: e.since,
 		Config: v.main.Name(), Front: v.main.frontPrint(), Problems: v.problems, Vassals: []control.VassalStatus{},
 	}
+	counted := &link.Counters{}
 	if e.router != nil {
 		s.Router = e.router.Status()
+		if now := e.router.counted.Load(); now != nil && s.Router != nil {
+			counted = now
+			router := *s.Router
+			router.Requests = counted.Requests
+			s.Router = &router
+		}
 	}
 	for _, name := range v.names {
 		one := v.vassals[name].status()
-		one.Log, one.Failure = nil, nil
+		one.Log, one.Failure, one.Requests = nil, nil, counted.Vassals[name]
 		s.Vassals = append(s.Vassals, one)
 	}
 	return s
@@ -150,9 +159,7 @@ func (one viewed) status() control.VassalStatus {
 	if s.Files != nil {
 		out.Folder = s.Files.Path
 	}
-	if s.State == vassal.Ready && s.Loyal {
-		out.State = "loyal"
-	}
+	out.State = stateOf(s)
 	if one.spec != nil {
 		if one.spec.Kind == s.Kind { // what runs may be from before the last edit
 			out.KindReason = one.spec.KindReason

@@ -39,7 +39,7 @@ var listenerOptions = []config.Option{
 	{Name: optionStats, Aliases: []string{"http-stats-server", "http-ss"}, Type: config.Address, Repeat: true, Where: config.Main,
 		Help: "Write the router's figures, as JSON, to whoever connects to ADDRESS."},
 	{Name: "stats-http", Type: config.Bool, Default: "false", Where: config.Main,
-		Help: "Let http-stats speak HTTP, so that a browser can show it."},
+		Help: "Let http-stats and emperor-stats speak HTTP, so that a browser can show them."},
 	{Name: "http-stud-prefix", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "Connections of ADDRESS begin with the address of the visitor, as stud and hitch (--write-ip) write it, who came by https; without it they are closed. The PROXY protocol says more."},
 	{Name: "http-enable-proxy-protocol", Type: config.Bool, Argument: config.Optional, Default: "false", Where: config.Main,

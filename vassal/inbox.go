@@ -30,6 +30,7 @@ const (
 	wokenUp                            // by
 	saidIdle                           // generation
 	staysBusy                          // generation, by: what keeps it awake
+	forgiven                           //
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -110,6 +111,8 @@ func (v *Vassal) handle(m message) {
 		if v.current != nil && v.current.number == m.generation {
 			v.keptAwake = m.by
 		}
+	case forgiven:
+		v.handleForgiven()
 	case pidsChanged:
 	case generationEnded:
 		if g := v.draining[m.generation]; g != nil && g.stopAging != nil {

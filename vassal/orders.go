@@ -15,6 +15,8 @@ const (
 	OrderStop    Order = "stop"    // drain, end, stay down until told otherwise
 	OrderReload  Order = "reload"  // a new generation from the same file
 	OrderRestart Order = "restart" // end the old one first, then start; requests wait meanwhile
+	OrderPause   Order = "pause"   // let new requests wait in the front
+	OrderResume  Order = "resume"  // and let them go
 )
 
 // waiter is somebody who gave an order and wants to know what came of it.
@@ -66,6 +68,9 @@ func (v *Vassal) handleOrder(m message) {
 		}
 	case OrderRestart:
 		event = RestartOrdered
+	case OrderPause, OrderResume:
+		v.handlePause(m)
+		return
 	default:
 		m.reply <- fmt.Errorf("unknown order %q", m.order)
 		return
@@ -100,6 +105,8 @@ func (v *Vassal) handleOrder(m message) {
 				return
 			}
 		}
+	} else {
+		v.paused = false
 	}
 	v.step(event, m)
 	v.waiters = append(v.waiters, waiter{m.order, m.reply})

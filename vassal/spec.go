@@ -87,6 +87,8 @@ type Spec struct {
 	Boot, Stop time.Duration
 	// Sleep says when it runs without a process.
 	Sleep
+	// Touch are the files whose touch asks for a reload, absolute and sorted.
+	Touch []string
 
 	sockets socketRules
 	logs    []logsink.Target // of a command; none: the emperor's
@@ -326,6 +328,7 @@ func (r *reader) read() {
 		}
 	}
 	r.readSocketRules(dir, hasChdir && chdir.Unknown)
+	r.readTouch(dir)
 	switch s.Kind {
 	case UWSGI:
 		r.readUWSGI()

@@ -181,7 +181,7 @@ func (r *reader) appArguments() (arguments []string, text string) {
 	within := false // the last line went into the text
 	for _, v := range r.app.Lines {
 		switch {
-		case strings.HasPrefix(v.Pos.File, "environment "):
+		case strings.HasPrefix(v.Pos.File, "environment "), r.touchedByUs(v.Key):
 			continue
 		case v.Pos.File != "" && fitsLine(v.Value):
 			if !within {

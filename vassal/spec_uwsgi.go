@@ -131,13 +131,16 @@ func (r *reader) uwsgiArguments() []string {
 		args = append(args, "--include", f)
 	}
 	for _, v := range r.Set {
+		if r.touchedByUs(v.Key) {
+			continue
+		}
 		text := v.Key
 		if v.HasValue {
 			text += "=" + v.Value
 		}
 		args = append(args, "--set", text)
 	}
-	args = append(args, r.fileOption(), r.Argument)
+	args = append(args, r.fileArguments()...)
 	for _, f := range r.InheritAfter {
 		args = append(args, "--inherit", f)
 	}

@@ -37,6 +37,8 @@ type Status struct {
 	// Loyal: the generation that serves has answered a request. It is only shown: what
 	// decides about restarts is how long it has been ready.
 	Loyal bool
+	// Paused: new requests wait in the front.
+	Paused bool
 	// RetryAt is when the next start is tried (State Failed).
 	RetryAt time.Time
 	// Addresses are where it is reached.

@@ -111,7 +111,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.reply("", nil)
 	case handOver:
 		old, successor := v.current, v.candidate
-		row := v.row(successor, link.Ready)
+		row := v.row(successor, v.serving())
 		v.tasks.Go(func() { v.handOver(old, successor, row) })
 	case complete:
 		old := v.current

@@ -40,6 +40,7 @@ type Vassal struct {
 	wanted     *Spec // what the file says
 	spec       *Spec // what is started: wanted, or the last that worked (see keepOld)
 	halted     bool  // from now on nothing is started
+	paused     bool  // new requests wait
 	shutdown   bool  // and nothing runs on
 	removed    bool  // the file is gone
 	number     uint64

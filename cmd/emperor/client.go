@@ -51,7 +51,7 @@ func ask(command string, args []string) (question, error) {
 		switch {
 		case arg == "--json":
 			q.json = true
-		case (arg == "-f" || arg == "--follow") && command == "logs":
+		case (arg == "-f" || arg == "--follow") && (command == "logs" || command == "events"):
 			q.follow = true
 		case (arg == "--reopen" || arg == "--rotate") && command == "logs":
 			q.files = arg[len("--"):]

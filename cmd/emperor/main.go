@@ -43,8 +43,14 @@ func commands() []command {
 		{name: "start", arguments: "VASSAL...", help: "start what is stopped or failed, now", run: order("start")},
 		{name: "stop", arguments: "VASSAL...", help: "finish requests, end, and stay down", run: order("stop")},
 		{name: "restart", arguments: "VASSAL...", help: "end, then start; requests wait meanwhile", run: order("restart")},
+		{name: "pause", arguments: "VASSAL...", help: "let new requests wait in the front; what is under way goes on", run: order("pause")},
+		{name: "resume", arguments: "VASSAL...", help: "let them go", run: order("resume")},
+		{name: "events", arguments: "[-f] [VASSAL...]", help: "what has happened to the vassals; -f goes on", run: runEvents},
+		{name: "top", arguments: "[--once] [VASSAL...]", help: "processor, memory and requests of each vassal, every second", run: runTop},
 		{name: "logs", arguments: "[-f] VASSAL | --reopen [VASSAL...] | --rotate [VASSAL...]", help: "what a vassal wrote; -f goes on; --reopen opens log files anew after logrotate moved them, --rotate begins new ones (all, or those of the vassals named)", run: runLogs},
 		{name: "certs", arguments: "[--order] [NAME...]", help: "every certificate: for which name, from where, until when, what happens next; --order: have acme's issued now", run: runCerts},
+		{name: "completion", arguments: "bash|zsh|fish", help: "a script that makes the shell complete subcommands, options and vassals", run: runCompletion},
+		{name: "complete", run: runComplete}, // what the script asks
 		{name: "version", help: "version and commit", run: runVersion},
 		{name: "router", arguments: "FILE", help: "the router alone: rules and listeners of FILE, no vassals", run: runRouter},
 	}
@@ -67,6 +73,7 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	proc.Shim()
+	claimUrgent(os.Args[1:])
 	if err := proc.SealDescriptors(); err != nil {
 		fmt.Fprintln(os.Stderr, "emperor: descriptors inherited from the parent can not be kept from vassals:", err)
 	}
@@ -133,10 +140,13 @@ func usage(out io.Writer) {
 	fmt.Fprintln(out, "       emperor --http :8080 --module APP --processes 4")
 	fmt.Fprintln(out, "       emperor run --http :8080 -- PROGRAM [ARGUMENT ...]")
 	for _, c := range commands() {
+		if c.help == "" {
+			continue
+		}
 		fmt.Fprintf(out, "       emperor %-8s %-28s %s\n", c.name, c.arguments, c.help)
 	}
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "Every option of the ini language is also a --option; see emperor options.")
-	fmt.Fprintln(out, "status, why, reload, start, stop, restart, logs and certs take --control PATH (the emperor's option control), --json,")
+	fmt.Fprintln(out, "status, why, the orders (reload, start, stop, restart, pause, resume), events, top, logs and certs take --control PATH (the emperor's option control), --json,")
 	fmt.Fprintln(out, "and --timeout SECONDS, for which an emperor may be silent (10).")
 }

@@ -31,6 +31,6 @@ func runEmperor(args []string, _ io.Writer) error {
 	defer logs.close()
 	warn(logs.log, append(problems, main.EmptyFront()...))
 	return emperor.New(emperor.Program{
-		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: logs.log, Logs: logs.logs,
+		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: logs.log, Logs: logs.logs, Amnesty: urgentIsOurs,
 	}).Run(context.Background())
 }

@@ -191,31 +191,7 @@ func (c *Client) Logs(ctx context.Context, name string, follow bool) iter.Seq2[L
 	if follow {
 		path += "?follow=1"
 	}
-	return func(yield func(LogLine, error) bool) {
-		ctx, answered, release := c.bounded(ctx)
-		defer release()
-		body, err := c.open(ctx, http.MethodGet, path)
-		if err != nil {
-			yield(LogLine{}, err)
-			return
-		}
-		defer body.Close()
-		answered() // from here on it may be silent: there may be nothing to say
-		lines := json.NewDecoder(body)
-		for {
-			var line LogLine
-			switch err := lines.Decode(&line); {
-			case err == io.EOF || ctx.Err() != nil:
-				return
-			case err != nil:
-				yield(LogLine{}, fmt.Errorf("the emperor at %s went away: %w", c.path, err))
-				return
-			}
-			if !yield(line, nil) {
-				return
-			}
-		}
-	}
+	return stream[LogLine](c, ctx, path)
 }
 
 // What can be done with log files.

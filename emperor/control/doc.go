@@ -6,9 +6,10 @@
 //	GET  /status                    Status
 //	GET  /vassals/NAME              VassalStatus with its last log lines
 //	GET  /vassals/NAME/logs         one LogLine per line; ?follow=1 goes on for ever
+//	GET  /events                    one Event per line; ?follow=1 goes on for ever
 //	GET  /certificates              Certificates
 //	POST /certificates/NAME/order   have it issued anew; {} when it is there
-//	POST /vassals/NAME/ORDER        start, stop, reload or restart; the VassalStatus after it
+//	POST /vassals/NAME/ORDER        start, stop, reload, restart, pause or resume; the VassalStatus after it
 //
 // A name with a slash is written with %2F. An error is {"error": "…"} with a status
 // from 400 on, and lists near names where the name was wrong.

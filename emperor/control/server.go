@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -163,6 +164,7 @@ func (s *Server) routes() http.Handler {
 		}
 		answer(w, http.StatusOK, struct{}{})
 	})
+	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /vassals/{name}", s.named(func(w http.ResponseWriter, r *http.Request, name string) {
 		if v, ok := s.emperor.Vassal(name); ok {
 			answer(w, http.StatusOK, v)
@@ -175,8 +177,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /vassals/{name}/logs/{order}", s.named(s.orderLogs))
 	mux.HandleFunc("POST /vassals/{name}/{order}", s.named(s.order))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /certificates, GET /vassals/NAME, "+
-			"GET /vassals/NAME/logs, or POST /vassals/NAME/ with start, stop, reload or restart", r.Method, r.URL.Path), nil)
+		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /events, GET /certificates, GET /vassals/NAME, "+
+			"GET /vassals/NAME/logs, or POST /vassals/NAME/ with %s", r.Method, r.URL.Path, orderWords), nil)
 	})
 	return mux
 }
@@ -202,10 +204,8 @@ func (s *Server) named(next func(w http.ResponseWriter, r *http.Request, name st
 
 func (s *Server) order(w http.ResponseWriter, r *http.Request, name string) {
 	order := Order(r.PathValue("order"))
-	switch order {
-	case Start, Stop, Reload, Restart:
-	default:
-		answerError(w, http.StatusNotFound, fmt.Errorf("no order %q; want start, stop, reload or restart", order), nil)
+	if !slices.Contains(Orders, order) {
+		answerError(w, http.StatusNotFound, fmt.Errorf("no order %q; want %s", order, orderWords), nil)
 		return
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
@@ -241,23 +241,8 @@ func (s *Server) orderLogs(w http.ResponseWriter, r *http.Request, name string) 
 }
 
 func (s *Server) logs(w http.ResponseWriter, r *http.Request, name string) {
-	follow := r.URL.Query().Get("follow")
-	following := follow != "" && follow != "0" && follow != "false"
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	controller := http.NewResponseController(w)
-	if following {
-		controller.Flush() // the head, so that the client knows it is being followed
-	}
-	lines := json.NewEncoder(w)
-	for line := range s.emperor.Logs(r.Context(), name, following) {
-		controller.SetWriteDeadline(time.Now().Add(writeTime))
-		if lines.Encode(line) != nil {
-			return
-		}
-		if following && controller.Flush() != nil {
-			return
-		}
-	}
+	following := isFollowing(r)
+	sendLines(w, following, s.emperor.Logs(r.Context(), name, following))
 }
 
 // failure is the body of every answer from status 400 on.

@@ -33,6 +33,12 @@ func (f *fakeEmperor) Status() Status {
 
 func (f *fakeEmperor) Certificates() []Certificate { return nil }
 
+func (f *fakeEmperor) Events(_ context.Context, follow bool) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		_ = yield(Event{Vassal: "blog", From: "starting", State: "ready"}) && yield(Event{Text: "the main file was applied"})
+	}
+}
+
 func (f *fakeEmperor) OrderCertificate(context.Context, string) error { return nil }
 
 func (f *fakeEmperor) Vassal(name string) (VassalStatus, bool) {
@@ -114,7 +120,7 @@ func TestQuestionsAndOrders(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Status != 404 || len(refused.Near) != 1 || refused.Near[0] != "blog" {
 		t.Errorf("a wrong name: %#v", err)
 	}
-	if _, err = c.Order(ctx, "blog", "dance"); err == nil || !strings.Contains(err.Error(), "want start, stop, reload or restart") {
+	if _, err = c.Order(ctx, "blog", "dance"); err == nil || !strings.Contains(err.Error(), "want start, stop, reload, restart, pause or resume") {
 		t.Errorf("a wrong order: %v", err)
 	}
 	if got := strings.Join(f.orders, ", "); got != "reload blog, restart eu/shop" {

@@ -23,6 +23,9 @@ type Emperor interface {
 	// OrderLogs has log files opened anew or, with rotate, rotated: those of one vassal, or
 	// all for an empty name.
 	OrderLogs(ctx context.Context, name string, rotate bool) error
+	// Events yields the last events, oldest first, and with follow each new one until
+	// ctx ends.
+	Events(ctx context.Context, follow bool) iter.Seq[Event]
 	// Certificates are those that the front has or is to have, sorted by Name. It may
 	// take as long as reading all of them does.
 	Certificates() []Certificate
@@ -35,13 +38,21 @@ type Emperor interface {
 type Order string
 
 // The orders. Start, Stop and Restart are literal; Reload makes a new generation
-// take over from the old one.
+// take over from the old one. Pause lets new requests wait in the front until Resume.
 const (
 	Start   Order = "start"
 	Stop    Order = "stop"
 	Reload  Order = "reload"
 	Restart Order = "restart"
+	Pause   Order = "pause"
+	Resume  Order = "resume"
 )
+
+// Orders are all of them.
+var Orders = []Order{Start, Stop, Reload, Restart, Pause, Resume}
+
+// orderWords are they in a sentence.
+const orderWords = "start, stop, reload, restart, pause or resume"
 
 // Status is the state of a running emperor.
 type Status struct {
@@ -69,6 +80,7 @@ type RouterStatus struct {
 	Reason    string    `json:"reason,omitempty"`
 	PID       int       `json:"pid,omitempty"`
 	Restarts  int       `json:"restarts"`
+	Requests  uint64    `json:"requests,omitempty"` // that it has answered since it started
 	Listeners []string  `json:"listeners,omitempty"`
 }
 
@@ -84,8 +96,8 @@ type VassalStatus struct {
 	// Kind is "uwsgi", "command" or "static"; KindReason is what in the file says so.
 	Kind       string `json:"kind"`
 	KindReason string `json:"kind_reason,omitempty"`
-	// State is one of DESIGN's: asleep, starting, ready, loyal, reloading, stopping,
-	// stopped, failed. Reason says why in words, Since from when on.
+	// State is one of DESIGN's: asleep, starting, ready, loyal, paused, reloading,
+	// stopping, stopped, failed. Reason says why in words, Since from when on.
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`
 	Reason     string    `json:"reason,omitempty"`
@@ -96,6 +108,8 @@ type VassalStatus struct {
 	StartingPIDs []int  `json:"starting_pids,omitempty"`
 	// Restarts counts the times it came back without being asked to.
 	Restarts int `json:"restarts"`
+	// Requests is how many the front has given it since the router started.
+	Requests uint64 `json:"requests,omitempty"`
 	// Retry is when the emperor tries again; zero if it does not wait.
 	Retry   time.Time `json:"retry,omitzero"`
 	Sockets []string  `json:"sockets,omitempty"`

@@ -205,6 +205,9 @@ func (m *Monitor) Reconfigure(o Options) error {
 	return nil
 }
 
+// Scan makes it look at once.
+func (m *Monitor) Scan() { m.hurry() }
+
 func (m *Monitor) hurry() {
 	select {
 	case m.poke <- struct{}{}:
