@@ -32,6 +32,9 @@ const (
 	manyVassals = 500
 	manyPause   = 50 * time.Millisecond
 
+	// reservedThreads is more than system calls take at the same time, but for a disk that
+	// stands still.
+	reservedThreads = 32
 	// rereadAfter is when a file that changed under the reader is read again.
 	rereadAfter = 60 * time.Millisecond
 	// doorTime is how long the front waits, at the start, for vassals to be known.
@@ -130,6 +133,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 		e.log.Info(note.Error())
 	}
 	e.endLeftovers(ctx)
+	proc.ReserveThreads(reservedThreads)
 	if err := proc.BecomeSubreaper(); err != nil {
 		e.log.Warn("processes that vassals leave behind can not be adopted", "err", err)
 	}

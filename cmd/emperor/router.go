@@ -48,6 +48,7 @@ func runRouter(args []string, _ io.Writer) error {
 			return usageError("router: --link wants a descriptor, got %q", args[1])
 		}
 		// The emperor reads this, and puts it into its own log (emperor/relay.go).
+		proc.ReserveThreads(16) // as the emperor does
 		return router.Main(ctx, fd, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	}
 	if len(args) == 0 {
