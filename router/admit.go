@@ -15,6 +15,7 @@ var (
 	errHeldTooLong = errors.New("not ready within the time a request may wait")
 	errHeldTooMany = errors.New("too many requests wait already")
 	errNotRunning  = errors.New("not running")
+	errNoSocket    = errors.New("it has no socket that the front can reach: want socket, http-socket or protocol in its file")
 	errRemoved     = errors.New("removed")
 	errClientGone  = errors.New("the client went away while it waited")
 )
@@ -147,6 +148,8 @@ func (x *exchange) waitForReady(s *site) error {
 			return errRemoved
 		case g.ready():
 			return nil
+		case g.state == link.Ready:
+			return errNoSocket // what it does, it does without us
 		case g.state == link.Stopped:
 			return errNotRunning
 		case g.state == link.Failed:

@@ -149,6 +149,11 @@ func (x *exchange) answerNotAdmitted(d *destination, err error) {
 		x.answer(404, "no site of this name is served here", nil)
 		return
 	}
+	if errors.Is(err, errNoSocket) {
+		x.complain(slog.LevelWarn, "the rule names a vassal that cannot be asked", append(attributes, slog.Int("status", 502))...)
+		x.answer(502, "this site does not answer", nil)
+		return
+	}
 	retry := 5
 	if !g.retryAt.IsZero() {
 		retry = max(1, int(time.Until(g.retryAt)/time.Second)+1)

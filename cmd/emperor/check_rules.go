@@ -172,7 +172,8 @@ func (r *routes) reached(one *emperor.Surveyed) {
 		line, _ := one.Config.Last("command")
 		pos, key = line.Pos, line.Key
 	default:
-		return // it does something else than answer requests
+		r.unreachable(one)
+		return
 	}
 	pos = one.At(pos)
 	found := false
@@ -218,6 +219,30 @@ func (r *routes) reached(one *emperor.Surveyed) {
 			text = fmt.Sprintf("that of %s looks for one of its name at %s; %s", by.Pos(), address, text)
 		}
 		r.warn(pos, key, "no rule reaches vassal %s: %s", one.Name, text)
+	}
+}
+
+// unreachable warns of a rule for a vassal that has no socket for the front. One that has
+// none at all does something else than answer requests, unless a rule names it.
+func (r *routes) unreachable(one *emperor.Surveyed) {
+	has := "no socket"
+	for i, s := range one.Spec.Sockets {
+		if i == 0 {
+			has = "only "
+		} else {
+			has += ", "
+		}
+		has += s.Protocol + ":" + s.Address
+		if s.Why != "" {
+			has += " (" + s.Why + ")"
+		}
+	}
+	for _, by := range r.table.Rules() {
+		kind, target, literal := by.Target()
+		if kind == rule.Vassal && (literal && target == one.Name || len(one.Spec.Sockets) > 0 && canBe(target, one.Name) && captures(by, target, one.Name)) {
+			r.warnOf(by, "the front cannot ask vassal %s, which has %s: want socket or http-socket in %s", one.Name, has, one.File)
+			return
+		}
 	}
 }
 
