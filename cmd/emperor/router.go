@@ -15,6 +15,7 @@ import (
 	"emperor/emperor"
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/internal/proc"
 	"emperor/router"
 )
 
