@@ -263,6 +263,10 @@ func (m *Main) readVassals(problems *config.Problems) {
 	if c.Has("reload-mercy") && m.App == nil {
 		d.Mercy = c.Seconds("reload-mercy")
 	}
+	d.Heartbeat = c.Seconds("emperor-required-heartbeat")
+	if wait := c.Seconds("http-timeout"); wait > 0 {
+		d.Answer = wait
+	}
 	if c.Has("emperor-curse-tolerance") {
 		d.Stop = c.Seconds("emperor-curse-tolerance")
 	}
@@ -456,6 +460,7 @@ func (m *Main) needsRestart(old *Main) []string {
 	note(a.Stop == b.Stop, "emperor-curse-tolerance")
 	note(a.Throttle == b.Throttle && a.MaxThrottle == b.MaxThrottle, "emperor-throttle")
 	note(slices.Equal(a.Environment, b.Environment), "env")
+	note(a.Heartbeat == b.Heartbeat, "emperor-required-heartbeat")
 	note(a.UWSGI == b.UWSGI, "binary-path")
 	return out
 }

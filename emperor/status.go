@@ -156,6 +156,7 @@ func (one viewed) status() control.VassalStatus {
 		Overlap: s.Overlap, OverlapReason: s.OverlapReason,
 		Problems: one.problems, Warnings: one.warnings, Awake: s.Awake, OnDemand: s.OnDemandReason, Idle: s.Idle.Seconds(),
 	}
+	out.Health = health(s.Health)
 	if s.Files != nil {
 		out.Folder = s.Files.Path
 	}

@@ -41,6 +41,10 @@ type body interface {
 	// connections is how many clients are connected to its sockets.
 	busy() string
 	connections() int
+	// inquire asks the generation, once it has booted, on a socket of its own: for the
+	// path, or with an empty one whether it answers at all. It waits for the answer as
+	// long as ctx lasts, and is called by several goroutines.
+	inquire(ctx context.Context, path string) error
 	// end kills what is left of it and gives everything back.
 	end(ctx context.Context)
 
@@ -102,6 +106,8 @@ type surroundings struct {
 	// booted is called, by boot, when it answers: what boot still waits for takes no
 	// processor.
 	booted func()
+	// heartbeat is called when a uWSGI says that a worker waits.
+	heartbeat func()
 	// loyal is called at the first completed request that can be seen.
 	loyal func()
 	// group is the directory of the control group for its processes, empty for none; nil:

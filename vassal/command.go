@@ -44,6 +44,7 @@ type commandBody struct {
 	copies    *copySet
 	senders   atomic.Pointer[copySet] // whose announcements count
 	halted    atomic.Bool
+	promoted  atomic.Bool // connections to its address reach it
 }
 
 func newCommandBody(s surroundings) *commandBody {
@@ -376,7 +377,7 @@ func (b *commandBody) askOnce(ctx context.Context, network, to string) error {
 			}
 		}()
 	}
-	return probe(ctx, network, to, b.spec.command.protocol, b.spec.command.readyPath)
+	return probe(ctx, network, to, b.spec.command.protocol, b.spec.readyPath)
 }
 
 // replaceLook is how often it is looked whether the file of a socket was replaced.
@@ -430,10 +431,13 @@ func (b *commandBody) cause() death {
 }
 
 func (b *commandBody) promote() error {
-	if b.byPort {
-		return nil
+	if !b.byPort {
+		if err := b.exchange(b.listeners); err != nil {
+			return err
+		}
 	}
-	return b.exchange(b.listeners)
+	b.promoted.Store(true)
+	return nil
 }
 
 func (b *commandBody) halt() { b.halted.Store(true) }

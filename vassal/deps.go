@@ -99,6 +99,12 @@ type Defaults struct {
 	Stop time.Duration
 	// Mercy is how long an old generation may finish what it has (reload-mercy).
 	Mercy time.Duration
+	// Heartbeat is how long a uWSGI that promised a heartbeat may be without one until
+	// it is asked whether it works (emperor-required-heartbeat).
+	Heartbeat time.Duration
+	// Answer is how long the router lets a vassal be silent while it works on a request
+	// (http-timeout): so long a vassal may be too busy for other questions.
+	Answer time.Duration
 	// Throttle and MaxThrottle bound the wait after a crash (see nextDelay).
 	Throttle, MaxThrottle time.Duration
 	// SocketGroup: sockets without chmod-socket and chown-socket get this group
@@ -113,6 +119,8 @@ func DefaultDefaults() Defaults {
 		Boot:        60 * time.Second,
 		Stop:        10 * time.Second,
 		Mercy:       10 * time.Minute,
+		Heartbeat:   30 * time.Second,
+		Answer:      60 * time.Second,
 		Throttle:    time.Second,
 		MaxThrottle: 180 * time.Second,
 	}

@@ -23,7 +23,7 @@ func (s *Spec) Fingerprint() string {
 }
 
 // explanations are fields that only say why other fields are what they are.
-var explanations = map[string]bool{"KindReason": true, "OverlapReason": true, "Why": true, "OnDemandReason": true, "IdleReason": true}
+var explanations = map[string]bool{"KindReason": true, "OverlapReason": true, "Why": true, "OnDemandReason": true, "IdleReason": true, "PathReason": true}
 
 func fingerprint(h hash.Hash, v reflect.Value) {
 	switch v.Type() {

@@ -58,6 +58,7 @@ type generation struct {
 	freeSlot  func()          // while it boots: it needs the processor no more than others
 	// watchesUse: somebody waits for it to be idle, and hears on awake that it was not.
 	watchesUse bool
+	vitals     // see health.go
 	awake      chan string
 	loyal      bool // it has answered a request
 	revived    bool // it takes the place of one that died or did not come up
@@ -66,7 +67,7 @@ type generation struct {
 // newGeneration makes one; run starts it.
 func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generation {
 	v.number++
-	g := &generation{number: v.number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
+	g := &generation{number: v.number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, vitals: vitals{mustBeWell: v.mustBeWell}, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	g.abandoned, g.abandon = context.WithCancel(context.Background())
 	g.visited, g.visit = context.WithCancel(context.Background())
 	g.hurrying, g.hurry = context.WithCancel(context.Background())
@@ -76,11 +77,11 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
 		replacesApp: v.current != nil && (v.current.spec.Kind != UWSGI || v.current.spec.uwsgi.needApp),
 		contested:   contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
-		prompt:  v.wokenBy != "" && v.current == nil,
-		group:   g.groupPath,
-		idle:    func() { v.send(message{kind: saidIdle, generation: g.number}) },
-		loyal:   func() { v.send(message{kind: becameLoyal, generation: g.number}) },
-		booted:  func() { g.freeSlot() },
+		prompt: v.wokenBy != "" && v.current == nil,
+		group:  g.groupPath,
+		idle:   func() { v.send(message{kind: saidIdle, generation: g.number}) },
+		loyal:  func() { v.send(message{kind: becameLoyal, generation: g.number}) },
+		booted: func() { g.freeSlot() }, heartbeat: g.beats,
 		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
 	})
 	return g
@@ -151,10 +152,13 @@ func (g *generation) boot(others []*generation) error {
 	if limit <= 0 {
 		limit = g.v.defaults.Boot
 	}
-	ctx, cancel := within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s", limit))
+	ctx, cancel := within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s (boot-timeout)", limit))
 	defer cancel()
 	g.enterGroup()
-	return proc.ExplainLimit(g.body.boot(ctx))
+	if err := g.body.boot(ctx); err != nil {
+		return proc.ExplainLimit(err)
+	}
+	return g.proveWell(ctx)
 }
 
 // askToLeave lets the generation finish what it has, for at most drain, and end.

@@ -15,22 +15,25 @@ import (
 type messageKind uint8
 
 const (
-	machineEvent    messageKind = iota // event (generation, err)
-	wanted                             // spec
-	refused                            // problems
-	ordered                            // order, reply
-	died                               // generation, death
-	becameLoyal                        // generation
-	pidsChanged                        //
-	generationEnded                    // generation
-	backOffOver                        // generation: the number of the back-off
-	drainsLong                         // a generation has been draining for longDraining
-	socketFreed                        // address
-	folderMoved                        // generation
-	wokenUp                            // by
-	saidIdle                           // generation
-	staysBusy                          // generation, by: what keeps it awake
-	forgiven                           //
+	machineEvent      messageKind = iota // event (generation, err)
+	wanted                               // spec
+	refused                              // problems
+	ordered                              // order, reply
+	died                                 // generation, death
+	becameLoyal                          // generation
+	pidsChanged                          //
+	generationEnded                      // generation
+	backOffOver                          // generation: the number of the back-off
+	drainsLong                           // a generation has been draining for longDraining
+	socketFreed                          // address
+	folderMoved                          // generation
+	wokenUp                              // by
+	saidIdle                             // generation
+	staysBusy                            // generation, by: what keeps it awake
+	foundUnhealthy                       // generation, unhealthy
+	heartbeatPromised                    // generation
+	healthChanged                        // the last inspection is another
+	forgiven                             //
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -48,6 +51,7 @@ type message struct {
 	problems   config.Problems
 	order      Order
 	reply      chan error
+	unhealthy  *unhealthy
 }
 
 // inbox is a queue without end: who tells a vassal something never waits.
@@ -113,6 +117,8 @@ func (v *Vassal) handle(m message) {
 		}
 	case forgiven:
 		v.handleForgiven()
+	case foundUnhealthy, heartbeatPromised, healthChanged:
+		v.handleHealth(m)
 	case pidsChanged:
 	case generationEnded:
 		if g := v.draining[m.generation]; g != nil && g.stopAging != nil {

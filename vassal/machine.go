@@ -73,6 +73,8 @@ const (
 	SocketFreed     // the one that another vassal had
 	Outgrown        // the serving generation takes more memory than its file allows
 	OutgrownAlone   // the same, and a second one cannot run beside it
+	Unhealthy       // the serving generation does not work any more, and another may start beside it
+	UnhealthyAlone  // the same, but the two would collide
 	FolderMoved     // another folder has taken the place of the one that is served
 	EverythingEnded // no process of any generation is left
 
@@ -83,7 +85,7 @@ var eventNames = [eventCount]string{
 	"wanted", "wanted alone", "wanted asleep", "not armed", "refused", "removed", "halted", "shutdown", "start ordered", "stop ordered", "reload ordered",
 	"restart ordered", "became ready", "start failed", "handed over", "hand-over failed", "exited", "exited early",
 	"start failed for good", "exited for good", "exited to sleep", "woken", "woken in vain", "grown idle", "fell asleep", "stays awake",
-	"back-off elapsed", "back-off over", "socket freed", "outgrown", "outgrown alone", "folder moved", "everything ended",
+	"back-off elapsed", "back-off over", "socket freed", "outgrown", "outgrown alone", "unhealthy", "unhealthy alone", "folder moved", "everything ended",
 }
 
 func (e Event) String() string {
@@ -128,6 +130,8 @@ const (
 	sleepNow         // nothing serves any more; watch its sockets
 	stayAwake        // go on as before
 	lieDown          // the serving one died; watch its sockets
+	heal             // make another in the place of one that does not work
+	healAlone        // the same, when that has ended
 	postpone         // the event waits until the hand-over is over
 )
 
@@ -198,6 +202,8 @@ var moves = map[State]map[Event]move{
 		ReloadOrdered:  {Reloading, start},
 		RestartOrdered: {Starting, exchange},
 		FolderMoved:    {Reloading, start},
+		Unhealthy:      {Reloading, heal},
+		UnhealthyAlone: {Starting, healAlone},
 		Outgrown:       {Reloading, start},
 		OutgrownAlone:  {Starting, exchange},
 		Exited:         {Starting, again},

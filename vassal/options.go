@@ -41,13 +41,11 @@ var Options = slices.Concat(userOptions, limitOptions, groupOptions, memoryOptio
 
 	// Its life.
 	{Name: "overlap", Type: config.Bool, Default: "true", Where: config.Vassal, Help: "Whether a new generation may run beside the old one; false: requests wait while one goes and the other comes."},
-	{Name: "ready-path", Type: config.String, Where: config.Vassal, Help: "A command is ready when it answers this path with a status below 500."},
-	{Name: "boot-timeout", Type: config.Seconds, Min: 1, Where: config.Vassal, Help: "How long a generation may take until it is ready."},
 	{Name: "stop-signal", Type: config.String, Default: "TERM", Where: config.Vassal, Help: "The signal that asks a command to end."},
 	{Name: "stop-timeout", Type: config.Seconds, Min: 1, Where: config.Vassal, Help: "How long a command may take to end before it is killed."},
 	{Name: "reload-mercy", Type: config.Seconds, Where: config.Vassal, Help: "How long an old generation may finish what it has."},
 	{Name: "worker-reload-mercy", Type: config.Seconds, Where: config.Vassal, Help: "As reload-mercy, which wins where both are given."},
-}, sleepOptions, touchOptions, staticOptions, logOptions)
+}, healthOptions, sleepOptions, touchOptions, staticOptions, logOptions)
 
 //go:embed foreign.txt
 var foreignTable string

@@ -50,6 +50,8 @@ func question(protocol, path string) []byte {
 	}
 	var b []byte
 	switch protocol {
+	case emptyUWSGI:
+		return []byte{0, 0, 0, 0}
 	case "uwsgi": // 4 bytes of head, then length-prefixed (16 bit, little endian) names and values
 		for _, kv := range vars {
 			for _, s := range kv {
@@ -71,10 +73,17 @@ func question(protocol, path string) []byte {
 	return []byte(method + " " + path + " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: emperor-probe\r\nConnection: close\r\n\r\n")
 }
 
+// emptyUWSGI is uwsgi, asked without any request: no app is run, and a worker that
+// takes it closes the connection.
+const emptyUWSGI = "uwsgi, empty"
+
 // answer reads as much as tells the protocol, and the status where it matters.
 func answer(r *bufio.Reader, protocol, path string) error {
 	first, err := r.Peek(1)
 	if err != nil {
+		if errors.Is(err, io.EOF) && protocol == emptyUWSGI {
+			return nil
+		}
 		if errors.Is(err, io.EOF) {
 			return errors.New("the connection was closed without an answer")
 		}
@@ -105,7 +114,7 @@ func answer(r *bufio.Reader, protocol, path string) error {
 		return fmt.Errorf("the answer begins with %q", line)
 	}
 	if status, err := strconv.Atoi(fields[1]); err != nil || status >= 500 {
-		return fmt.Errorf("%s is answered with status %s", path, fields[1])
+		return &badAnswer{path, fields[1]}
 	}
 	return nil
 }

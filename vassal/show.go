@@ -70,7 +70,7 @@ func (v *Vassal) show() {
 	s := Status{
 		Name: v.name, State: v.state, Since: v.since, Reason: v.reason, Problem: v.problem,
 		Restarts: v.restarts, Loyal: v.current != nil && v.current.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
-		Failure: v.failure, Awake: v.awakeness(), Paused: v.paused,
+		Failure: v.failure, Awake: v.awakeness(), Health: v.health(), Paused: v.paused,
 	}
 	if v.spec != nil {
 		s.File, s.Kind = v.spec.File, v.spec.Kind
@@ -109,7 +109,7 @@ func sameStatus(a, b Status) bool {
 		a.File == b.File && a.Kind == b.Kind && a.Generation == b.Generation && a.Starting == b.Starting &&
 		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.StartingPIDs, b.StartingPIDs) && a.Failure == b.Failure && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
 		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && reflect.DeepEqual(a.Files, b.Files) && a.OverlapReason == b.OverlapReason &&
-		a.Awake == b.Awake && a.Sleep == b.Sleep && a.Paused == b.Paused
+		a.Awake == b.Awake && a.Health.same(b.Health) && a.Sleep == b.Sleep && a.Paused == b.Paused
 }
 
 // complete puts the documented defaults where nothing is set.
@@ -123,7 +123,7 @@ func (d *Defaults) complete() {
 		or    time.Duration
 	}{
 		{&d.Boot, documented.Boot}, {&d.Stop, documented.Stop}, {&d.Mercy, documented.Mercy},
-		{&d.Throttle, documented.Throttle}, {&d.MaxThrottle, documented.MaxThrottle},
+		{&d.Heartbeat, documented.Heartbeat}, {&d.Answer, documented.Answer}, {&d.Throttle, documented.Throttle}, {&d.MaxThrottle, documented.MaxThrottle},
 	} {
 		if *field.value <= 0 {
 			*field.value = field.or

@@ -120,6 +120,9 @@ func randomSpec(random *rand.Rand, who, n int) *Spec {
 	if random.IntN(2) == 0 {
 		s.Idle, s.IdleReason = time.Duration(1+random.IntN(10))*time.Second, "idle (site.ini:4)"
 	}
+	if random.IntN(2) == 0 {
+		s.Health = Health{Path: "/health", Interval: time.Duration(1+random.IntN(3)) * time.Second, Timeout: time.Second, Threshold: 1 + random.IntN(3)}
+	}
 	// An abstract socket: two uWSGI share it, a command cannot be started beside another
 	// that has it. Sometimes it is one that others name, too.
 	name := ""

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -171,14 +172,15 @@ type fakeBody struct {
 
 	over chan struct{}
 	// guarded by a.w.mu
-	random  *rand.Rand
-	begun   bool // boot was called
-	process bool // it has one
-	up      bool
-	retired bool
-	isOver  bool
-	ended   bool
-	timers  []*time.Timer
+	random   *rand.Rand
+	begun    bool // boot was called
+	process  bool // it has one
+	up       bool
+	retired  bool
+	isOver   bool
+	ended    bool
+	timers   []*time.Timer
+	promoted atomic.Bool
 }
 
 func (a *actor) newBody(s surroundings) body {
@@ -272,10 +274,26 @@ func (b *fakeBody) alone() string                                { return b.alon
 func (b *fakeBody) halt()                                        {}
 func (b *fakeBody) connections() int                             { return b.dice() }
 
+// inquire: it is well, it says that it is not, or it is silent.
+func (b *fakeBody) inquire(ctx context.Context, path string) error {
+	if b.s.spec.Kind == UWSGI && len(b.s.contested) > 0 && !b.promoted.Load() {
+		return nil // its sockets are abstract, and not its own alone
+	}
+	switch b.dice() + b.dice() {
+	case 2:
+		return &badAnswer{path, "500"}
+	case 1:
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
 func (b *fakeBody) promote() error {
 	b.a.w.mu.Lock()
 	defer b.a.w.mu.Unlock()
 	b.a.atPath = b.s.generation
+	b.promoted.Store(true)
 	return nil
 }
 

@@ -87,6 +87,8 @@ type Spec struct {
 	Boot, Stop time.Duration
 	// Sleep says when it runs without a process.
 	Sleep
+	// Health says how it is found out that it does not work any more.
+	Health Health
 	// Touch are the files whose touch asks for a reload, absolute and sorted.
 	Touch []string
 
@@ -97,6 +99,8 @@ type Spec struct {
 	static  staticLaunch
 	limits  limitsLaunch
 	memory  memoryLaunch
+
+	readyPath string // ready-path; empty: any answer will do
 }
 
 // uwsgiLaunch is what starting a uWSGI needs.
@@ -126,7 +130,6 @@ type commandLaunch struct {
 	dir         string
 	copies      int
 	environment []change
-	readyPath   string
 	signal      signalNumber
 	umask       int // -1: inherited
 	user        *account
@@ -340,6 +343,7 @@ func (r *reader) read() {
 	r.readLimits()
 	r.readMemory()
 	r.readSleep(dir)
+	r.readHealth()
 	if v, ok := c.Last("static"); ok && s.Kind != Static && !c.UsedPlaceholders["static"] {
 		r.warn(v, "no effect: %s makes this vassal something else; a folder is a vassal of its own", s.KindReason)
 	}

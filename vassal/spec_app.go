@@ -107,7 +107,7 @@ func ReadApp(a AppReading) Result {
 // when it is loaded; in the main file these options are text, because in most main
 // files they mean nothing.)
 func (r *reader) checkNumbers() {
-	for _, name := range []string{"processes", "listen", "boot-timeout", "stop-timeout", "idle"} {
+	for _, name := range []string{"processes", "listen", "boot-timeout", "stop-timeout", "idle", "health-interval", "health-timeout", "health-threshold"} {
 		v, ok := r.c.Last(name)
 		if !ok {
 			continue

@@ -32,12 +32,6 @@ func (r *reader) readCommand(dir string) {
 	if n := c.Int("processes"); n > 0 {
 		command.copies = int(n)
 	}
-	if v, ok := c.Last("ready-path"); ok {
-		if !strings.HasPrefix(v.Value, "/") || strings.ContainsAny(v.Value, " \r\n") {
-			r.wrong(v, "want a path that begins with /, got %q", v.Value)
-		}
-		command.readyPath = v.Value
-	}
 	if v, ok := c.Last("stop-signal"); ok {
 		name := strings.ToUpper(v.Value)
 		if !strings.HasPrefix(name, "SIG") {

@@ -52,6 +52,8 @@ type Status struct {
 	// although it may.
 	Sleep
 	Awake string
+	// Health is the last look at whether it works; nil: nobody looks.
+	Health *Inspection
 	// Lines are the last lines it wrote, oldest first.
 	Lines []Line
 	// Failure is the last one that is still of interest: until a generation is ready

@@ -124,6 +124,10 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.problem = fmt.Sprintf("generation %d did not come up: %v; generation %d goes on", m.generation, m.err, v.current.number)
 		v.complain("the new generation did not come up, the old one goes on", m)
 		v.reason = "" // the old one is ready as it was; what went wrong is the problem
+		if v.candidate.heals {
+			v.problem = ""
+			v.remedyFailed(m)
+		}
 		if v.current.spec.Kind != UWSGI {
 			// If the old one dies now it comes back as it was. (A uWSGI reads the file
 			// by itself: there is no way back.)
@@ -145,6 +149,8 @@ func (v *Vassal) act(do action, e Event, m message) {
 			v.launch(false)
 		}
 		v.candidate.visit()
+	case heal, healAlone:
+		v.heal(do == healAlone, m)
 	case arm:
 		v.arm(e)
 	case doze:
@@ -196,6 +202,7 @@ func (v *Vassal) becomeReady() {
 	v.log.Info("vassal ready", "gen", v.current.number, "pids", *v.current.pids.Load())
 	v.keptAwake, v.fromSleep = "", false
 	v.watchUse(false)
+	v.watchHealth()
 	v.watchMemory()
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,6 +49,7 @@ type uwsgiBody struct {
 	watching sync.WaitGroup // the reader of the control descriptor
 	hungUp   chan struct{}  // closed when uWSGI has closed its end of it
 	endOnce  sync.Once
+	promoted atomic.Bool // connections to its addresses reach it
 }
 
 func newUWSGIBody(s surroundings) *uwsgiBody { return &uwsgiBody{surroundings: s} }
@@ -231,6 +233,8 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 				wait()
 			case event == pipe.Loyal:
 				b.loyal()
+			case event == pipe.Heartbeat:
+				b.heartbeat()
 			}
 		case <-poke:
 			// A cheap uWSGI starts its workers when somebody connects.
@@ -245,6 +249,9 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 		case <-ctx.Done():
 			if respawns > 0 {
 				return fmt.Errorf("%w: its first worker was started again %d times", context.Cause(ctx), respawns)
+			}
+			if believed == nil {
+				return fmt.Errorf("%w: no worker has said that it accepts requests; it may still load the app", context.Cause(ctx))
 			}
 			return context.Cause(ctx)
 		}
@@ -291,6 +298,8 @@ func (b *uwsgiBody) watch(events <-chan pipe.Report) {
 				b.loyal()
 			case pipe.Idle:
 				b.idle()
+			case pipe.Heartbeat:
+				b.heartbeat()
 			}
 		}
 	})
@@ -315,9 +324,13 @@ func (b *uwsgiBody) cause() death {
 	return deathOf("uwsgi", b.process.Exit())
 }
 
-func (b *uwsgiBody) promote() error { return b.exchange(b.listeners) }
-func (b *uwsgiBody) alone() string  { return "" }
-func (b *uwsgiBody) busy() string   { return "" }
+func (b *uwsgiBody) promote() error {
+	err := b.exchange(b.listeners)
+	b.promoted.Store(err == nil)
+	return err
+}
+func (b *uwsgiBody) alone() string { return "" }
+func (b *uwsgiBody) busy() string  { return "" }
 
 // connections: it counts its workers that are busy by itself.
 func (b *uwsgiBody) connections() int { return 0 }

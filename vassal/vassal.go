@@ -25,7 +25,9 @@ type Vassal struct {
 
 	inbox  inbox
 	status atomic.Pointer[Status]
-	done   chan struct{}
+	// inspection is the last one, of the generation that it names.
+	inspection atomic.Pointer[Inspection]
+	done       chan struct{}
 	// holding has an entry while the router holds requests back: one at a time,
 	// because the router does not count how often it was asked to.
 	holding chan struct{}
@@ -56,6 +58,8 @@ type Vassal struct {
 	wokenBy    string    // who makes it start just now, from sleep
 	fromSleep  bool      // what failed last was to wake it
 	keptAwake  string    // why it does not sleep although nobody wants anything
+	remedies   remedies  // of one that is unhealthy
+	mustBeWell bool      // the next generation has to do better than the serving one
 	watches    []func()  // end the watches of its sockets, while it sleeps
 	selfBound  string    // the command binds its sockets itself: since when and why
 	retryAt    time.Time
@@ -172,6 +176,9 @@ func (v *Vassal) Done() <-chan struct{} { return v.done }
 func (v *Vassal) Status() Status {
 	s := *v.status.Load()
 	s.Lines = v.output.lines(0)
+	if last := v.inspection.Load(); s.Health != nil && last.Generation == s.Generation {
+		s.Health = last.remarked(s.Health.Remark)
+	}
 	return s
 }
 

@@ -75,6 +75,9 @@ func remark(v VassalStatus, now time.Time) string {
 	if v.Reason != "" {
 		parts = append(parts, v.Reason)
 	}
+	if h := v.Health; h != nil && h.Failures >= h.Threshold {
+		parts = append(parts, "unhealthy: "+h.text(now))
+	}
 	if next := retry(v, now); next != "" {
 		parts = append(parts, "next try "+next)
 	}
@@ -132,6 +135,7 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	if v.Restarts > 0 {
 		line("restarts", strconv.Itoa(v.Restarts))
 	}
+	line("health", v.Health.text(now))
 	line("awake", v.Awake)
 	line("on demand", v.OnDemand)
 	if v.Idle > 0 {

@@ -126,6 +126,8 @@ type VassalStatus struct {
 	Awake    string  `json:"awake,omitempty"`
 	OnDemand string  `json:"on_demand,omitempty"`
 	Idle     float64 `json:"idle,omitempty"`
+	// Health is nil where nobody looks: without health-path and heartbeat.
+	Health *Health `json:"health,omitempty"`
 	// Problems say why the file's last edit was not carried out, its mistakes each as
 	// "file:line: text". What runs, if anything does, is from before it.
 	Problems []string `json:"problems,omitempty"`
