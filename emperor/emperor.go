@@ -2,14 +2,11 @@ package emperor
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -60,6 +57,10 @@ type Program struct {
 	Logs *logsink.Set
 	// Amnesty: SIGURG is for the emperor, and not for Go's scheduler.
 	Amnesty bool
+	// Flush returns when everything that was logged is written; may be nil.
+	Flush func()
+	// Takeover is set when an earlier binary of this process has left everything to us.
+	Takeover *Takeover
 }
 
 // Emperor is a running emperor. Make it with New, then call Run once.
@@ -79,6 +80,17 @@ type Emperor struct {
 	monitor   *monitor.Monitor
 	inherited []*sysd.Inherited
 	loading   atomic.Bool // a main file is being read: it may run programs
+	sockets   *vassal.Sockets
+	deps      vassal.Deps
+	server    *control.Server // nil: there is no control socket
+
+	// For upgrades.
+	binary    atomic.Pointer[binaryFile]
+	upgrading atomic.Bool
+	tries     atomic.Uint64
+	upgrades  chan *upgrade
+	reloads   chan struct{} // an upgrade that was asked for with a reload came to nothing
+	ending    chan struct{} // closed when the loop has ended
 
 	// What follows belongs to the loop.
 	main      *Main
@@ -103,11 +115,13 @@ type Emperor struct {
 
 	orders       sync.WaitGroup // that nobody waits for
 	orderContext context.Context
+	controlFD    int           // while everything stands still
+	routers      CarriedRouter // likewise
 }
 
 // New makes an emperor; it starts nothing.
 func New(p Program) *Emperor {
-	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1), chronicle: newChronicle(time.Now)}
+	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1), chronicle: newChronicle(time.Now), upgrades: make(chan *upgrade), reloads: make(chan struct{}), ending: make(chan struct{})}
 }
 
 // Run is the emperor's life: it returns nil after a stop that was asked for, by
@@ -128,12 +142,19 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
 
-	e.log.Info("emperor "+e.program.Version, "pid", os.Getpid(), "config", e.main.Name())
-	for _, note := range e.main.Notes {
-		e.log.Info(note.Error())
+	binary := findBinary()
+	if e.program.Takeover == nil {
+		e.log.Info("emperor "+e.program.Version, "pid", os.Getpid(), "config", e.main.Name())
+		for _, note := range e.main.Notes {
+			e.log.Info(note.Error())
+		}
+		e.endLeftovers(ctx)
+	} else {
+		binary = e.program.Takeover.binary()
+		e.log.Info("emperor "+e.program.Version+" takes over from "+e.program.Takeover.State.Version, "pid", os.Getpid(), "config", e.main.Name())
 	}
-	e.endLeftovers(ctx)
 	proc.ReserveThreads(reservedThreads)
+	e.binary.Store(&binary)
 	if err := proc.BecomeSubreaper(); err != nil {
 		e.log.Warn("processes that vassals leave behind can not be adopted", "err", err)
 	}
@@ -147,7 +168,16 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.router.woken, e.router.loyal = e.woken, e.loyal
 	e.acme = e.newIssuer()
 	e.router.certificates.issued = e.acme.Load
+	e.sockets = vassal.NewSockets()
+	e.deps = e.newDeps()
 	e.router.mayRead = e.main.App != nil && e.main.App.Spec().StaticFiles() != nil
+
+	var taken *taking
+	if e.program.Takeover != nil {
+		if taken, err = e.takeOver(); err != nil {
+			return e.fallBack(taken, err)
+		}
+	}
 
 	// Deferred calls run in reverse: what was begun last ends first.
 	var background sync.WaitGroup
@@ -157,33 +187,44 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	// While a main file is read, os/exec waits for children of its own.
 	background.Go(func() { proc.ReapOrphans(whole, func(int) bool { return e.loading.Load() }) })
 
-	server, err := e.openControl()
-	if err != nil {
-		return err
+	serve := func() {
+		if e.server != nil {
+			e.publish()
+			background.Go(func() { _ = e.server.Run(whole) })
+		}
 	}
-	if server != nil {
-		e.publish()
-		background.Go(func() { _ = server.Run(whole) })
-	}
-	if err := e.openFront(); err != nil {
-		return err
+	if taken == nil {
+		if e.server, err = e.openControl(); err != nil {
+			return err
+		}
+		serve()
+		if err := e.openFront(); err != nil {
+			return err
+		}
 	}
 	defer func() { closeListeners(e.listeners) }()
-	if err := writePIDFiles(e.main.PIDFiles); err != nil {
-		return err
+	if taken == nil {
+		if err := writePIDFiles(e.main.PIDFiles); err != nil {
+			return err
+		}
 	}
 	defer removePIDFiles(e.main.PIDFiles)
 
-	background.Go(func() { e.router.Run(whole) })
-	if len(e.listeners) > 0 {
-		if err := e.router.Prepare(ctx, e.main.Front); err != nil {
-			return err
+	if taken == nil {
+		background.Go(func() { e.router.Run(whole) })
+		if len(e.listeners) > 0 {
+			if err := e.router.Prepare(ctx, e.main.Front); err != nil {
+				return err
+			}
 		}
 	}
 
 	options := e.main.Monitor
 	options.Log = e.log
 	if e.monitor, err = monitor.New(options); err != nil {
+		if taken != nil {
+			return e.fallBack(taken, err)
+		}
 		return err
 	}
 	vassals, cancelVassals := context.WithCancel(whole)
@@ -195,14 +236,30 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	e.watchMainTouch()
 	e.publish()
 	if err := e.openOrders(); err != nil {
-		return err
+		if taken == nil {
+			return err
+		}
+		e.log.Error("a socket for stats or commands could not be opened again", "err", err)
 	}
 	defer e.closeOrders()
 	programs, cancelPrograms := context.WithCancel(whole)
 	e.registry.ask = newOnDemandProgram(programs, e.starter, e.wake, e.log)
 	defer e.registry.ask.running.Wait()
 	defer cancelPrograms()
-	e.mainPrint = monitor.FingerprintOf(e.program.Files)
+	if taken == nil {
+		e.mainPrint = monitor.FingerprintOf(e.program.Files)
+	} else {
+		e.mainPrint = taken.State.MainPrint
+		e.carryOn(whole, taken)
+		serve()
+		background.Go(func() { e.router.Run(whole) })
+		background.Go(func() { e.concludeUpgrade(whole, taken) })
+		taken.resignal(signals)
+		if taken.State.Reload {
+			signals <- syscall.SIGHUP
+		}
+		e.stateful.reloaded()
+	}
 	if e.main.WatchConfig {
 		e.monitor.Watch(mainOwner, e.program.Files)
 	}
@@ -217,6 +274,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 		sysd.Watchdog(whole, func() bool { return time.Since(time.Unix(0, beat.Load())) < 30*time.Second })
 	})
 	e.loop(ctx, signals, &beat)
+	close(e.ending)
 	failed := e.first.err()
 
 	stopScanning()
@@ -272,6 +330,11 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			if stop, retry = e.signal(s); stop {
 				return
 			}
+		case u := <-e.upgrades:
+			e.carryOutUpgrade(u, signals)
+		case <-e.reloads:
+			retry = e.hangUp("SIGHUP")
+			e.reopenLogs()
 		case <-extend.C:
 			if e.stateful.ready {
 				extend.Stop()
@@ -299,7 +362,6 @@ func (e *Emperor) signal(s os.Signal) (stop, again bool) {
 	switch s {
 	case syscall.SIGHUP:
 		again = e.hangUp("SIGHUP")
-		e.reopenLogs()
 	case syscall.SIGUSR1:
 		e.logStatus()
 	case syscall.SIGWINCH:
@@ -382,17 +444,8 @@ func (e *Emperor) openDoors() {
 
 // newVassal makes vassals for the registry.
 func (e *Emperor) newVassal() func(name string) site {
-	deps := vassal.Deps{
-		Log: e.log, Starter: e.starter, Front: e.front, Sockets: vassal.NewSockets(), Slots: e.slots,
-		Defaults: e.main.Defaults, Logs: e.program.Logs,
-		Groups:  cgroup.New(proc.Identity(e.main.Name())[:8]),
-		Changed: func(s vassal.Status) { e.chronicle.see(s); e.wake() },
-	}
-	if e.main.App != nil {
-		deps.Changed = func(s vassal.Status) { e.first.see(s); e.chronicle.see(s); e.wake() }
-	}
 	return func(name string) site {
-		v := vassal.New(name, deps)
+		v := vassal.New(name, e.deps)
 		if e.main.waits(name) {
 			v.Park()
 		}
@@ -400,143 +453,18 @@ func (e *Emperor) newVassal() func(name string) site {
 	}
 }
 
-// checkMain reads the main file again if it, or what it includes, has changed.
-func (e *Emperor) checkMain() (again bool) {
-	print, known := e.snapshot.Owners[mainOwner]
-	changed := known && print != e.mainPrint && print != e.mainSeen
-	e.mainSeen = print
-	if !e.main.WatchConfig || !changed && e.mainTries == 0 {
-		return false
+// newDeps is what all vassals are given.
+func (e *Emperor) newDeps() vassal.Deps {
+	deps := vassal.Deps{
+		Log: e.log, Starter: e.starter, Front: e.front, Sockets: e.sockets, Slots: e.slots,
+		Defaults: e.main.Defaults, Logs: e.program.Logs,
+		Groups:  cgroup.New(proc.Identity(e.main.Name())[:8]),
+		Changed: func(s vassal.Status) { e.chronicle.see(s); e.wake() },
 	}
-	return e.reload(false)
-}
-
-// reload reads the main file again and applies what changed; with mistakes
-// nothing changes. again says that it is being written at the moment.
-func (e *Emperor) reload(asked bool) (again bool) {
-	known := e.program.Files
-	before := monitor.FingerprintOf(known)
-	e.loading.Store(true)
-	main, files, problems := e.program.Reader.Read(e.program.Source)
-	e.loading.Store(false)
-	if before != monitor.FingerprintOf(known) && e.mainTries < patience {
-		e.mainTries++
-		return true
+	if e.main.App != nil {
+		deps.Changed = func(s vassal.Status) { e.first.see(s); e.chronicle.see(s); e.wake() }
 	}
-	e.mainTries = 0
-	e.program.Files = files
-	e.mainPrint = monitor.FingerprintOf(files)
-	if slices.Equal(files, known) {
-		e.mainPrint = before
-	}
-	if e.main.WatchConfig {
-		e.monitor.Watch(mainOwner, files)
-	}
-	err := problems.Err()
-	renew := false
-	if err == nil {
-		renew = asked || main.App.same(e.main.App) && main.sameFront(e.main) // the file was touched
-		err = e.apply(main, asked)
-	}
-	if err != nil {
-		e.problems = problemsOf(problems, err)
-		for _, p := range e.problems {
-			e.log.Error(p.Error())
-		}
-		e.log.Error("the main file was not applied; everything goes on as before")
-		return false
-	}
-	e.problems = nil
-	return e.registry.adopt(e.main, renew)
-}
-
-// apply makes a checked main file the one that holds. On an error nothing has
-// changed.
-func (e *Emperor) apply(main *Main, asked bool) error {
-	old := e.main
-	if err := errors.Join(main.missingMonitor(old), main.missingApp(old)); err != nil {
-		return err
-	}
-	sockets, err := e.prepareOrders(main)
-	if err != nil {
-		return err
-	}
-	applied := false
-	defer func() {
-		if !applied {
-			sockets.discard()
-		}
-	}()
-	var changes []string
-	same := main.sameFront(old)
-	// Who rotates logs moves them away, and says so with SIGHUP.
-	if !same || asked && main.keepsLogs() {
-		next, fresh, err := openListeners(main.Front.Listeners, e.listeners, e.inherited, frontModeOf(main))
-		if err != nil {
-			return err
-		}
-		if !e.open {
-			err = e.router.Prepare(context.Background(), main.Front)
-		} else {
-			err = e.router.Configure(context.Background(), main.Front, next)
-		}
-		if err != nil {
-			closeListeners(fresh)
-			return fmt.Errorf("the router refused it: %w", err)
-		}
-		gone := removedListeners(e.listeners, next)
-		for _, l := range gone {
-			e.log.Info("not listening any more", "option", l.Option, "address", l.Address)
-		}
-		closeListeners(gone)
-		for _, l := range fresh {
-			e.log.Info("listening", "option", l.Option, "address", l.Address)
-		}
-		e.listeners = next
-		if !same {
-			changes = append(changes, "front")
-		} else {
-			e.log.Info("log files of the front were opened anew")
-		}
-	}
-	if !main.sameMonitor(old) {
-		if err := e.monitor.Reconfigure(main.Monitor); err != nil { // it was checked when the file was read
-			e.log.Error("the monitors stay as they were", "err", err)
-		}
-		changes = append(changes, "monitors")
-	}
-	if !main.sameForVassals(old) {
-		changes = append(changes, "what holds for all vassals")
-	}
-	if later := main.needsRestart(old); len(later) > 0 {
-		e.log.Warn("these changes take effect when the emperor is started anew", "options", strings.Join(later, ", "))
-	}
-	applied = true
-	e.main = main
-	e.settleOrders(main, sockets)
-	e.watchMainTouch()
-	if !same && e.open {
-		e.issue()
-	}
-	switch {
-	case len(changes) > 0:
-		e.log.Info("the main file was applied", "changed", strings.Join(changes, ", "))
-	case asked:
-		e.log.Info("the main file was read: nothing to change")
-	}
-	return nil
-}
-
-// problemsOf gives the mistakes behind err.
-func problemsOf(problems config.Problems, err error) config.Problems {
-	if errs := problems.Errors(); len(errs) > 0 {
-		return errs
-	}
-	var p config.Problem
-	if errors.As(err, &p) {
-		return config.Problems{p}
-	}
-	return config.Problems{{Text: err.Error()}}
+	return deps
 }
 
 // endLeftovers ends what an earlier emperor of this main file has left behind,

@@ -128,6 +128,18 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 		Late: map[string]string{"fd": "", "port": "auto"}, // of a command, known when it starts
 	})
 	c = givenCommand(s, c)
+	m, contents := r.make(s, c, &problems)
+	files = slices.Concat(c.Files, contents)
+	if problems.Err() != nil {
+		return nil, files, problems
+	}
+	return m, files, problems
+}
+
+// make makes a Main of what the main file came to. contents are the files whose text
+// the front is sent.
+func (r Reader) make(s Source, c *config.Config, found *config.Problems) (m *Main, contents []string) {
+	problems := *found
 	m = &Main{Source: s, Config: c, App: r.divide(c), socketFor: r.SocketFor, checkFiles: r.CheckFiles, issuance: r.Issuance, certificates: r.Certificates}
 	forFront := c
 	if m.App != nil {
@@ -141,7 +153,7 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 			problems = append(problems, config.Problem{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Text: err.Error()})
 		}
 	}
-	contents := m.loadResources(&problems)
+	contents = m.loadResources(&problems)
 	if r.CheckFront != nil && len(contents) > 0 && problems.Err() == nil {
 		problems = append(problems, r.CheckFront(&m.Front).Errors()...)
 	}
@@ -158,11 +170,19 @@ func (r Reader) Read(s Source) (m *Main, files []string, problems config.Problem
 	if c.Bool("strict") {
 		problems = problems.Strict()
 	}
-	files = slices.Concat(c.Files, contents)
+	*found = problems
+	return m, contents
+}
+
+// Restore makes a Main of what an earlier binary has read. front is what its router
+// was sent: it counts where this binary cannot make one of the same lines, because a file
+// that they name has gone. m is usable whatever the problems.
+func (r Reader) Restore(s Source, c *config.Config, front link.Configuration) (m *Main, problems config.Problems) {
+	m, _ = r.make(s, c, &problems)
 	if problems.Err() != nil {
-		return nil, files, problems
+		m.Front = front
 	}
-	return m, files, problems
+	return m, problems
 }
 
 // isOurs tells whether a line is carried out by the emperor or the front, and not by an

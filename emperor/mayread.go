@@ -38,13 +38,15 @@ func (r *routerChild) allowReading(ctx context.Context) error {
 	if r.live == nil || r.live.mayRead {
 		return nil // the next one may
 	}
-	return r.succeed(ctx, *r.current)
+	return r.succeed(ctx, *r.current, filesServed)
 }
 
-// succeed puts in the router's place one that may read files. A confinement cannot
-// be loosened, so it takes another process: both accept on the same sockets until
+const filesServed = "files are to be served: a router that may read them takes over"
+
+// succeed puts another process in the router's place, such as one that may read files,
+// because a confinement cannot be loosened: both accept on the same sockets until
 // the earlier one is told to leave, and that one finishes what it has.
-func (r *routerChild) succeed(ctx context.Context, q routerRequest) error {
+func (r *routerChild) succeed(ctx context.Context, q routerRequest, why string) error {
 	p, err := r.start(ctx, q)
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func (r *routerChild) succeed(ctx context.Context, q routerRequest) error {
 	old := r.live
 	r.current, r.live = &q, p
 	if len(q.listeners) > 0 {
-		r.log.Info("files are to be served: a router that may read them takes over", "pid", p.process.PID(), "from", old.process.PID())
+		r.log.Info(why, "pid", p.process.PID(), "from", old.process.PID())
 	}
 	if old.peer.Send(link.Message{Kind: link.Leave}) == nil {
 		r.drain(old)

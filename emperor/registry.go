@@ -287,8 +287,13 @@ func (r *registry) add(name string) *entry {
 }
 
 func (r *registry) launch(e *entry) {
-	s := r.make(e.name)
-	e.site = s
+	e.site = r.make(e.name)
+	r.run(e)
+}
+
+// run is the vassal's life.
+func (r *registry) run(e *entry) {
+	s := e.site
 	r.running.Go(func() {
 		if err := s.Run(r.ctx); err != nil {
 			r.log.Error("the vassal's supervisor ended", "vassal", e.name, "err", err)

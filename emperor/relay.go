@@ -2,21 +2,33 @@ package emperor
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
-	"io"
+	"errors"
 	"log/slog"
+	"os"
 	"strings"
 )
 
 // relay writes what a router says into our log until its output ends. A router
 // logs one JSON object per line, so that level and attributes survive the way;
 // anything else (a stack trace) is passed on as it is.
-func relay(output io.ReadCloser, log *slog.Logger) {
-	defer func() { _ = output.Close() }()
-	lines := bufio.NewReaderSize(output, 64<<10)
+func (r *relayed) relay(log *slog.Logger) {
+	defer func() { _ = r.file.Close() }()
+	defer r.reading.End()
+	lines := bufio.NewReaderSize(r.file, 64<<10)
 	for {
 		line, err := lines.ReadSlice('\n')
+		if len(r.rest) > 0 {
+			line = append(r.rest, line...)
+			r.rest = nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if r.rest = bytes.Clone(line); r.reading.Parked() {
+				continue
+			}
+		}
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
 			relayLine(text, log)
 		}

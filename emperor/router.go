@@ -45,10 +45,14 @@ type routerChild struct {
 
 	requests chan routerRequest
 	readings chan routerReading
-	reopens  chan struct{} // holds one: a folder of the configuration was replaced
-	quits    chan routerQuit
-	status   atomic.Pointer[control.RouterStatus]
-	counted  atomic.Pointer[link.Counters]
+	// See router_carried.go.
+	standstills chan routerStandstill
+	renewals    chan chan error
+	answering   atomic.Int64  // questions of routers that are being answered
+	reopens     chan struct{} // holds one: a folder of the configuration was replaced
+	quits       chan routerQuit
+	status      atomic.Pointer[control.RouterStatus]
+	counted     atomic.Pointer[link.Counters]
 	// announced is what routers were told by nodes that announce themselves: a router
 	// that begins has not heard it.
 	announced atomic.Pointer[link.Message]
@@ -85,6 +89,14 @@ type routerRequest struct {
 	reply         chan error
 }
 
+func newRouterRequest(c link.Configuration, listeners []*bound, early bool) *routerRequest {
+	c.Listeners = make([]link.Listener, len(listeners))
+	for i, l := range listeners {
+		c.Listeners[i] = l.Listener
+	}
+	return &routerRequest{configuration: c, listeners: listeners, early: early, reply: make(chan error, 1)}
+}
+
 // needed tells whether there must be a router for it.
 func (q *routerRequest) needed() bool { return q != nil && (q.early || len(q.listeners) > 0) }
 
@@ -109,10 +121,13 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 		requests: make(chan routerRequest),
 		readings: make(chan routerReading),
 		reopens:  make(chan struct{}, 1),
-		quits:    make(chan routerQuit),
-		moved:    func(string, uint64) {},
-		woken:    func(string) {},
-		loyal:    func(string, uint64) {},
+
+		standstills: make(chan routerStandstill),
+		renewals:    make(chan chan error),
+		quits:       make(chan routerQuit),
+		moved:       func(string, uint64) {},
+		woken:       func(string) {},
+		loyal:       func(string, uint64) {},
 	}
 	front.mayRead = r.MayRead
 	return r
@@ -132,11 +147,7 @@ func (r *routerChild) Prepare(ctx context.Context, c link.Configuration) error {
 }
 
 func (r *routerChild) request(ctx context.Context, c link.Configuration, listeners []*bound, early bool) error {
-	c.Listeners = make([]link.Listener, len(listeners))
-	for i, l := range listeners {
-		c.Listeners[i] = l.Listener
-	}
-	q := routerRequest{configuration: c, listeners: listeners, early: early, reply: make(chan error, 1)}
+	q := *newRouterRequest(c, listeners, early)
 	select {
 	case r.requests <- q:
 		return <-q.reply
@@ -171,6 +182,10 @@ func (r *routerChild) Run(ctx context.Context) {
 		select {
 		case q := <-r.requests:
 			q.reply <- r.apply(ctx, q)
+		case q := <-r.standstills:
+			r.standStill(q)
+		case reply := <-r.renewals:
+			reply <- r.renew(ctx)
 		case q := <-r.readings:
 			q.reply <- r.allowReading(ctx)
 		case <-r.reopens:
@@ -203,7 +218,7 @@ func (r *routerChild) Run(ctx context.Context) {
 func (r *routerChild) apply(ctx context.Context, q routerRequest) error {
 	r.certificates.use(&q.configuration)
 	if r.live != nil && q.mayRead() && !r.live.mayRead {
-		return r.succeed(ctx, q)
+		return r.succeed(ctx, q, filesServed)
 	}
 	if r.live != nil {
 		err := r.live.configure(ctx, q)
@@ -349,10 +364,17 @@ func (r *routerChild) spawn(ctx context.Context, mayRead bool) (*routerProcess, 
 		return nil, fmt.Errorf("the router: %w", err)
 	}
 	p := &routerProcess{
-		process: process, peer: link.NewPeer(conn), started: time.Now(), mayRead: mayRead,
+		process: process, peer: link.NewPeer(conn), started: time.Now(), mayRead: mayRead, output: &relayed{file: output},
 		leaving: make(chan struct{}), ended: make(chan struct{}),
 	}
-	r.children.Go(func() { relay(output, r.log) })
+	r.accompany(p)
+	return p, nil
+}
+
+// accompany has the goroutines of a router: what it writes, what it says, its end.
+func (r *routerChild) accompany(p *routerProcess) {
+	process := p.process
+	r.children.Go(func() { p.output.relay(r.log) })
 	r.children.Go(func() {
 		_ = p.peer.Run(func(m *link.Message, descriptors []int) { r.handle(p, m, descriptors) })
 		// A router without its emperor's word is of no use, and one that closed the
@@ -371,7 +393,6 @@ func (r *routerChild) spawn(ctx context.Context, mayRead bool) (*routerProcess, 
 		<-process.Done()
 		_ = p.peer.Close() // should somebody else hold its end
 	})
-	return p, nil
 }
 
 // handle takes what a router says.
@@ -396,7 +417,11 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		r.front.tellOthers(p.peer, *m)
 	case link.Load:
 		question := *m
-		r.children.Go(func() { r.certificates.answer(p.peer, &question) })
+		r.answering.Add(1)
+		r.children.Go(func() {
+			defer r.answering.Add(-1)
+			r.certificates.answer(p.peer, &question)
+		})
 	case link.Moved:
 		if m.Vassal != "" {
 			r.moved(m.Vassal, m.Generation)
@@ -478,6 +503,7 @@ type routerProcess struct {
 	process *proc.Process
 	peer    *link.Peer
 	started time.Time
+	output  *relayed
 	mayRead bool      // files, as their permissions allow
 	logs    []logFile // that it writes to
 	once    sync.Once

@@ -23,7 +23,7 @@ func TestRelayKeepsLevelAndAttributes(t *testing.T) {
 panic: oh
 {"not":"a log line"}
 {"level":"ERROR","msg":"cut` + "\n"
-	relay(io.NopCloser(strings.NewReader(input)), log)
+	(&relayed{file: written(t, input)}).relay(log)
 	want := `level=WARN msg="request failed" status=502 host="a b"
 level=WARN msg="panic: oh"
 level=WARN msg="{\"not\":\"a log line\"}"
@@ -34,9 +34,23 @@ level=WARN msg="{\"level\":\"ERROR\",\"msg\":\"cut"
 	}
 }
 
+// written is a pipe with that text in it, or about to be.
+func written(t *testing.T, text string) *os.File {
+	t.Helper()
+	from, to, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends when the text was read
+		_, _ = io.WriteString(to, text)
+		_ = to.Close()
+	}()
+	return from
+}
+
 func TestRelayOfAVeryLongLine(t *testing.T) {
 	var out bytes.Buffer
-	relay(io.NopCloser(strings.NewReader(strings.Repeat("x", 200<<10)+"\nend\n")), slog.New(slog.NewTextHandler(&out, nil)))
+	(&relayed{file: written(t, strings.Repeat("x", 200<<10)+"\nend\n")}).relay(slog.New(slog.NewTextHandler(&out, nil)))
 	if text := out.String(); strings.Count(text, "x") < 200<<10 || !strings.Contains(text, "msg=end") {
 		t.Errorf("%d bytes came out", len(text))
 	}

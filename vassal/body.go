@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"syscall"
 	"time"
 
@@ -82,6 +83,7 @@ type surroundings struct {
 	starter    *proc.Starter
 	clock      Clock
 	sockets    *Sockets
+	stillness  *sync.RWMutex // the vassal's
 	defaults   Defaults
 	output     *output
 	// contested are the keys of those held sockets at which another generation

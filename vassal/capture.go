@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/internal/logsink"
+	"emperor/internal/pause"
 )
 
 // pipeSize is what Linux keeps in a pipe at most, unless somebody asks for more.
@@ -31,10 +32,11 @@ type capture struct {
 	write      int           // the children's end; closed by finish
 	lines      logsink.Lines // the pump's
 	ended      chan struct{}
-	suspended  atomic.Bool   // the pump ends without a last word: another reader takes over
 	marker     []byte        // see settle
 	settling   atomic.Bool   // the marker is on its way
 	settled    chan struct{} // holds one
+	reading    pause.Reader
+	adopted    bool // and not read yet
 }
 
 // newCapture makes the pipe and starts to read it.
@@ -58,14 +60,18 @@ func resumeCapture(out *output, generation uint64, targets []logsink.Target, rea
 	if err := unix.SetNonblock(read, true); err != nil {
 		return nil, fmt.Errorf("output pipe: %w", err)
 	}
-	c := &capture{
+	c := makeCapture(out, generation, targets, read, write, rest)
+	out.keeps(c)
+	go c.pump() // ends when finish closes the pipe, at the latest
+	return c, nil
+}
+
+func makeCapture(out *output, generation uint64, targets []logsink.Target, read, write int, rest []byte) *capture {
+	return &capture{
 		out: out, generation: generation, outlet: out.logs.Outlet(out.name, targets), lines: logsink.Resume(rest),
 		read: os.NewFile(uintptr(read), "output"), write: write,
 		ended: make(chan struct{}), marker: []byte("\x00" + rand.Text()), settled: make(chan struct{}, 1),
 	}
-	out.keeps(c)
-	go c.pump() // ends when finish closes the pipe, at the latest
-	return c, nil
 }
 
 // buffers are for what is read at once. A vassal that writes nothing has none.
@@ -73,6 +79,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, logsink.BufferSize);
 
 func (c *capture) pump() {
 	defer close(c.ended)
+	defer c.reading.End()
 	raw, err := c.read.SyscallConn()
 	if err != nil {
 		return
@@ -96,7 +103,10 @@ func (c *capture) pump() {
 			}
 			return true
 		})
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.suspended.Load() && late < pipeSize {
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.reading.Parked() {
+			continue
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && late < pipeSize {
 			// A busy machine may have kept us from reading all this time.
 			if err = raw.Control(attempt); err == nil && (readErr != nil || n <= 0) {
 				err = io.EOF
@@ -114,9 +124,7 @@ func (c *capture) pump() {
 			buffers.Put(buffer)
 		}
 		if err != nil {
-			if !c.suspended.Load() {
-				c.take(c.lines.Last())
-			}
+			c.take(c.lines.Last())
 			return
 		}
 	}
@@ -180,15 +188,6 @@ func (c *capture) finish() {
 	c.read.Close()
 	c.out.dropped(c)
 	c.outlet.Close()
-}
-
-// suspend stops reading, and returns the start of the line that has not ended, for
-// whoever reads on. What is in the pipe stays there.
-func (c *capture) suspend() (rest []byte) {
-	c.suspended.Store(true)
-	c.read.SetReadDeadline(time.Unix(1, 0))
-	<-c.ended
-	return c.lines.Rest()
 }
 
 // keptLogs are those that belong to the generation, and not to the emperor.

@@ -29,14 +29,16 @@ type copySet struct {
 
 	mu       sync.Mutex // guards what follows
 	running  map[int]*proc.Process
-	grownUp  bool // boot is over: deaths are followed by restarts
+	started  map[int]time.Time
+	adopted  []int // of running, those that nobody looks after yet
+	grownUp  bool  // boot is over: deaths are followed by restarts
 	retiring bool
 	failures int
 	last     death
 }
 
 func newCopySet(b *commandBody) *copySet {
-	s := &copySet{body: b, firstDeath: make(chan death, 1), ended: make(chan struct{}), running: map[int]*proc.Process{}}
+	s := &copySet{body: b, firstDeath: make(chan death, 1), ended: make(chan struct{}), running: map[int]*proc.Process{}, started: map[int]time.Time{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -53,7 +55,7 @@ func (s *copySet) start(ctx context.Context, i int) error {
 	}
 	started := s.body.clock.Now()
 	s.mu.Lock()
-	s.running[i] = p
+	s.running[i], s.started[i] = p, started
 	if s.retiring {
 		s.signal(p) // it was asked to end while it was started
 	}
@@ -69,6 +71,16 @@ func (s *copySet) start(ctx context.Context, i int) error {
 // accompany waits for the end of one copy and does what follows from it.
 func (s *copySet) accompany(i int, p *proc.Process, started time.Time) {
 	<-p.Done()
+	s.body.stillness.RLock()
+	restart, pause := s.mourn(i, p, started)
+	s.body.stillness.RUnlock()
+	if restart {
+		s.revive(i, pause)
+	}
+}
+
+// mourn does what follows from the end of a copy at once.
+func (s *copySet) mourn(i int, p *proc.Process, started time.Time) (restart bool, pause time.Duration) {
 	lived := s.body.clock.Now().Sub(started)
 	how := deathOf("", p.Exit())
 	s.mu.Lock()
@@ -80,7 +92,7 @@ func (s *copySet) accompany(i int, p *proc.Process, started time.Time) {
 		default:
 		}
 	}
-	restart := s.grownUp && !s.retiring && len(s.running) > 0 && s.ctx.Err() == nil && !s.body.halted.Load()
+	restart = s.grownUp && !s.retiring && len(s.running) > 0 && s.ctx.Err() == nil && !s.body.halted.Load()
 	if restart && lived >= healthy {
 		s.failures = 0
 	} else if restart {
@@ -96,13 +108,13 @@ func (s *copySet) accompany(i int, p *proc.Process, started time.Time) {
 	// What it started must not live on: it would compete for the sockets.
 	killTree(context.Background(), s.body.log, p)
 	if restart {
-		pause := nextDelay(failures, s.body.defaults.Throttle, s.body.defaults.MaxThrottle)
+		pause = nextDelay(failures, s.body.defaults.Throttle, s.body.defaults.MaxThrottle)
 		if how.signal == syscall.SIGTERM {
 			pause = max(pause, doubt)
 		}
 		s.body.log.Warn("one of its processes died, the others serve on", "pid", p.PID(), "how", how.text, "again_in", pause)
-		s.revive(i, pause)
 	}
+	return restart, pause
 }
 
 // revive starts a copy again, as often as it takes.
@@ -111,7 +123,9 @@ func (s *copySet) revive(i int, pause time.Duration) {
 		if !sleep(s.ctx, s.body.clock, pause) || s.body.halted.Load() {
 			return
 		}
+		s.body.stillness.RLock()
 		err := s.start(s.ctx, i)
+		s.body.stillness.RUnlock()
 		if err == nil || s.ctx.Err() != nil {
 			return
 		}

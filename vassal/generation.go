@@ -42,6 +42,7 @@ type generation struct {
 	drain     time.Duration // set before leaving is closed: what its requests may take
 	row       uint64        // likewise: the row that tells the router, see publisher.wait
 	retired   atomic.Bool   // it was asked to take no new work
+	over      atomic.Bool   // nothing is left of its body
 	done      chan struct{} // closed when nothing is left of it
 
 	pids  atomic.Pointer[[]int]
@@ -67,7 +68,11 @@ type generation struct {
 // newGeneration makes one; run starts it.
 func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generation {
 	v.number++
-	g := &generation{number: v.number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, vitals: vitals{mustBeWell: v.mustBeWell}, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
+	return v.makeGeneration(v.number, spec, contested)
+}
+
+func (v *Vassal) makeGeneration(number uint64, spec *Spec, contested map[string]bool) *generation {
+	g := &generation{number: number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, vitals: vitals{mustBeWell: v.mustBeWell}, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	g.abandoned, g.abandon = context.WithCancel(context.Background())
 	g.visited, g.visit = context.WithCancel(context.Background())
 	g.hurrying, g.hurry = context.WithCancel(context.Background())
@@ -76,7 +81,7 @@ func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generatio
 		name: v.name, generation: g.number, spec: spec, log: v.log.With("gen", g.number),
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
 		replacesApp: v.current != nil && (v.current.spec.Kind != UWSGI || v.current.spec.uwsgi.needApp),
-		contested:   contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
+		stillness:   &v.stillness, contested: contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
 		prompt: v.wokenBy != "" && v.current == nil,
 		group:  g.groupPath,
 		idle:   func() { v.send(message{kind: saidIdle, generation: g.number}) },
@@ -106,6 +111,11 @@ func (g *generation) run(others []*generation) {
 		return
 	}
 	g.v.send(message{kind: machineEvent, event: BecameReady, generation: g.number})
+	g.serve()
+}
+
+// serve is the time from when it is ready to its end.
+func (g *generation) serve() {
 	select {
 	case <-g.body.died():
 		if !g.retired.Load() {
@@ -172,6 +182,8 @@ func (g *generation) askToLeave(drain time.Duration, row uint64) {
 
 // retire asks the body, once, to take no new work and end when it is done.
 func (g *generation) retire() {
+	g.v.stillness.RLock()
+	defer g.v.stillness.RUnlock()
 	if g.retired.CompareAndSwap(false, true) {
 		g.body.retire()
 	}
@@ -280,8 +292,11 @@ func (g *generation) stopTime() time.Duration {
 
 // end kills what is left.
 func (g *generation) end() {
+	g.v.stillness.RLock()
+	defer g.v.stillness.RUnlock()
 	ctx, cancel := context.WithTimeout(context.Background(), g.stopTime())
 	defer cancel()
 	g.body.end(ctx)
 	g.leaveGroup(ctx)
+	g.over.Store(true)
 }

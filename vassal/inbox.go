@@ -34,6 +34,10 @@ const (
 	heartbeatPromised                    // generation
 	healthChanged                        // the last inspection is another
 	forgiven                             //
+	pauseAsked                           // standing; this and the next three: see pausing.go
+	resumeAsked                          //
+	describeAsked                        // described
+	standAgain                           //
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -52,6 +56,8 @@ type message struct {
 	order      Order
 	reply      chan error
 	unhealthy  *unhealthy
+	standing   chan struct{}
+	described  chan described
 }
 
 // inbox is a queue without end: who tells a vassal something never waits.
@@ -84,6 +90,9 @@ func (i *inbox) take() []message {
 func (v *Vassal) handle(m message) {
 	if v.state == Gone { // it was told more than one thing at once
 		v.answerLate(m)
+		return
+	}
+	if v.heldBack(m) {
 		return
 	}
 	switch m.kind {

@@ -51,6 +51,13 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("finding a free port: all that the kernel offers are promised to other vassals")
 }
 
+// promisePort notes a port that was promised by an earlier binary of the emperor.
+func promisePort(port int) {
+	ports.Lock()
+	ports.promised[port] = true
+	ports.Unlock()
+}
+
 func forgetPort(port int) {
 	ports.Lock()
 	delete(ports.promised, port)

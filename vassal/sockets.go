@@ -26,6 +26,7 @@ type Sockets struct {
 	// waiting has, for an address that somebody could not have, whom to tell when it
 	// is free: each vassal once.
 	waiting map[string]map[string]func()
+	adopted map[int]*listener // by descriptor; nil when nothing is being adopted
 
 	// listen binds a socket, and watch tells when somebody connects to one whose vassal
 	// sleeps (see sentry). Replaced by tests.

@@ -31,6 +31,10 @@ type Vassal struct {
 	// holding has an entry while the router holds requests back: one at a time,
 	// because the router does not count how often it was asked to.
 	holding chan struct{}
+	// stillness is held by whoever ends, asks to end or starts again a process, and by
+	// a vassal that stands still (pausing.go).
+	stillness sync.RWMutex
+	carried   chan struct{} // closed when an adopted one goes on
 
 	// Everything below belongs to the goroutine in Run.
 	ctx        context.Context
@@ -68,6 +72,8 @@ type Vassal struct {
 	waiters    []waiter
 	answers    []func()           // to waiters, once the Status is published
 	afterwards []func(row uint64) // what a move does once the router's row is on its way
+	pausing    *pausing           // nil: it does not stand still
+	adopted    *Carried           // what it was made of; nil once it goes on
 	tasks      sync.WaitGroup     // generations and hand-overs
 }
 
@@ -76,7 +82,7 @@ type Vassal struct {
 func New(name string, deps Deps) *Vassal {
 	v := &Vassal{
 		name: name, deps: deps, log: deps.Log.With("vassal", name), clock: deps.Clock, sockets: deps.Sockets,
-		done: make(chan struct{}), holding: make(chan struct{}, 1), draining: map[uint64]*generation{}, defaults: deps.Defaults,
+		done: make(chan struct{}), carried: make(chan struct{}), holding: make(chan struct{}, 1), draining: map[uint64]*generation{}, defaults: deps.Defaults,
 	}
 	if v.clock == nil {
 		v.clock = systemClock{}
@@ -114,6 +120,10 @@ func (v *Vassal) Run(ctx context.Context) error {
 	defer close(v.done)
 	v.ctx = ctx
 	stopping := ctx.Done()
+	if v.adopted != nil {
+		v.carryOn()
+		v.show()
+	}
 	for v.state != Gone {
 		select {
 		case <-stopping:

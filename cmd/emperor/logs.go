@@ -75,6 +75,9 @@ func (l *mainLog) close() {
 	}
 }
 
+// flush returns when everything is written, or cannot be written soon.
+func (l *mainLog) flush() { l.logs.Flush(lastWords) }
+
 // sourceWriter passes on records that are formatted already.
 type sourceWriter struct{ source *logsink.Source }
 

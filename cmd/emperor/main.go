@@ -49,6 +49,7 @@ func commands() []command {
 		{name: "top", arguments: "[--once] [VASSAL...]", help: "processor, memory and requests of each vassal, every second", run: runTop},
 		{name: "logs", arguments: "[-f] VASSAL | --reopen [VASSAL...] | --rotate [VASSAL...]", help: "what a vassal wrote; -f goes on; --reopen opens log files anew after logrotate moved them, --rotate begins new ones (all, or those of the vassals named)", run: runLogs},
 		{name: "certs", arguments: "[--order] [NAME...]", help: "every certificate: for which name, from where, until when, what happens next; --order: have acme's issued now", run: runCerts},
+		{name: "upgrade", arguments: "[--binary PATH]", help: "replace the running emperor by another binary, in place: no vassal and no request notices", run: runUpgrade},
 		{name: "completion", arguments: "bash|zsh|fish", help: "a script that makes the shell complete subcommands, options and vassals", run: runCompletion},
 		{name: "complete", run: runComplete}, // what the script asks
 		{name: "version", help: "version and commit", run: runVersion},
@@ -100,6 +101,9 @@ func dispatch(args []string, out, errorOut io.Writer) int {
 }
 
 func choose(args []string, out io.Writer) error {
+	if err, taking := takeOver(); taking {
+		return err
+	}
 	if len(args) == 0 {
 		usage(out)
 		return &failure{code: exitUsage}
@@ -110,6 +114,9 @@ func choose(args []string, out io.Writer) error {
 		return nil
 	case "--version":
 		return runVersion(nil, out)
+	}
+	if args[0] == "takeover" {
+		return runTakeover(args[1:], out)
 	}
 	known := commands()
 	if i := slices.IndexFunc(known, func(c command) bool { return c.name == args[0] }); i >= 0 {
@@ -147,6 +154,6 @@ func usage(out io.Writer) {
 	}
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "Every option of the ini language is also a --option; see emperor options.")
-	fmt.Fprintln(out, "status, why, the orders (reload, start, stop, restart, pause, resume), events, top, logs and certs take --control PATH (the emperor's option control), --json,")
+	fmt.Fprintln(out, "status, why, the orders (reload, start, stop, restart, pause, resume), events, top, logs, certs and upgrade take --control PATH (the emperor's option control), --json,")
 	fmt.Fprintln(out, "and --timeout SECONDS, for which an emperor may be silent (10).")
 }

@@ -32,5 +32,6 @@ func runEmperor(args []string, _ io.Writer) error {
 	warn(logs.log, append(problems, main.EmptyFront()...))
 	return emperor.New(emperor.Program{
 		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: logs.log, Logs: logs.logs, Amnesty: urgentIsOurs,
+		Flush: logs.flush,
 	}).Run(context.Background())
 }

@@ -47,7 +47,7 @@ func claimUrgent(args []string) {
 
 // becomesEmperor tells whether args are those of an emperor that runs.
 func becomesEmperor(args []string) bool {
-	if len(args) == 0 || slices.Contains([]string{"help", "-h", "--help", "--version"}, args[0]) {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "--help", "--version", "takeover"}, args[0]) {
 		return false
 	}
 	i := slices.IndexFunc(commands(), func(c command) bool { return c.name == args[0] })

@@ -165,6 +165,23 @@ func (c *Client) Order(ctx context.Context, name string, o Order) (VassalStatus,
 	return v, err
 }
 
+// upgradeTime is how long an upgrade may take: the other binary is tried, and vassals
+// that are just starting are waited for.
+const upgradeTime = 90 * time.Second
+
+// Upgrade replaces the emperor by another binary, in place, and returns when that has
+// taken over. An empty path is the one that the emperor was started by.
+func (c *Client) Upgrade(ctx context.Context, binary string) (Upgrade, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, upgradeTime, c.silent(upgradeTime))
+	defer cancel()
+	var u Upgrade
+	body, err := c.open(ctx, http.MethodPost, "/upgrade?binary="+url.QueryEscape(binary))
+	if err != nil {
+		return u, err
+	}
+	return u, c.decode(ctx, body, &u)
+}
+
 // watch asks something else now and then, while an order is carried out: that can
 // take as long as a site takes to start, or to end, but an emperor that does not
 // answer at all will not carry it out.

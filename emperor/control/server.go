@@ -72,6 +72,9 @@ func (s *Server) Run(ctx context.Context) error {
 		ConnContext:       withPeer,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	if s.socket.original != nil {
+		_ = s.socket.original.Close()
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.socket) }()
 	var err error
@@ -165,6 +168,7 @@ func (s *Server) routes() http.Handler {
 		answer(w, http.StatusOK, struct{}{})
 	})
 	mux.HandleFunc("GET /events", s.events)
+	mux.HandleFunc("POST /upgrade", s.upgrade)
 	mux.HandleFunc("GET /vassals/{name}", s.named(func(w http.ResponseWriter, r *http.Request, name string) {
 		if v, ok := s.emperor.Vassal(name); ok {
 			answer(w, http.StatusOK, v)
@@ -178,7 +182,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /vassals/{name}/{order}", s.named(s.order))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /events, GET /certificates, GET /vassals/NAME, "+
-			"GET /vassals/NAME/logs, or POST /vassals/NAME/ with %s", r.Method, r.URL.Path, orderWords), nil)
+			"GET /vassals/NAME/logs, POST /upgrade, or POST /vassals/NAME/ with %s", r.Method, r.URL.Path, orderWords), nil)
 	})
 	return mux
 }

@@ -27,6 +27,10 @@ type fakeEmperor struct {
 	lines  chan LogLine // what a follower gets after the kept line
 }
 
+func (f *fakeEmperor) Upgrade(context.Context, string, int) error {
+	return errors.New("not today")
+}
+
 func (f *fakeEmperor) Status() Status {
 	return Status{Version: "1.0", Vassals: []VassalStatus{{Name: "blog", State: "ready"}, {Name: "eu/shop", State: "failed"}}}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"emperor/internal/pause"
 )
 
 // longestPath is what fits into sockaddr_un beside its closing NUL (unix(7)).
@@ -18,7 +20,10 @@ const longestPath = 107
 type socket struct {
 	*net.UnixListener
 	path string
-	made os.FileInfo
+	made os.FileInfo // nil: its file is not there any more
+	// accepting is whoever calls Accept; original an adopted descriptor, until Run.
+	accepting pause.Reader
+	original  *os.File
 }
 
 // bind makes the control socket at path, in the place of one that nobody answers.
@@ -92,7 +97,7 @@ func makeRuntimeDirectory(dir string) error {
 // close ends listening and removes the socket's file if it is still ours.
 func (s *socket) close() error {
 	err := s.Close()
-	if now, statErr := os.Lstat(s.path); statErr == nil && os.SameFile(now, s.made) {
+	if now, statErr := os.Lstat(s.path); statErr == nil && s.made != nil && os.SameFile(now, s.made) {
 		err = errors.Join(err, os.Remove(s.path))
 	}
 	return err

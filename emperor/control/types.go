@@ -29,6 +29,10 @@ type Emperor interface {
 	// Certificates are those that the front has or is to have, sorted by Name. It may
 	// take as long as reading all of them does.
 	Certificates() []Certificate
+	// Upgrade replaces the emperor by another binary, in place; an empty name is that of
+	// its own. It returns, with an error, only if nothing came of it: otherwise the other
+	// binary answers at the descriptor (AnswerUpgrade).
+	Upgrade(ctx context.Context, binary string, answer int) error
 	// OrderCertificate has a certificate authority issue one, or a new one, now, and
 	// returns when it has or why it has not.
 	OrderCertificate(ctx context.Context, name string) error

@@ -43,11 +43,15 @@ type loop struct {
 }
 
 func newLoop(m *Monitor) *loop {
+	names := maps.Clone(m.named)
+	if names == nil {
+		names = map[string]string{}
+	}
 	return &loop{
 		Monitor: m,
 		watcher: newWatcher(),
 		files:   map[string]*settled{},
-		names:   map[string]string{},
+		names:   names,
 		further: map[string]*settled{},
 	}
 }

@@ -130,6 +130,8 @@ type Monitor struct {
 
 	settings atomic.Pointer[settings]
 
+	named map[string]string // see Remember
+
 	mu     sync.Mutex
 	owners map[string][]string // mu guards the map; the lists never change
 }
@@ -154,6 +156,10 @@ func New(o Options) (*Monitor, error) {
 	m.settings.Store(set)
 	return m, nil
 }
+
+// Remember gives files the names that they have already, by their paths. Call it before
+// Run.
+func (m *Monitor) Remember(names map[string]string) { m.named = names }
 
 // Run scans until ctx ends, and returns when everything it started has ended. It
 // returns nil: nothing that a file system does is a reason to stop.

@@ -55,6 +55,9 @@ type Group struct {
 	system *system
 }
 
+// Adopt is the group that an earlier binary of this emperor has made.
+func (t *Tree) Adopt(path string) *Group { return &Group{Path: path, system: t.system} }
+
 // Make makes the group of one generation of a vassal. news are the reasons why some of
 // what was asked for cannot be had, or all of it (then there is no group); each is told
 // only once for a Tree.

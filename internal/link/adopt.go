@@ -20,11 +20,15 @@ type CarriedPeer struct {
 	Descriptors []int
 }
 
+// Quiet stops listening between two messages: what the other side says waits. Run must
+// be running.
+func (p *Peer) Quiet() { p.conn.reading.Stop(p.conn.unix) }
+
 // Pause stops the conversation between two messages, in both directions, until Resume.
-// Run must be running. The descriptors stay the Peer's.
+// The descriptors stay the Peer's.
 func (p *Peer) Pause() CarriedPeer {
 	c := p.conn
-	c.reading.Stop(c.unix)
+	p.Quiet()
 	c.sending.Lock()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -101,3 +101,10 @@ func (t *Table) Descriptors() int {
 func (c *Configuration) ServesFolders() bool {
 	return slices.ContainsFunc(c.Resources, func(r Resource) bool { return r.Kind == Folder && r.Served })
 }
+
+// Descriptors are those of the folder and of its parent; they stay its own.
+func (o *OpenFolder) Descriptors() (directory, parent int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.directory, o.parent
+}

@@ -56,9 +56,11 @@ type Sink struct {
 	Options
 	framed bool
 	queued atomic.Int64 // bytes in all queues
-	wake   chan struct{}
-	done   chan struct{}
-	quit   chan struct{} // closed when there is no more time
+	// writing is true while the goroutine has taken something that is not written yet.
+	writing atomic.Bool
+	wake    chan struct{}
+	done    chan struct{}
+	quit    chan struct{} // closed when there is no more time
 
 	mu      sync.Mutex
 	ready   []*Source   // guarded by mu; that have something, in turn
@@ -190,6 +192,7 @@ func (k *Sink) run() {
 		k.obey()
 		s, closing := k.next()
 		if s != nil {
+			k.writing.Store(true)
 			batch := s.take(k.spare)
 			if !k.write(batch) {
 				return
@@ -197,6 +200,7 @@ func (k *Sink) run() {
 			if k.spare = batch[:0]; cap(k.spare) > 4*queueSize {
 				k.spare = nil
 			}
+			k.writing.Store(false)
 			k.lookNow()
 			continue
 		}

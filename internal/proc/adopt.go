@@ -79,6 +79,10 @@ func HoldReaping() (release func()) {
 	return children.reaping.Unlock
 }
 
+// Exec runs f, which executes a binary, on the Starter's thread; see Exclusively for
+// who has children that are not held already.
+func (s *Starter) Exec(f func()) bool { return s.do(f) }
+
 // Exclusively runs f on the Starter's thread, while no child is made and none is
 // reaped: f may execute another binary (see Exec). It reports false, and does not run
 // f, after Close.

@@ -2,6 +2,9 @@ package proc
 
 import (
 	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -42,6 +45,24 @@ func Exec(binary int, arguments, environment []string, keep []int) (err error) {
 		unix.CloseOnExec(fd)
 	}
 	return err
+}
+
+// OpenDescriptors are all from 3 on, in order.
+func OpenDescriptors() ([]int, error) {
+	const folder = "/proc/self/fd"
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err == nil && fd > 2 && isOpen(fd) { // not the one of the folder
+			out = append(out, fd)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // wordSize is how many signals one word of a signal set has: they differ in size.
