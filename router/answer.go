@@ -165,7 +165,7 @@ func (x *exchange) answerNotAdmitted(d *destination, err error) {
 // answerFailure: the vassal was tried and did not answer as it should.
 func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 	err := o.err
-	status, text := 502, "this site does not answer"
+	status, text, message := 502, "this site does not answer", "request failed"
 	switch {
 	case x.body.failed():
 		x.refuseBody(x.body.err)
@@ -180,7 +180,11 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 		status, text = 503, "this site is out of order; try again soon"
 	case errors.Is(err, upstream.ErrTimeout) && o.sent:
 		status, text = 504, "this site took too long to answer"
-		err = errors.New("no answer within http-timeout")
+		if over := new(harakiriError); errors.As(err, &over) {
+			message = "harakiri: a request took too long"
+		} else {
+			err = errors.New("no answer within http-timeout")
+		}
 	case errors.Is(err, upstream.ErrTimeout):
 		status, text = 504, "this site took too long to answer"
 		err = errors.New("no connection within http-connect-timeout")
@@ -206,7 +210,7 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 	default:
 		x.entry.Ended = accesslog.Unreachable
 	}
-	x.logFailure("request failed", d, to, err, slog.Int("status", status))
+	x.logFailure(message, d, to, err, slog.Int("status", status), slog.Duration("duration", time.Since(x.started).Round(time.Millisecond)))
 	if status == 503 {
 		x.answerLater(status, 1, text)
 		return

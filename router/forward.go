@@ -322,7 +322,7 @@ var lastRecord = fastcgi.AppendStdinEnd(nil)
 func (x *exchange) converse(conn *upstream.Conn, ready []byte, answer answerKind, framing bodyFraming) outcome {
 	rest := x.body.rest()
 	x.answerKind = answer
-	conn.Deadline.Set(x.settings.responseTimeout)
+	conn.Deadline.Set(x.patience())
 	_, err := conn.Write(ready)
 	x.leave()
 	if err == nil && rest != nil {
@@ -331,6 +331,7 @@ func (x *exchange) converse(conn *upstream.Conn, ready []byte, answer answerKind
 	// After an error too: it may have answered without reading everything. If it
 	// has not, the error stands.
 	o := x.relay(conn)
+	o.err = x.byHarakiri(o.err)
 	if err != nil && o.err != nil && !o.answered {
 		o.err = err
 	}
@@ -344,10 +345,14 @@ func (x *exchange) relayBoth(conn *upstream.Conn, rest io.Reader, framing bodyFr
 		return outcome{err: err, sent: true}
 	}
 	s := &sender{x: x, conn: conn, from: rest, framing: framing}
+	if x.pinned != nil {
+		s.harakiri = x.pinned.harakiri
+	}
 	x.upload = s
 	s.running.Go(s.run)
 	defer s.stop() // also when relaying panics: the sender must not outlive the request
 	o := x.relay(conn)
+	o.err = x.byHarakiri(o.err)
 	// The response is complete, or there will be none: whatever the client still
 	// sends, the vassal does not want it.
 	s.stop()
@@ -378,6 +383,8 @@ type sender struct {
 	read     atomic.Bool // the body has been read to its end: the client has nothing more to say
 	failure  error       // of the client's side; the vassal's shows in its response
 	complete bool        // the vassal has been sent everything
+	harakiri time.Duration
+	sent     atomic.Pointer[time.Time] // when; nil: not yet
 
 	mu      sync.Mutex
 	stopped bool // guarded by mu
@@ -415,6 +422,11 @@ func (s *sender) copy(buffer []byte) error {
 		}
 		if err == io.EOF {
 			_, err = s.conn.Write(s.framing.last())
+			now := time.Now()
+			s.sent.Store(&now)
+			if limit := s.harakiri; limit > 0 {
+				s.conn.Deadline.Set(min(wait, limit))
+			}
 			return err
 		}
 		if err != nil {

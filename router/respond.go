@@ -128,7 +128,7 @@ func (x *exchange) readResponseHead(conn *upstream.Conn) (int, error) {
 		case err == nil:
 			x.hear()
 			x.noteFirstByte()
-			conn.Deadline.Set(x.settings.responseTimeout) // a slow vassal is not a silent one
+			conn.Deadline.Set(x.patience()) // a slow vassal is not a silent one
 		case errors.Is(err, upstream.ErrTimeout) || errors.Is(err, upstream.ErrAborted):
 			return 0, err
 		case x.first < x.last:
@@ -285,7 +285,7 @@ func (x *exchange) read(conn *upstream.Conn, p []byte) (int, error) {
 		if n == 0 {
 			return 0, err
 		}
-		conn.Deadline.Set(x.settings.responseTimeout) // error output is a sign of life, too
+		conn.Deadline.Set(x.patience()) // error output is a sign of life, too
 		n, err = x.records.Decode(p[:n])
 		x.noteErrorOutput()
 		if n > 0 || err != nil {

@@ -99,14 +99,15 @@ func (s *site) refused() uint64 {
 // generation is one life of a site: what is true of it does not change, but for
 // the count of requests it works on.
 type generation struct {
-	number  uint64
-	state   link.State
-	reason  string
-	retryAt time.Time // Failed: when the emperor tries again; zero = unknown
-	refuse  bool      // and nobody waits until then
-	targets []target
-	removed bool
-	folder  *folder // of static files, and of those beside scripts; closed with the last request to it
+	number   uint64
+	state    link.State
+	reason   string
+	retryAt  time.Time // Failed: when the emperor tries again; zero = unknown
+	refuse   bool      // and nobody waits until then
+	targets  []target
+	removed  bool
+	harakiri time.Duration // until an answer begins; 0: no limit of its own
+	folder   *folder       // of static files, and of those beside scripts; closed with the last request to it
 
 	inFlight atomic.Int64
 	begun    atomic.Uint64  // requests, since it is the current one
@@ -243,7 +244,7 @@ func (t *table) all() []*site {
 }
 
 func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
-	g := &generation{heard: new(atomic.Uint64), number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse}
+	g := &generation{heard: new(atomic.Uint64), number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse, harakiri: time.Duration(v.Harakiri) * time.Millisecond}
 	if v.Retry > 0 {
 		g.retryAt = time.Now().Add(time.Duration(v.Retry) * time.Millisecond)
 	}

@@ -318,7 +318,11 @@ func (i *inspector) judge(ctx context.Context, a finding) {
 
 // excuse says why silence is not taken for death yet.
 func (i *inspector) excuse(ctx context.Context) string {
-	if i.bad || i.v.clock.Now().Sub(i.since) >= i.v.defaults.Answer {
+	patience := i.v.defaults.Answer
+	if i.rules.Harakiri > 0 {
+		patience = min(patience, i.rules.Harakiri)
+	}
+	if i.bad || i.v.clock.Now().Sub(i.since) >= patience {
 		return ""
 	}
 	return i.underWay(ctx)

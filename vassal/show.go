@@ -44,6 +44,7 @@ func (v *Vassal) row(g *generation, state link.State) link.Vassal {
 		r.Generation = g.number
 		r.Addresses = g.body.addresses()
 		r.Files, r.Opened = g.body.files()
+		r.Harakiri = g.spec.Health.Harakiri.Milliseconds()
 	case v.candidate != nil:
 		r.Generation = v.candidate.number
 	default:

@@ -19,6 +19,9 @@ type Health struct {
 	Threshold         int
 	// Heartbeat is how often a uWSGI promises to say that a worker waits; 0: never.
 	Heartbeat time.Duration
+	// Harakiri is how long the front waits for the answer of a command to begin; 0: as
+	// long as for others (http-timeout). A uWSGI keeps it itself.
+	Harakiri time.Duration
 	// onlyUsed: a question would keep the vassal from its rest, so it is asked only
 	// while others use it, too.
 	onlyUsed bool
@@ -32,6 +35,7 @@ var healthOptions = []config.Option{
 	{Name: "health-timeout", Type: config.Seconds, Min: 1, Default: "5", Where: config.Vassal, Help: "Seconds that the answer to health-path may take."},
 	{Name: "health-threshold", Type: config.Int, Min: 1, Default: "3", Where: config.Vassal, Help: "How many questions for health-path in a row must fail until the vassal is replaced."},
 	{Name: "heartbeat", Type: config.Int, Where: config.Vassal, Help: "A uWSGI: say every so many seconds that a worker waits for requests. One that stops to is asked, and replaced if it does not answer (see emperor-required-heartbeat)."},
+	{Name: "harakiri", Short: 't', Type: config.Int, Where: config.Vassal, Help: "Seconds that a request may take. A uWSGI ends the worker itself; for a command the front answers 504 when no answer has begun by then, and the program goes on with what it does."},
 	{Name: "boot-timeout", Type: config.Seconds, Min: 1, Where: config.Vassal, Help: "How long a generation may take until it is ready; default 60."},
 }
 
@@ -55,7 +59,7 @@ func (r *reader) readHealth() {
 		s.Health.Path, s.Health.PathReason = health.Value, reason(health)
 	}
 	if s.Kind == Static {
-		for _, v := range c.All("ready-path", "health-path", "heartbeat") {
+		for _, v := range c.All("ready-path", "health-path", "heartbeat", "harakiri") {
 			r.warn(v, "no effect: a folder has no process that could fail")
 		}
 		s.Health, s.readyPath = Health{}, ""
@@ -65,6 +69,9 @@ func (r *reader) readHealth() {
 		s.Health.Heartbeat = time.Duration(c.Int("heartbeat")) * time.Second
 	} else if ok && s.Kind == Command {
 		r.warn(v, "no effect: only a uWSGI has one; health-path asks a command")
+	}
+	if v, ok := c.Last("harakiri"); ok && s.Kind == Command && !v.Unknown {
+		s.Health.Harakiri = time.Duration(max(0, c.Int("harakiri"))) * time.Second
 	}
 	if _, _, asked := s.askable(); !asked && !s.Port {
 		for _, v := range []config.Value{ready, health} {

@@ -64,6 +64,9 @@ type Vassal struct {
 	Retry int64 `json:"retry,omitempty"`
 	// Refuse: requests are not to wait for Retry, but to be refused until then.
 	Refuse bool `json:"refuse,omitempty"`
+	// Harakiri is how many milliseconds a request may take until its answer begins; 0: as
+	// long as the front allows.
+	Harakiri int64 `json:"harakiri,omitempty"`
 	// Removed takes the row out of the table.
 	Removed bool `json:"removed,omitempty"`
 	// Files is set for a vassal of static files. It may have no address.
