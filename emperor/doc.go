@@ -22,6 +22,7 @@
 //	front.go      what vassals ask of the router; the vassal table
 //	reading.go    vassal file → spec, read until it stands still
 //	readahead.go  many new files at once, on all processors
+//	hooks.go      programs that the main file wants run at certain moments
 //	ondemand.go   emperor-on-demand-exec: which socket wakes a vassal
 //	registry.go   snapshot → vassals
 //	slots.go      how many start at once

@@ -122,7 +122,7 @@ const (
 )
 
 // shared are options of ours that are also the app's, as they would be a vassal's.
-var shared = []string{"touch-reload", "stats", "stats-minified", "env", "unenv", "uid", "gid", "chmod-socket", "reload-mercy", "binary-path"}
+var shared = []string{"touch-reload", "stats", "stats-minified", "hook-timeout", "env", "unenv", "uid", "gid", "chmod-socket", "reload-mercy", "binary-path"}
 
 // frontPrefixes begin the names of uWSGI's options that are about its HTTP and
 // HTTPS routers. Whatever else uWSGI has options for is done by its workers, so it
@@ -134,7 +134,7 @@ func (r Reader) taker(v config.Value, byCommand bool) taker {
 	aboutFront := slices.ContainsFunc(frontPrefixes, func(prefix string) bool { return strings.HasPrefix(v.Key, prefix) })
 	switch {
 	case slices.ContainsFunc(Options, func(o config.Option) bool { return o.Name == v.Key }):
-		if slices.Contains(shared, v.Key) || slices.ContainsFunc(logsink.OptionList, func(o config.Option) bool { return o.Name == v.Key && o.Name != "log-format-json" }) {
+		if slices.Contains(shared, v.Key) || ownPhase(v.Key) && !byCommand || slices.ContainsFunc(logsink.OptionList, func(o config.Option) bool { return o.Name == v.Key && o.Name != "log-format-json" }) {
 			return takenByApp
 		}
 		return takenByUs

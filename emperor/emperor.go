@@ -160,6 +160,10 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	}
 	e.starter = proc.NewStarter(proc.NewMark(proc.Identity(e.main.Name())))
 	defer e.starter.Close()
+	if err := e.runStartHooks(ctx); err != nil {
+		return err
+	}
+	defer e.runEndHooks()
 	e.front, e.slots = newFront(), newSlots()
 	e.front.published = e.wake
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
@@ -456,7 +460,8 @@ func (e *Emperor) newVassal() func(name string) site {
 // newDeps is what all vassals are given.
 func (e *Emperor) newDeps() vassal.Deps {
 	deps := vassal.Deps{
-		Log: e.log, Starter: e.starter, Front: e.front, Sockets: e.sockets, Slots: e.slots,
+		Hooks: e.vassalHooks,
+		Log:   e.log, Starter: e.starter, Front: e.front, Sockets: e.sockets, Slots: e.slots,
 		Defaults: e.main.Defaults, Logs: e.program.Logs,
 		Groups:  cgroup.New(proc.Identity(e.main.Name())[:8]),
 		Changed: func(s vassal.Status) { e.chronicle.see(s); e.wake() },
@@ -497,14 +502,6 @@ func (e *Emperor) openControl() (*control.Server, error) {
 	}
 	e.log.Warn("running without a control socket (give a path with the option control)", "err", err)
 	return nil, nil
-}
-
-// frontModeOf is the mode of the front's unix sockets.
-func frontModeOf(m *Main) fs.FileMode {
-	if mode, ok := m.Config.Mode("chmod-socket"); ok {
-		return mode.Perm()
-	}
-	return frontMode
 }
 
 // openFront binds what the main file asks for, or takes it from the service

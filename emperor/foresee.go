@@ -45,6 +45,7 @@ func (m *Main) Foresee(s *Survey, running *control.Status, err error) {
 	s.Problems = append(s.Problems, m.foreseeUWSGI(s.Vassals)...)
 	s.Problems = append(s.Problems, m.foreseeFront(now)...)
 	s.Problems = append(s.Problems, m.foreseeNothing(s)...)
+	s.Problems = append(s.Problems, m.foreseeHooks()...)
 }
 
 // runningNow is what a running emperor has.

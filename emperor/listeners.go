@@ -342,3 +342,11 @@ func closeListeners(list []*bound) {
 		_ = syscall.Close(b.fd)
 	}
 }
+
+// frontModeOf is the mode of the front's unix sockets.
+func frontModeOf(m *Main) fs.FileMode {
+	if mode, ok := m.Config.Mode("chmod-socket"); ok {
+		return mode.Perm()
+	}
+	return frontMode
+}

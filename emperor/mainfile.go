@@ -108,6 +108,9 @@ type Main struct {
 	stats        statsWanted
 	commands     commandsWanted
 
+	// hooks are the programs to be run at certain moments.
+	hooks *hooks
+
 	vassalSet                                                []config.Value
 	includeBefore, includeAfter, inheritBefore, inheritAfter []string
 	issuance                                                 func(*link.Configuration) *link.Issuance
@@ -165,6 +168,7 @@ func (r Reader) make(s Source, c *config.Config, found *config.Problems) (m *Mai
 	m.readStats(&problems)
 	m.readCommands(&problems)
 	m.readApp(r, &problems)
+	m.readHooks(&problems)
 	m.readForeign(r.Set, &problems)
 	problems = problems.WithComments(c.Values, func(v config.Value) bool { return m.isOurs(r.Set, v) })
 	if c.Bool("strict") {
@@ -482,6 +486,7 @@ func (m *Main) needsRestart(old *Main) []string {
 	note(slices.Equal(a.Environment, b.Environment), "env")
 	note(a.Heartbeat == b.Heartbeat, "emperor-required-heartbeat")
 	note(a.UWSGI == b.UWSGI, "binary-path")
+	note(m.sameHooks(old), "the hooks of the start and the end")
 	return out
 }
 

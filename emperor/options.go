@@ -82,7 +82,7 @@ var Options = slices.Concat([]config.Option{
 	{Name: "chmod-socket", Aliases: []string{"chmod"}, Short: 'C', Type: config.Mode, Argument: config.Optional, Where: config.Both,
 		Help: "Mode of socket files; in the main file those of the front, default 666."},
 	{Name: "die-on-term", Type: config.Flag, Where: config.Both, Help: "Accepted: SIGTERM always ends the emperor, and its vassals with it."},
-}, healthOptions, tyrantOptions, logOptions, orderOptions, statsOptions)
+}, healthOptions, hookOptions, tyrantOptions, logOptions, orderOptions, statsOptions)
 
 // meaningless are uWSGI's options that main files carry by habit: accepted, and
 // listed by `emperor check` with the reason why they do nothing.

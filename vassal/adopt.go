@@ -59,6 +59,7 @@ func Adopt(deps Deps, c *Carried, base *Spec) (*Vassal, error) {
 	v.failures, v.restarts, v.blocked, v.failure = c.Failures, c.Restarts, c.Blocked, c.Failure
 	v.fromSleep, v.keptAwake, v.selfBound, v.retryAt = c.FromSleep, c.KeptAwake, c.SelfBound, c.RetryAt
 	v.output.restore(c.Last, c.Own)
+	v.errands.Store(c.Errands)
 	if v.spec == nil && v.state != Waiting && v.state != Failed && v.state != Stopping && v.state != Stopped && v.state != Leaving {
 		return nil, fmt.Errorf("it is %s and has no spec", c.State)
 	}
@@ -108,6 +109,7 @@ func (v *Vassal) adoptGeneration(c *CarriedGeneration, spec *Spec, on *adoption)
 	v.wokenBy = c.WokenBy
 	g := v.makeGeneration(c.Number, spec, set(c.Contested))
 	v.wokenBy = ""
+	v.life.begun = true
 	g.readyAt, g.leftAt, g.selfBound, g.revived, g.loyal = c.ReadyAt, c.LeftAt, c.SelfBound, c.Revived, c.Loyal
 	if c.Group != "" && v.deps.Groups != nil {
 		g.group.Store(v.deps.Groups.Adopt(c.Group))

@@ -52,6 +52,8 @@ type Carried struct {
 	Moved bool
 	// Helpers are processes beside the generations. They are ended and started anew.
 	Helpers []proc.Carried
+	// Errands is how many were started: their marks are not to be used again.
+	Errands uint64
 }
 
 // CarriedGeneration is a generation that is ready, or was.

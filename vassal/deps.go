@@ -74,8 +74,10 @@ type Deps struct {
 	Clock   Clock
 	// Changed is called with each new Status, in order, from the goroutine that
 	// owns the vassal: it must return quickly and must not call the vassal.
-	Changed  func(Status)
-	Slots    Slots
+	Changed func(Status)
+	Slots   Slots
+	// Hooks are the main file's as they are now; nil: there are none.
+	Hooks    func() *MainHooks
 	Defaults Defaults
 	// Logs are where the output goes; nil: nowhere, unless the vassal's file says.
 	Logs *logsink.Set

@@ -54,6 +54,7 @@ func (v *Vassal) describe() (*Carried, error) {
 		return nil, err
 	}
 	c.Last, c.Own = v.output.kept()
+	c.Helpers, c.Errands = v.helpers.processes(), v.errands.Load()
 	// Readers have stopped; what they said last may still be in the inbox.
 	v.pausing.later = append(v.pausing.later, v.inbox.take()...)
 	for _, m := range v.pausing.later {

@@ -22,8 +22,9 @@ func (s *Spec) Fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// explanations are fields that only say why other fields are what they are.
-var explanations = map[string]bool{"KindReason": true, "OverlapReason": true, "Why": true, "OnDemandReason": true, "IdleReason": true, "PathReason": true}
+// explanations are fields that only say why other fields are what they are, or what the
+// file is called.
+var explanations = map[string]bool{"KindReason": true, "OverlapReason": true, "Why": true, "OnDemandReason": true, "toldFile": true, "toldDir": true, "IdleReason": true, "PathReason": true}
 
 func fingerprint(h hash.Hash, v reflect.Value) {
 	switch v.Type() {

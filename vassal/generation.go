@@ -63,6 +63,9 @@ type generation struct {
 	awake      chan string
 	loyal      bool // it has answered a request
 	revived    bool // it takes the place of one that died or did not come up
+	prepared   bool // its exec-pre-start has been run
+	life       *life
+	introduced introductions
 }
 
 // newGeneration makes one; run starts it.
@@ -87,8 +90,9 @@ func (v *Vassal) makeGeneration(number uint64, spec *Spec, contested map[string]
 		idle:   func() { v.send(message{kind: saidIdle, generation: g.number}) },
 		loyal:  func() { v.send(message{kind: becameLoyal, generation: g.number}) },
 		booted: func() { g.freeSlot() }, heartbeat: g.beats,
-		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}) },
+		started: func(pids []int) { g.pids.Store(&pids); v.send(message{kind: pidsChanged}); g.asEmperor(pids) },
 	})
+	v.live(g)
 	return g
 }
 
@@ -157,6 +161,9 @@ func (g *generation) boot(others []*generation) error {
 		g.freeSlot = sync.OnceFunc(release)
 		stop := g.v.clock.AfterFunc(slotTime, g.freeSlot)
 		defer func() { stop(); g.freeSlot() }()
+	}
+	if err := g.prepare(g.abandoned); err != nil {
+		return err
 	}
 	limit := g.spec.Boot
 	if limit <= 0 {

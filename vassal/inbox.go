@@ -34,6 +34,9 @@ const (
 	heartbeatPromised                    // generation
 	healthChanged                        // the last inspection is another
 	forgiven                             //
+	helpersChanged                       // by: a daemon has ended that ends the vassal
+	lifeEnded                            // err: how its last hooks failed
+	rehearsed                            // rehearsal, generation, err
 	pauseAsked                           // standing; this and the next three: see pausing.go
 	resumeAsked                          //
 	describeAsked                        // described
@@ -55,6 +58,7 @@ type message struct {
 	problems   config.Problems
 	order      Order
 	reply      chan error
+	rehearsal  *rehearsal
 	unhealthy  *unhealthy
 	standing   chan struct{}
 	described  chan described
@@ -129,6 +133,12 @@ func (v *Vassal) handle(m message) {
 	case foundUnhealthy, heartbeatPromised, healthChanged:
 		v.handleHealth(m)
 	case pidsChanged:
+	case helpersChanged:
+		v.handleHelpers(m)
+	case lifeEnded:
+		v.handleLifeEnded(m)
+	case rehearsed:
+		v.handleRehearsed(m)
 	case generationEnded:
 		if g := v.draining[m.generation]; g != nil && g.stopAging != nil {
 			g.stopAging()
@@ -297,6 +307,9 @@ func (v *Vassal) handleWanted(m message) {
 			v.awaitSocket(err)
 			return
 		}
+	}
+	if event == WantedAlone && v.rehearse(event, m) {
+		return
 	}
 	v.seen = m.seen
 	v.step(event, m)

@@ -45,7 +45,7 @@ var Options = slices.Concat(userOptions, limitOptions, groupOptions, memoryOptio
 	{Name: "stop-timeout", Type: config.Seconds, Min: 1, Where: config.Vassal, Help: "How long a command may take to end before it is killed."},
 	{Name: "reload-mercy", Type: config.Seconds, Where: config.Vassal, Help: "How long an old generation may finish what it has."},
 	{Name: "worker-reload-mercy", Type: config.Seconds, Where: config.Vassal, Help: "As reload-mercy, which wins where both are given."},
-}, healthOptions, sleepOptions, touchOptions, staticOptions, logOptions)
+}, healthOptions, sleepOptions, helperOptions, touchOptions, staticOptions, logOptions)
 
 //go:embed foreign.txt
 var foreignTable string

@@ -108,7 +108,9 @@ func (v *Vassal) handleOrder(m message) {
 	} else {
 		v.paused = false
 	}
-	v.step(event, m)
+	if event != RestartOrdered || !v.rehearse(event, m) {
+		v.step(event, m)
+	}
 	v.waiters = append(v.waiters, waiter{m.order, m.reply})
 	switch v.state {
 	case Stopped:

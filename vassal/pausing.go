@@ -79,7 +79,7 @@ func (v *Vassal) heldBack(m message) bool {
 		return false
 	}
 	switch {
-	case m.kind == pidsChanged, m.kind == generationEnded, m.kind == becameLoyal, m.kind == staysBusy:
+	case m.kind == pidsChanged, m.kind == generationEnded, m.kind == becameLoyal, m.kind == staysBusy, m.kind == helpersChanged && m.by == "", m.kind == lifeEnded, m.kind == rehearsed:
 		return false
 	case v.pausing.standing:
 	case m.kind == ordered, m.kind == backOffOver, m.kind == socketFreed, m.kind == folderMoved, m.kind == wokenUp, m.kind == saidIdle,
@@ -112,7 +112,7 @@ func (v *Vassal) mayStand() bool {
 	default:
 		return false
 	}
-	if v.candidate != nil || !v.publisher.idle() {
+	if v.candidate != nil || v.rehearsal != nil || v.endings > 0 || !v.publisher.idle() {
 		return false
 	}
 	for _, g := range v.draining {

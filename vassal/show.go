@@ -73,6 +73,7 @@ func (v *Vassal) show() {
 		Restarts: v.restarts, Loyal: v.current != nil && v.current.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
 		Failure: v.failure, Awake: v.awakeness(), Health: v.health(), Paused: v.paused,
 	}
+	s.Daemons, s.Crons = v.helpers.status()
 	if v.spec != nil {
 		s.File, s.Kind = v.spec.File, v.spec.Kind
 		s.Overlap, s.OverlapReason = v.spec.Overlap, v.spec.OverlapReason
@@ -110,7 +111,7 @@ func sameStatus(a, b Status) bool {
 		a.File == b.File && a.Kind == b.Kind && a.Generation == b.Generation && a.Starting == b.Starting &&
 		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.StartingPIDs, b.StartingPIDs) && a.Failure == b.Failure && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
 		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && reflect.DeepEqual(a.Files, b.Files) && a.OverlapReason == b.OverlapReason &&
-		a.Awake == b.Awake && a.Health.same(b.Health) && a.Sleep == b.Sleep && a.Paused == b.Paused
+		a.Awake == b.Awake && a.Health.same(b.Health) && a.Sleep == b.Sleep && a.Paused == b.Paused && slices.Equal(a.Daemons, b.Daemons) && slices.Equal(a.Crons, b.Crons)
 }
 
 // complete puts the documented defaults where nothing is set.

@@ -87,6 +87,8 @@ type Spec struct {
 	Boot, Stop time.Duration
 	// Sleep says when it runs without a process.
 	Sleep
+	// Helpers run beside it.
+	Helpers
 	// Health says how it is found out that it does not work any more.
 	Health Health
 	// Touch are the files whose touch asks for a reload, absolute and sorted.
@@ -343,6 +345,7 @@ func (r *reader) read() {
 	r.readLimits()
 	r.readMemory()
 	r.readSleep(dir)
+	r.readHelpers(dir)
 	r.readHealth()
 	if v, ok := c.Last("static"); ok && s.Kind != Static && !c.UsedPlaceholders["static"] {
 		r.warn(v, "no effect: %s makes this vassal something else; a folder is a vassal of its own", s.KindReason)

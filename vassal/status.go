@@ -54,6 +54,9 @@ type Status struct {
 	Awake string
 	// Health is the last look at whether it works; nil: nobody looks.
 	Health *Inspection
+	// Daemons and Crons run beside it, in the order of their lines.
+	Daemons []DaemonStatus
+	Crons   []CronStatus
 	// Lines are the last lines it wrote, oldest first.
 	Lines []Line
 	// Failure is the last one that is still of interest: until a generation is ready

@@ -319,7 +319,7 @@ func (v *Vassal) leave(hurry bool, e Event) {
 
 // checkEnded notices that nothing is left where that is waited for.
 func (v *Vassal) checkEnded() {
-	if (v.state == Stopping || v.state == Leaving) && v.current == nil && v.candidate == nil && len(v.draining) == 0 {
+	if (v.state == Stopping || v.state == Leaving) && v.current == nil && v.candidate == nil && len(v.draining) == 0 && v.unattended() {
 		v.step(EverythingEnded, message{})
 	}
 }

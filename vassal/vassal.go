@@ -74,7 +74,17 @@ type Vassal struct {
 	afterwards []func(row uint64) // what a move does once the router's row is on its way
 	pausing    *pausing           // nil: it does not stand still
 	adopted    *Carried           // what it was made of; nil once it goes on
-	tasks      sync.WaitGroup     // generations and hand-overs
+	tasks      sync.WaitGroup     // generations, hand-overs, hooks, daemons and cron jobs
+
+	helpers  *helpers
+	life     *life // nil: nothing runs
+	pastLife *life
+	endings  int    // lives that are over, but for their hooks
+	epoch    uint64 // the last generation for which daemons were restarted
+	errands  atomic.Uint64
+
+	rehearsal *rehearsal // under way
+	rehearsed *Spec      // whose exec-pre-start has just been run
 }
 
 // New makes a vassal; it does nothing before Run and Want. Two of one name must
@@ -97,6 +107,7 @@ func New(name string, deps Deps) *Vassal {
 	v.output = newOutput(name, deps.Logs, v.clock)
 	v.publisher = newPublisher(deps.Front, v.log)
 	v.newBody = newBody
+	v.helpers = newHelpers(v)
 	v.inbox.ready = make(chan struct{}, 1)
 	v.since = v.clock.Now()
 	v.status.Store(&Status{Name: name, Since: v.since})
@@ -134,6 +145,7 @@ func (v *Vassal) Run(ctx context.Context) error {
 				v.handle(m)
 			}
 		}
+		v.attend()
 		v.show()
 		v.answer()
 	}
