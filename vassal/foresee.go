@@ -34,6 +34,7 @@ func (s *Spec) Foresee(w Outlook) config.Problems {
 	switch s.Kind {
 	case Command:
 		f.foreseeCommand()
+		f.foreseeOwnLogs()
 		if s.static.files.Path != "" {
 			f.foreseeFolder("document-root", "") // PHP reads its scripts itself
 		}

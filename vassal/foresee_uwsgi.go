@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -143,19 +142,7 @@ func (f *foresight) foreseeLogs(dir string) {
 		}
 		wrong := ""
 		err := socketRules{umask: -1, as: as}.onBehalf(func() error {
-			folder := filepath.Dir(path)
-			if wrong = wrongDirectory(folder, nameOf(as)); wrong != "" {
-				return nil
-			}
-			info, err := os.Stat(path)
-			switch {
-			case err == nil && info.IsDir():
-				wrong = path + " is a directory, want a file"
-			case err == nil && may(path, unix.W_OK) != nil:
-				wrong = nameOf(as) + " may not write " + path + " " + ownership(path)
-			case errors.Is(err, syscall.ENOENT) && may(folder, unix.W_OK) != nil:
-				wrong = nameOf(as) + " may not make a file in " + folder + " " + ownership(folder)
-			}
+			wrong = wrongLog(path, nameOf(as))
 			return nil
 		})
 		if err != nil {

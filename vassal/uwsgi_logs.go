@@ -16,10 +16,15 @@ type uwsgiLog struct {
 	mu             sync.Mutex
 	reopen, rotate int       // guarded by mu; -1 once closed
 	at             time.Time // guarded by mu; what the files were touched with last: uWSGI sees whole seconds
+	born           time.Time
 }
 
+// firstLook is by when a uWSGI has looked at the files for the first time. A touch
+// before that it would not notice.
+const firstLook = 3 * time.Second
+
 func newUWSGILog() (*uwsgiLog, error) {
-	l := &uwsgiLog{reopen: -1, rotate: -1}
+	l := &uwsgiLog{reopen: -1, rotate: -1, born: time.Now()}
 	for _, fd := range []*int{&l.reopen, &l.rotate} {
 		var err error
 		if *fd, err = unix.MemfdCreate("touch", unix.MFD_CLOEXEC); err != nil {
@@ -33,8 +38,8 @@ func newUWSGILog() (*uwsgiLog, error) {
 // arguments tell uWSGI which descriptors the files have there.
 func (l *uwsgiLog) arguments(reopen, rotate int) []string {
 	return []string{
-		"--set", fmt.Sprintf("touch-logreopen=/proc/self/fd/%d", reopen),
-		"--set", fmt.Sprintf("touch-logrotate=/proc/self/fd/%d", rotate),
+		"--set", fmt.Sprintf("touch-logreopen=/proc/self/fd/%d", reopen), "--set", fmt.Sprintf("safe-fd=%d", reopen),
+		"--set", fmt.Sprintf("touch-logrotate=/proc/self/fd/%d", rotate), "--set", fmt.Sprintf("safe-fd=%d", rotate),
 	}
 }
 
@@ -46,11 +51,20 @@ func (l *uwsgiLog) Rotate() <-chan error { return l.touch(&l.rotate) }
 
 func (l *uwsgiLog) touch(fd *int) <-chan error {
 	reply := make(chan error, 1)
+	if early := firstLook - time.Since(l.born); early > 0 {
+		time.AfterFunc(early, func() { l.touchNow(fd) })
+		reply <- nil
+		return reply
+	}
+	reply <- l.touchNow(fd)
+	return reply
+}
+
+func (l *uwsgiLog) touchNow(fd *int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if *fd < 0 {
-		reply <- nil
-		return reply
+		return nil
 	}
 	now := time.Now()
 	if next := l.at.Add(time.Second); now.Before(next) {
@@ -58,8 +72,7 @@ func (l *uwsgiLog) touch(fd *int) <-chan error {
 	}
 	l.at = now
 	time := unix.NsecToTimespec(now.UnixNano())
-	reply <- unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", *fd), []unix.Timespec{time, time}, 0)
-	return reply
+	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", *fd), []unix.Timespec{time, time}, 0)
 }
 
 func (l *uwsgiLog) close() {

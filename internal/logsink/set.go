@@ -31,6 +31,7 @@ type Set struct {
 
 	mu      sync.Mutex
 	sinks   map[string]*shared // guarded by mu
+	said    Complaints
 	closers sync.WaitGroup
 }
 
@@ -50,10 +51,14 @@ func NewSet(log *slog.Logger, main []Destination) *Set {
 // NewSink makes the sink of a target that is not Stdio. log and lose are those of
 // Options.
 func (t Target) NewSink(log *slog.Logger, lose func(vassal string, lines uint64)) *Sink {
-	o := Options{Name: t.String(), Log: log, Lose: lose}
+	return t.newSink(Options{Log: log, Lose: lose})
+}
+
+func (t Target) newSink(o Options) *Sink {
+	o.Name = t.String()
 	switch t.Kind {
 	case File:
-		o.Device = NewFile(t.Path, t.Rules, t.Hand, log)
+		o.Device = NewFile(t.Path, t.Rules, t.Hand, o.Log)
 		o.Watched = t.Rules.TouchReopen+t.Rules.TouchRotate != ""
 	case Socket, Syslog, Rsyslog, Journal:
 		o.Framed = true
@@ -130,7 +135,7 @@ func (s *Set) Outlet(vassal string, targets []Target) *Outlet {
 		key := t.key()
 		k := s.sinks[key]
 		if k == nil {
-			k = &shared{Sink: t.NewSink(s.log, nil), key: key}
+			k = &shared{Sink: t.newSink(Options{Log: s.log, Complaints: &s.said}), key: key}
 			s.sinks[key] = k
 		}
 		k.users++

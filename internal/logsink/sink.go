@@ -47,6 +47,8 @@ type Options struct {
 	// Watched: Look is called also while no lines come.
 	Watched bool
 	Log     *slog.Logger // for what happens to the sink; must not lead back to it
+	// Complaints has what was said of places by sinks before this one; nil: nothing.
+	Complaints *Complaints
 	// Lose is called with what was lost, once for each burst; nil: Log says it.
 	Lose func(vassal string, lines uint64)
 }
@@ -68,6 +70,7 @@ type Sink struct {
 	orders  []order     // guarded by mu
 	closing bool        // guarded by mu
 	spare   []byte      // the goroutine's
+	serving *Source     // the goroutine's; whose lines are being written
 	failing error       // the goroutine's; what was said of the place
 	looked  time.Time   // the goroutine's
 	timer   *time.Timer // the goroutine's
@@ -179,6 +182,10 @@ func (k *Sink) sayLosses(all bool) (wait time.Duration) {
 		if l.vassal != "" {
 			attrs = append(attrs, "vassal", l.vassal)
 		}
+		if k.failing != nil {
+			k.Log.Warn("lines were lost: the log cannot be written", attrs...)
+			continue
+		}
 		k.Log.Warn("lines were lost: they came faster than the log takes them", attrs...)
 	}
 	return wait
@@ -193,6 +200,7 @@ func (k *Sink) run() {
 		s, closing := k.next()
 		if s != nil {
 			k.writing.Store(true)
+			k.serving = s
 			batch := s.take(k.spare)
 			if !k.write(batch) {
 				return
@@ -279,6 +287,7 @@ func (k *Sink) write(batch []byte) bool {
 		batch = batch[n:]
 		if n > 0 && err == nil && k.failing != nil {
 			k.failing = nil
+			k.Complaints.over(k.Name)
 			k.Log.Info("the log is written again", "to", k.Name)
 		}
 		if err == nil {
@@ -293,7 +302,9 @@ func (k *Sink) write(batch []byte) bool {
 			pause = 10 * time.Millisecond // somebody else has made the pipe or terminal non-blocking
 		} else if k.failing == nil || k.failing.Error() != err.Error() {
 			k.failing = err
-			k.Log.Error("the log cannot be written; trying again every second", "to", k.Name, "err", err)
+			if k.Complaints.isNew(k.Name, err.Error()) {
+				k.Log.Error("the log cannot be written; trying again every second", "to", k.Name, "err", err)
+			}
 		}
 		if !k.pause(pause, batch) {
 			return false
@@ -357,16 +368,13 @@ func (k *Sink) gone(left []byte) bool {
 	default:
 		return false
 	}
-	lost := records(left, k.framed)
+	k.noteLoss(k.serving, records(left, k.framed))
 	k.mu.Lock()
 	ready := k.ready
 	k.ready = nil
 	k.mu.Unlock()
 	for _, s := range ready {
-		lost += records(s.take(nil), k.framed)
-	}
-	if lost > 0 {
-		k.Log.Error("lines were lost at the end: the log could not be written", "lines", lost, "to", k.Name)
+		k.noteLoss(s, records(s.take(nil), k.framed))
 	}
 	k.sayLosses(true)
 	return true

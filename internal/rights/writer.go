@@ -50,6 +50,12 @@ func (w *Writer) String() string {
 	return fmt.Sprint(*w.user)
 }
 
+// Who names the user with whose rights a path is reached.
+func (w *Writer) Who(path string) string {
+	u, _ := w.chooser(path)
+	return orOurselves(u).String()
+}
+
 // chooser is with whose rights a path is reached; nil: with ours.
 func (w *Writer) chooser(path string) (*User, way) {
 	switch {
