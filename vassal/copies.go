@@ -3,6 +3,7 @@ package vassal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -50,6 +51,9 @@ func (s *copySet) start(ctx context.Context, i int) error {
 		return err
 	}
 	p, err := s.body.starter.Start(ctx, command)
+	if started := new(proc.StartError); errors.As(err, &started) {
+		return fmt.Errorf("%s: %w", s.body.spec.command.pos, err)
+	}
 	if err != nil {
 		return err
 	}
