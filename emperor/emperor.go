@@ -365,6 +365,9 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 func (e *Emperor) signal(s os.Signal) (stop, again bool) {
 	switch s {
 	case syscall.SIGHUP:
+		if e.upgradeInstead() {
+			return false, false
+		}
 		again = e.hangUp("SIGHUP")
 	case syscall.SIGUSR1:
 		e.logStatus()

@@ -72,6 +72,7 @@ type routerChild struct {
 	current  *routerRequest   // what the router is to have; nil before the first
 	live     *routerProcess   // takes connections
 	draining []*routerProcess // finish what they have
+	renewing bool             // see renew
 	mayRead  bool             // those that are started may read files, whatever their configuration
 	crashes  int              // in a row, each soon after its start
 	restarts int
@@ -210,6 +211,7 @@ func (r *routerChild) Run(ctx context.Context) {
 			return
 		}
 		r.forgetDrained()
+		r.renewLater(ctx)
 	}
 }
 
@@ -434,11 +436,13 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 	}
 }
 
+// mostDraining is how many routers may finish what they have.
+const mostDraining = 4
+
 // drain lets a router that is on its way out finish beside its successor.
 func (r *routerChild) drain(p *routerProcess) {
-	const most = 4
 	r.draining = append(r.draining, p)
-	if len(r.draining) > most {
+	if len(r.draining) > mostDraining {
 		r.log.Warn("too many routers are still finishing requests; ending the oldest", "pid", r.draining[0].process.PID())
 		r.children.Go(r.draining[0].kill)
 		r.draining = r.draining[1:]

@@ -142,10 +142,27 @@ func (r *routerChild) Renew(ctx context.Context) error {
 }
 
 func (r *routerChild) renew(ctx context.Context) error {
+	r.renewing = false
 	if r.live == nil {
 		return nil
 	}
+	if len(r.draining) >= mostDraining {
+		// Another one would cut what the oldest has.
+		r.renewing = true
+		r.log.Info("earlier routers still finish requests; the present one is replaced by that of the new version when one of them has ended", "routers", len(r.draining))
+		return nil
+	}
 	return r.succeed(ctx, *r.current, "the router is replaced by that of the new version")
+}
+
+// renewLater does what renew had to put off.
+func (r *routerChild) renewLater(ctx context.Context) {
+	if !r.renewing || len(r.draining) >= mostDraining {
+		return
+	}
+	if err := r.renew(ctx); err != nil {
+		r.log.Error("the router of the new version does not start; the one before goes on", "err", err)
+	}
 }
 
 // relayed is what a router writes, on its way into our log.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"emperor/emperor/control"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 	"emperor/vassal"
@@ -35,8 +36,6 @@ import (
 // Up to 3 whatever goes wrong is one log line, and everything goes on as before.
 
 const (
-	// tryTime is how long the other binary may take to say that it is ready.
-	tryTime = 10 * time.Second
 	// settleTime is how long vassals may take to finish what they are about to do.
 	settleTime = 15 * time.Second
 	// pauseTime is how long everything else may take that has to stand still.
@@ -51,12 +50,13 @@ const (
 
 // upgrade is one that is under way.
 type upgrade struct {
-	binary int    // open
-	path   string // of it
-	says   string // its version
-	reload bool   // the main file is to be read afterwards
-	answer int    // who asked, -1: a signal
-	failed chan error
+	path     string        // of the other binary
+	patience time.Duration // how long it may take to say that it is ready
+	binary   int           // open
+	says     string        // its version
+	reload   bool          // the main file is to be read afterwards
+	answer   int           // who asked, -1: a signal
+	failed   chan error
 }
 
 var (
@@ -65,13 +65,13 @@ var (
 )
 
 // Upgrade implements control.Emperor.
-func (e *Emperor) Upgrade(ctx context.Context, binary string, answer int) error {
-	return e.beginUpgrade(context.WithoutCancel(ctx), binary, false, answer)
+func (e *Emperor) Upgrade(ctx context.Context, binary string, patience time.Duration, answer int) error {
+	return e.beginUpgrade(context.WithoutCancel(ctx), &upgrade{path: binary, patience: patience, answer: answer})
 }
 
 // beginUpgrade tries the other binary, and has the loop execute it. It returns only
 // if nothing came of it.
-func (e *Emperor) beginUpgrade(ctx context.Context, path string, reload bool, answer int) (err error) {
+func (e *Emperor) beginUpgrade(ctx context.Context, u *upgrade) (err error) {
 	if !e.upgrading.CompareAndSwap(false, true) {
 		return errUpgrading
 	}
@@ -81,11 +81,11 @@ func (e *Emperor) beginUpgrade(ctx context.Context, path string, reload bool, an
 			e.log.Error("the emperor was not upgraded; everything goes on as before", "err", err)
 		}
 	}()
-	if path == "" {
-		path = e.binary.Load().path
+	if u.path == "" {
+		u.path = e.binary.Load().path
 	}
-	u := &upgrade{path: path, reload: reload, answer: answer, failed: make(chan error, 1)}
-	if u.binary, err = openBinary(path); err != nil {
+	u.failed = make(chan error, 1)
+	if u.binary, err = openBinary(u.path); err != nil {
 		return err
 	}
 	defer unix.Close(u.binary)
@@ -104,7 +104,7 @@ var errEnding = errors.New("the emperor is ending")
 
 // try runs the other binary as a child that says whether it could take over.
 func (e *Emperor) try(ctx context.Context, u *upgrade) (says string, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, tryTime, fmt.Errorf("%s has not said within %s that it can take over", u.path, tryTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, u.patience, fmt.Errorf("%s has not said within %s that it can take over", u.path, u.patience))
 	defer cancel()
 	go func() { // ends with ctx
 		select {
@@ -177,10 +177,20 @@ func (e *Emperor) carryOutUpgrade(u *upgrade, signals <-chan os.Signal) {
 	u.failed <- err
 }
 
+// upgradeInstead begins an upgrade if our file was replaced.
+func (e *Emperor) upgradeInstead() bool {
+	if e.upgrading.Load() || !e.binary.Load().replaced() {
+		return false
+	}
+	e.log.Info("SIGHUP: the emperor's program was replaced: upgrading, then reading the main file again", "binary", e.binary.Load().path)
+	e.orders.Go(e.upgradeThenReload)
+	return true
+}
+
 // upgradeThenReload is what a SIGHUP means when our file was replaced. If the upgrade
 // comes to nothing the main file is read again all the same.
 func (e *Emperor) upgradeThenReload() {
-	if e.beginUpgrade(context.Background(), "", true, -1) == nil {
+	if e.beginUpgrade(context.Background(), &upgrade{patience: control.Patience, reload: true, answer: -1}) == nil {
 		return
 	}
 	select {

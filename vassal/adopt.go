@@ -111,6 +111,9 @@ func (v *Vassal) adoptGeneration(c *CarriedGeneration, spec *Spec, on *adoption)
 	v.wokenBy = ""
 	v.life.begun = true
 	g.readyAt, g.leftAt, g.selfBound, g.revived, g.loyal = c.ReadyAt, c.LeftAt, c.SelfBound, c.Revived, c.Loyal
+	if now := v.clock.Now(); c.Beats {
+		g.beat.Store(&now)
+	}
 	if c.Group != "" && v.deps.Groups != nil {
 		g.group.Store(v.deps.Groups.Adopt(c.Group))
 	}
@@ -156,6 +159,7 @@ func (v *Vassal) carryOn() {
 		g := v.current
 		v.tasks.Go(g.goOn)
 		v.watchUse(false)
+		v.watchHealth()
 	}
 	for i := range c.Draining {
 		d := &c.Draining[i]

@@ -67,6 +67,7 @@ type CarriedGeneration struct {
 	Retired, Hurrying  bool
 	SelfBound, Revived bool
 	Loyal              bool
+	Beats              bool   // it has promised a heartbeat
 	Group              string // its control group; empty: none of its own
 	Serving, Contested []string
 	WokenBy            string

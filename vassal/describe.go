@@ -93,7 +93,7 @@ func (t *specTable) index(s *Spec) int {
 func (g *generation) describe(specs *specTable) (*CarriedGeneration, error) {
 	c := &CarriedGeneration{
 		Number: g.number, Spec: specs.index(g.spec), ReadyAt: g.readyAt, LeftAt: g.leftAt, Retired: g.retired.Load(), Hurrying: g.hurrying.Err() != nil,
-		SelfBound: g.selfBound, Revived: g.revived, WokenBy: g.wokenBy, Loyal: g.loyal, Group: g.groupPath(),
+		SelfBound: g.selfBound, Revived: g.revived, WokenBy: g.wokenBy, Loyal: g.loyal, Beats: g.beat.Load() != nil, Group: g.groupPath(),
 		Serving: slices.Sorted(maps.Keys(g.serving)), Contested: slices.Sorted(maps.Keys(g.contested)),
 	}
 	select {

@@ -82,7 +82,7 @@ func (v *Vassal) heldBack(m message) bool {
 	case m.kind == pidsChanged, m.kind == generationEnded, m.kind == becameLoyal, m.kind == staysBusy, m.kind == helpersChanged && m.by == "", m.kind == lifeEnded, m.kind == rehearsed:
 		return false
 	case v.pausing.standing:
-	case m.kind == ordered, m.kind == backOffOver, m.kind == socketFreed, m.kind == folderMoved, m.kind == wokenUp, m.kind == saidIdle,
+	case m.kind == ordered, m.kind == backOffOver, m.kind == socketFreed, m.kind == folderMoved, m.kind == wokenUp, m.kind == saidIdle, m.kind == foundUnhealthy,
 		m.kind == machineEvent && m.event == GrownIdle:
 	default:
 		return false

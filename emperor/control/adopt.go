@@ -67,6 +67,10 @@ func (s *Server) Resume() { s.socket.accepting.Go(listenerDeadline{s.socket.Unix
 // running then: the connection is taken out of the server's hands.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	binary := r.URL.Query().Get("binary")
+	patience, err := time.ParseDuration(r.URL.Query().Get("patience"))
+	if err != nil || patience <= 0 {
+		patience = Patience
+	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	s.log.Info("upgrade asked for at the control socket", "binary", binary, "uid", p.uid)
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -82,7 +86,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		// It returns only if nothing came of it.
-		err = s.emperor.Upgrade(r.Context(), binary, fd)
+		err = s.emperor.Upgrade(r.Context(), binary, patience, fd)
 	}
 	if err != nil {
 		_, _ = conn.Write(upgradeAnswer(Upgrade{}, err))

@@ -170,12 +170,17 @@ func (c *Client) Order(ctx context.Context, name string, o Order) (VassalStatus,
 const upgradeTime = 90 * time.Second
 
 // Upgrade replaces the emperor by another binary, in place, and returns when that has
-// taken over. An empty path is the one that the emperor was started by.
+// taken over. An empty path is the one that the emperor was started by. The binary has
+// Patience to say that it can take over.
 func (c *Client) Upgrade(ctx context.Context, binary string) (Upgrade, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, upgradeTime, c.silent(upgradeTime))
 	defer cancel()
+	patience := c.Patience
+	if patience <= 0 {
+		patience = Patience
+	}
 	var u Upgrade
-	body, err := c.open(ctx, http.MethodPost, "/upgrade?binary="+url.QueryEscape(binary))
+	body, err := c.open(ctx, http.MethodPost, "/upgrade?binary="+url.QueryEscape(binary)+"&patience="+patience.String())
 	if err != nil {
 		return u, err
 	}

@@ -27,7 +27,7 @@ type fakeEmperor struct {
 	lines  chan LogLine // what a follower gets after the kept line
 }
 
-func (f *fakeEmperor) Upgrade(context.Context, string, int) error {
+func (f *fakeEmperor) Upgrade(context.Context, string, time.Duration, int) error {
 	return errors.New("not today")
 }
 

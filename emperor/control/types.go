@@ -30,9 +30,9 @@ type Emperor interface {
 	// take as long as reading all of them does.
 	Certificates() []Certificate
 	// Upgrade replaces the emperor by another binary, in place; an empty name is that of
-	// its own. It returns, with an error, only if nothing came of it: otherwise the other
+	// its own. patience is how long that may take to say that it can. It returns, with an error, only if nothing came of it: otherwise the other
 	// binary answers at the descriptor (AnswerUpgrade).
-	Upgrade(ctx context.Context, binary string, answer int) error
+	Upgrade(ctx context.Context, binary string, patience time.Duration, answer int) error
 	// OrderCertificate has a certificate authority issue one, or a new one, now, and
 	// returns when it has or why it has not.
 	OrderCertificate(ctx context.Context, name string) error
