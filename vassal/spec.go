@@ -333,7 +333,7 @@ func (r *reader) read() {
 		}
 	}
 	r.readSocketRules(dir, hasChdir && chdir.Unknown)
-	r.readTouch(dir)
+	r.readTouch(dir, hasChdir && chdir.Unknown)
 	switch s.Kind {
 	case UWSGI:
 		r.readUWSGI()

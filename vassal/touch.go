@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"emperor/internal/config"
+	"emperor/internal/proc"
 )
 
 // touchOptions make a file a button: whoever touches it gets a new generation. uWSGI's
@@ -17,11 +18,20 @@ var touchOptions = []config.Option{
 	{Name: "touch-chain-reload", Type: config.String, Repeat: true, Where: config.Vassal, Help: "As touch-reload."},
 }
 
+// filter is the program that takes lines away.
+const filter = "sed"
+
 // readTouch reads which files those are.
-func (r *reader) readTouch(dir string) {
+func (r *reader) readTouch(dir string, dirUnknown bool) {
 	values := r.c.All("touch-reload", "touch-workers-reload", "touch-chain-reload")
-	if len(values) == 0 || r.spec.Kind == UWSGI && r.whyTouchIsForeign(values) != "" {
+	if len(values) == 0 {
 		return
+	}
+	if r.spec.Kind == UWSGI {
+		if why := r.whyTouchIsForeign(values, dirUnknown); why != "" {
+			r.warn(values[0], "uWSGI watches the file by itself, because %s: at a touch it ends the old workers before it knows whether the new ones come up", why)
+			return
+		}
 	}
 	for _, v := range values {
 		switch {
@@ -45,7 +55,15 @@ func (r *reader) readTouch(dir string) {
 // whyTouchIsForeign is why a uWSGI has to watch its files by itself; empty: it need
 // not. It must not see a line about a file that we watch, so all of these lines have to
 // stand where they can be taken away.
-func (r *reader) whyTouchIsForeign(values []config.Value) string {
+func (r *reader) whyTouchIsForeign(values []config.Value, dirUnknown bool) string {
+	for _, v := range values {
+		switch {
+		case v.Unknown, dirUnknown && !filepath.IsAbs(v.Value):
+			return "its text is known to uWSGI only"
+		case v.Value == "":
+			return "it has no name"
+		}
+	}
 	switch {
 	case r.app != nil:
 		return ""
@@ -59,17 +77,12 @@ func (r *reader) whyTouchIsForeign(values []config.Value) string {
 		return "a path means something else in its jail"
 	}
 	for _, v := range values {
-		if v.Unknown {
-			return "its text is known to uWSGI only"
-		}
 		if path := v.Pos.File; path != r.spec.File && !r.wasSet(v) {
-			return "it stands in " + path
+			return "the line stands in " + path
 		}
 	}
-	for _, v := range r.c.All("ini", "include", "inherit") {
-		if strings.HasPrefix(v.Value, ":") {
-			return "another line means a section of the same file"
-		}
+	if proc.Foresee(filter, r.Env) != nil || proc.Foresee("/bin/sh", r.Env) != nil {
+		return "there is no " + filter
 	}
 	return ""
 }
@@ -91,6 +104,6 @@ func (r *reader) fileArguments() []string {
 	}
 	return []string{
 		"--ini", r.Argument + ":lines for the emperor",
-		"--ini", `exec://sed -E '/^[[:space:]]*touch-(workers-|chain-)?reload[[:space:]]*=/d' '` + r.Argument + `'`,
+		"--ini", "exec://" + filter + ` -E '/^[[:space:]]*touch-(workers-|chain-)?reload[[:space:]]*=/d' '` + r.Argument + `'`,
 	}
 }
