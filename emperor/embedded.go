@@ -122,7 +122,7 @@ const (
 )
 
 // shared are options of ours that are also the app's, as they would be a vassal's.
-var shared = []string{"touch-reload", "stats", "stats-minified", "hook-timeout", "env", "unenv", "uid", "gid", "chmod-socket", "reload-mercy", "binary-path"}
+var shared = []string{"procname", "touch-reload", "stats", "stats-minified", "hook-timeout", "env", "unenv", "uid", "gid", "chmod-socket", "reload-mercy", "binary-path"}
 
 // frontPrefixes begin the names of uWSGI's options that are about its HTTP and
 // HTTPS routers. Whatever else uWSGI has options for is done by its workers, so it

@@ -83,7 +83,7 @@ func (m *Main) foreseeUWSGI(vassals []Surveyed) config.Problems {
 	if len(need) == 0 {
 		return nil
 	}
-	err := proc.Foresee(m.Defaults.UWSGI, m.Defaults.Environment)
+	err := proc.Foresee(m.Defaults.Wrappers.Choose(m.Defaults.UWSGI, m.Defaults.Environment), m.Defaults.Environment)
 	if err == nil {
 		return nil
 	}

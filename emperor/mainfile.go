@@ -279,6 +279,12 @@ func (m *Main) readVassals(problems *config.Problems) {
 			d.UWSGI = path
 		}
 	}
+	for _, v := range c.All("emperor-wrapper-override") {
+		d.Wrappers.Override = append(d.Wrappers.Override, v.Value)
+	}
+	for _, v := range c.All("emperor-wrapper-fallback") {
+		d.Wrappers.Fallback = append(d.Wrappers.Fallback, v.Value)
+	}
 	d.Throttle, d.MaxThrottle = c.Seconds("emperor-throttle"), c.Seconds("emperor-max-throttle")
 	d.MaxThrottle = max(d.MaxThrottle, d.Throttle)
 	if c.Bool("emperor-no-blacklist") {
@@ -485,7 +491,7 @@ func (m *Main) needsRestart(old *Main) []string {
 	note(a.Throttle == b.Throttle && a.MaxThrottle == b.MaxThrottle, "emperor-throttle")
 	note(slices.Equal(a.Environment, b.Environment), "env")
 	note(a.Heartbeat == b.Heartbeat, "emperor-required-heartbeat")
-	note(a.UWSGI == b.UWSGI, "binary-path")
+	note(a.UWSGI == b.UWSGI && a.Wrappers.Same(b.Wrappers), "binary-path, emperor-wrapper")
 	note(m.sameHooks(old), "the hooks of the start and the end")
 	return out
 }

@@ -35,6 +35,10 @@ var Options = slices.Concat([]config.Option{
 		Help: "The uwsgi program that runs vassals which are uWSGI apps; default: uwsgi on PATH."},
 	{Name: "emperor-wrapper", Type: config.Path, Where: config.Main,
 		Help: "As binary-path, which it beats."},
+	{Name: "emperor-wrapper-override", Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Try this program before the one that runs uWSGI vassals; the first that can be started is."},
+	{Name: "emperor-wrapper-fallback", Type: config.Path, Repeat: true, Where: config.Main,
+		Help: "Try this program where the one that runs uWSGI vassals cannot be started."},
 	{Name: "env", Type: config.KeyValue, Repeat: true, Where: config.Both,
 		Help: "Set an environment variable; in the main file for all vassals."},
 	{Name: "unenv", Type: config.String, Repeat: true, Where: config.Both,
@@ -84,9 +88,9 @@ var Options = slices.Concat([]config.Option{
 	{Name: "die-on-term", Type: config.Flag, Where: config.Both, Help: "Accepted: SIGTERM always ends the emperor, and its vassals with it."},
 }, healthOptions, hookOptions, tyrantOptions, logOptions, orderOptions, statsOptions)
 
-// meaningless are uWSGI's options that main files carry by habit: accepted, and
+// habits are uWSGI's options that main files carry by habit: accepted, and
 // listed by `emperor check` with the reason why they do nothing.
-var meaningless = map[string]string{
+var habits = map[string]string{
 	"master":                    "the emperor itself serves no app and has no workers",
 	"processes":                 "the emperor itself serves no app; say it in a vassal, or by vassal-set = processes=N",
 	"threads":                   "the emperor itself serves no app; say it in a vassal, or by vassal-set = threads=N",
@@ -103,10 +107,6 @@ var meaningless = map[string]string{
 	"autoload":                  "emperor and router are built in",
 	"vacuum":                    "sockets and pidfiles are removed at exit anyway",
 	"log-date":                  "each line of the log has its time anyway",
-	"procname":                  "process names are fixed: emperor, emperor router",
-	"procname-prefix":           "process names are fixed: emperor, emperor router",
-	"auto-procname":             "process names are fixed: emperor, emperor router",
-	"emperor-procname":          "process names are fixed: emperor, emperor router",
 	"early-emperor":             "nothing comes before the emperor",
 	"daemonize":                 "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background; for its log: logto",
 	"daemonize2":                "the emperor stays in the foreground: let systemd, or whoever starts it, put it into the background; for its log: logto",

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"emperor/internal/config"
+	"emperor/internal/proc"
 	"emperor/vassal"
 )
 
@@ -16,6 +17,10 @@ var orderOptions = []config.Option{
 		Help: "SIGHUP also reloads every vassal that runs, as uWSGI's emperor does. Without it SIGHUP reads the main file again, and only what has changed is reloaded."},
 	{Name: "touch-reload", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "When this file is touched, made or removed, do what SIGHUP does. (In a vassal's file: reload the vassal.)"},
+	{Name: "emperor-procname", Aliases: []string{"emperor-proc-name"}, Type: config.String, Where: config.Main,
+		Help: "What ps and top call the emperor, as far as there is room where its command line was."},
+	{Name: "procname", Type: config.String, Where: config.Main,
+		Help: "As emperor-procname, in a main file that names vassals."},
 	{Name: "emperor-command-socket", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "Take the commands of uWSGI 2.1 (spawn, respawn, stop, log) as datagrams here: a path, where only root and the emperor's user are heard, or host:port, where everybody is."},
 	{Name: "emperor-trigger-socket", Type: config.String, Repeat: true, Where: config.Main,
@@ -102,6 +107,21 @@ func (e *Emperor) prepareOrders(m *Main) (f freshSockets, err error) {
 func (e *Emperor) settleOrders(m *Main, f freshSockets) {
 	e.stats.settle(m.stats, f.stats)
 	e.commands.settle(m.commands, f.commands)
+	e.title(m)
+}
+
+// title is what ps calls us.
+func (e *Emperor) title(m *Main) {
+	name := m.Config.Text("emperor-procname")
+	if name == "" && m.App == nil {
+		name = m.Config.Text("procname")
+	}
+	if name == "" {
+		return
+	}
+	if err := proc.SetTitle(name); err != nil {
+		e.log.Warn("emperor-procname", "err", err)
+	}
 }
 
 // openOrders opens all of them for the first time.

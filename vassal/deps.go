@@ -95,6 +95,8 @@ type Defaults struct {
 	// UWSGI is the program for uWSGI vassals that do not say binary-path: a path,
 	// or a name looked up on PATH.
 	UWSGI string
+	// Wrappers are tried before and after it.
+	Wrappers Wrappers
 	// Boot is how long a generation may take until it is ready.
 	Boot time.Duration
 	// Stop is how long a process may take from the request to end until it is killed.

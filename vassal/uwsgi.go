@@ -116,10 +116,11 @@ func (b *uwsgiBody) dirMissing() bool {
 }
 
 func (b *uwsgiBody) binary() string {
-	if b.spec.uwsgi.binary != "" {
-		return b.spec.uwsgi.binary
+	own := b.spec.uwsgi.binary
+	if own == "" {
+		own = b.defaults.UWSGI
 	}
-	return b.defaults.UWSGI
+	return b.defaults.Wrappers.Choose(own, b.defaults.Environment)
 }
 
 // adopted: uWSGI finds its sockets among what it inherits.

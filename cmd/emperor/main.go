@@ -75,6 +75,7 @@ func init() { runtime.LockOSThread() }
 func main() {
 	proc.Shim()
 	claimUrgent(os.Args[1:])
+	proc.KeepArguments()
 	if err := proc.SealDescriptors(); err != nil {
 		fmt.Fprintln(os.Stderr, "emperor: descriptors inherited from the parent can not be kept from vassals:", err)
 	}
