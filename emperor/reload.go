@@ -58,6 +58,7 @@ func (e *Emperor) reload(asked bool) (again bool) {
 			e.log.Error(p.Error())
 		}
 		e.log.Error("the main file was not applied; everything goes on as before")
+		e.chronicle.say("the main file was not applied: " + e.problems[0].Error())
 		return false
 	}
 	e.problems = nil
@@ -135,6 +136,7 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 	switch {
 	case len(changes) > 0:
 		e.log.Info("the main file was applied", "changed", strings.Join(changes, ", "))
+		e.chronicle.say("the main file was applied: " + strings.Join(changes, ", "))
 	case asked:
 		e.log.Info("the main file was read: nothing to change")
 	}
