@@ -17,6 +17,8 @@ import (
 	"emperor/router/sni"
 )
 
+const strictTransport = "Strict-Transport-Security"
+
 // certificates is TLS as the options want it.
 type certificates struct {
 	https []secureListener
@@ -54,7 +56,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 			v, _ := c.Last("https-hsts")
 			mistake(v, fmt.Errorf("%q can not stand in a header", hsts))
 		}
-		s.hsts = []byte("Strict-Transport-Security: " + hsts + "\r\n")
+		s.hsts = []byte(strictTransport + ": " + hsts + "\r\n")
 	}
 	entry := func(v config.Value, files sni.Files, names []string, pattern string) *sni.Entry {
 		policy, notes, err := files.Policy(base)

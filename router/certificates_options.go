@@ -43,7 +43,7 @@ var certificateOptions = []config.Option{
 	{Name: "https-http2", Type: config.Bool, Default: "true", Where: config.Main,
 		Help: "Offer HTTP/2 on https listeners."},
 	{Name: "https-hsts", Type: config.String, Where: config.Main,
-		Help: "Value of Strict-Transport-Security for every response over https, such as \"max-age=31536000; includeSubDomains\"."},
+		Help: "Value of Strict-Transport-Security for every response over https that has none of its own, such as \"max-age=31536000; includeSubDomains\"."},
 	{Name: "ssl-verify-depth", Type: config.Int, Max: 100, Default: "1", Where: config.Main,
 		Help: "How many certificates may stand between a client's and its CA. As all ssl- options it holds for all https lines, wherever it stands."},
 	{Name: optionMinVersion, Type: config.String, Default: "1.2", Where: config.Main,

@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -112,8 +113,8 @@ func (x *exchange) editHead(r *http1.Response, extra []byte) {
 		}
 	}
 	x.lines = append(x.lines, h.added...)
-	if x.peer.secured != nil {
-		x.lines = append(x.lines, x.settings.certificates.hsts...)
+	if hsts := x.settings.certificates.hsts; x.peer.secured != nil && len(hsts) > 0 && !hasNamed(r, strictTransport) && !hasLine(x.lines, strictTransport) {
+		x.lines = append(x.lines, hsts...) // there must be no two of them (RFC 6797 §6.1)
 	}
 	if h.date && !has(r, http1.Date) && !hasLine(x.lines, "Date") {
 		x.lines = append(x.lines, x.router.date.line()...)
@@ -131,6 +132,11 @@ func remove(r *http1.Response, name string) {
 			r.Fields[i].Flags |= http1.HopByHop
 		}
 	}
+}
+
+// hasNamed tells whether a field of that name is sent on.
+func hasNamed(r *http1.Response, name string) bool {
+	return slices.ContainsFunc(r.Fields, func(f http1.Field) bool { return f.Flags&http1.HopByHop == 0 && sameName(f.Name, name) })
 }
 
 func has(r *http1.Response, kind http1.Kind) bool {
