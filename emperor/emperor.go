@@ -191,6 +191,8 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	// While a main file is read, os/exec waits for children of its own.
 	background.Go(func() { proc.ReapOrphans(whole, func(int) bool { return e.loading.Load() }) })
 
+	background.Go(func() { proc.WatchStops(whole, e.stopped) })
+
 	serve := func() {
 		if e.server != nil {
 			e.publish()
@@ -390,33 +392,6 @@ func (e *Emperor) wake() {
 	select {
 	case e.changed <- struct{}{}:
 	default: // the loop has not looked since the last one
-	}
-}
-
-// folderMoved passes on that the folder of a vassal's files was replaced.
-func (e *Emperor) folderMoved(name string, generation uint64) {
-	if v := e.view.Load(); v != nil {
-		if one, ok := v.vassals[name]; ok {
-			one.site.Moved(generation)
-		}
-	}
-}
-
-// woken passes on that a request waits for a vassal that sleeps.
-func (e *Emperor) woken(name string) {
-	if v := e.view.Load(); v != nil {
-		if one, ok := v.vassals[name]; ok {
-			one.site.Wake("a request through the front")
-		}
-	}
-}
-
-// loyal passes on that a generation has answered its first request.
-func (e *Emperor) loyal(name string, generation uint64) {
-	if v := e.view.Load(); v != nil {
-		if one, ok := v.vassals[name]; ok {
-			one.site.Loyal(generation)
-		}
 	}
 }
 

@@ -282,7 +282,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 			ready, announced = nil, true
 		case died := <-b.copies.firstDeath:
 			b.capture.settle()
-			return fmt.Errorf("ended before it was ready: %s", died)
+			return fmt.Errorf("ended before it was ready: %s", died.text)
 		case <-ctx.Done():
 			switch err := asked.last(); {
 			case err != nil && answered != nil:
@@ -429,6 +429,9 @@ func (b *commandBody) cause() death {
 	b.capture.settle() // its last words
 	return b.copies.lastDeath()
 }
+
+// stayForeground is said of a program that ends well, and should not have ended.
+const stayForeground = " (if it goes into the background, tell it to stay in the foreground)"
 
 func (b *commandBody) promote() error {
 	if !b.byPort {

@@ -87,6 +87,9 @@ func (s *copySet) accompany(i int, p *proc.Process, started time.Time) {
 func (s *copySet) mourn(i int, p *proc.Process, started time.Time) (restart bool, pause time.Duration) {
 	lived := s.body.clock.Now().Sub(started)
 	how := deathOf("", p.Exit())
+	if p.Exit().Success() {
+		how.text += stayForeground
+	}
 	s.mu.Lock()
 	delete(s.running, i)
 	s.last = how
@@ -185,6 +188,9 @@ func (s *copySet) signal(p *proc.Process) {
 		err = p.SignalTree(sig)
 	} else {
 		err = p.Signal(sig)
+	}
+	if err == nil {
+		err = p.Signal(syscall.SIGCONT) // one that was stopped would not hear it
 	}
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		s.body.log.Warn("it could not be asked to end", "pid", p.PID(), "err", err)

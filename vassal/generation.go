@@ -62,6 +62,7 @@ type generation struct {
 	vitals     // see health.go
 	awake      chan string
 	loyal      bool // it has answered a request
+	cursed     bool // it can be told nothing any more, see closes
 	revived    bool // it takes the place of one that died or did not come up
 	prepared   bool // its exec-pre-start has been run
 	life       *life
@@ -120,14 +121,7 @@ func (g *generation) run(others []*generation) {
 
 // serve is the time from when it is ready to its end.
 func (g *generation) serve() {
-	select {
-	case <-g.body.died():
-		if !g.retired.Load() {
-			g.v.send(message{kind: died, generation: g.number, death: g.body.cause()})
-		}
-	case <-g.leaving:
-		g.depart()
-	}
+	g.accompany()
 	g.end()
 }
 

@@ -20,6 +20,7 @@ const (
 	refused                              // problems
 	ordered                              // order, reply
 	died                                 // generation, death
+	cursed                               // generation
 	becameLoyal                          // generation
 	pidsChanged                          //
 	generationEnded                      // generation
@@ -112,6 +113,8 @@ func (v *Vassal) handle(m message) {
 		v.handleOrder(m)
 	case died:
 		v.handleDied(m)
+	case cursed:
+		v.handleCursed(m)
 	case becameLoyal:
 		for _, g := range []*generation{v.current, v.candidate} {
 			if g != nil && g.number == m.generation {

@@ -40,6 +40,9 @@ func (s *sentry) watch(fd int, somebody func()) (stop func(), err error) {
 	number := s.next
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: number}
 	if err := unix.EpollCtl(s.fd, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		if err == unix.ENOSPC {
+			return nil, fmt.Errorf("%w: raise sysctl fs.epoll.max_user_watches", os.NewSyscallError("epoll_ctl", err))
+		}
 		return nil, os.NewSyscallError("epoll_ctl", err)
 	}
 	s.watched[number] = somebody

@@ -40,13 +40,14 @@ const (
 	visited
 	connected
 	crashed
+	closedItsEnd
 	halted
 	deeds
 )
 
 var deedNames = [deeds]string{
 	"its file is edited", "its file gets a mistake", "its file goes", "start is ordered", "stop is ordered", "reload is ordered",
-	"restart is ordered", "a request waits", "somebody connects", "its processes die", "the emperor announces its end",
+	"restart is ordered", "a request waits", "somebody connects", "its processes die", "it closes its end", "the emperor announces its end",
 }
 
 var deedOrders = map[deed]Order{startOrdered: OrderStart, stopOrdered: OrderStop, reloadOrdered: OrderReload, restartOrdered: OrderRestart}
@@ -87,7 +88,7 @@ func script(seed uint64) []act {
 		case dice < 19:
 			a.what = spoiled + deed(dice-8)%(halted-spoiled)
 		case dice < 21:
-			a.what = crashed
+			a.what = crashed + deed(random.IntN(2))
 		case dice < 23:
 			a.what = visited
 		case i > len(acts)/2:
@@ -305,6 +306,8 @@ func (w *world) play(ctx context.Context, orders *sync.WaitGroup, act act) {
 		a.connect()
 	case crashed:
 		a.crash()
+	case closedItsEnd:
+		a.closeEnd()
 	case halted:
 		for _, each := range w.actors {
 			each.v.Halt()

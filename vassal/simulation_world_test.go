@@ -157,6 +157,16 @@ func (a *actor) crash() {
 	}
 }
 
+// closeEnd makes the uWSGI that serves close its end of the control descriptor.
+func (a *actor) closeEnd() {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	if b := a.bodies[a.status.Generation]; b != nil && b.s.spec.Kind == UWSGI && !b.hungUp {
+		b.hungUp = true
+		close(b.itsEnd)
+	}
+}
+
 // fakeBody lives as the dice say.
 type fakeBody struct {
 	a         *actor
@@ -170,7 +180,7 @@ type fakeBody struct {
 	aloneWhy  string
 	busyDice  int // of 4
 
-	over chan struct{}
+	over, itsEnd chan struct{}
 	// guarded by a.w.mu
 	random   *rand.Rand
 	begun    bool // boot was called
@@ -179,6 +189,7 @@ type fakeBody struct {
 	retired  bool
 	isOver   bool
 	ended    bool
+	hungUp   bool
 	timers   []*time.Timer
 	promoted atomic.Bool
 }
@@ -190,7 +201,7 @@ func (a *actor) newBody(s surroundings) body {
 	w.note("%s gen %d made", a.name, s.generation)
 	a.checkStart(s.generation)
 	a.allowed = false
-	b := &fakeBody{a: a, s: s, over: make(chan struct{}), random: rand.New(rand.NewPCG(w.seed, a.number<<40|a.life<<32|s.generation))}
+	b := &fakeBody{a: a, s: s, over: make(chan struct{}), itsEnd: make(chan struct{}), random: rand.New(rand.NewPCG(w.seed, a.number<<40|a.life<<32|s.generation))}
 	r := b.random
 	b.forkTime, b.bootTime = time.Duration(1+r.IntN(20))*time.Millisecond, time.Duration(r.IntN(3000))*time.Millisecond
 	switch r.IntN(10) {
@@ -265,6 +276,7 @@ func (b *fakeBody) finish() {
 }
 
 func (b *fakeBody) accepting() bool                              { return b.s.spec.Kind == UWSGI && b.bootError == nil }
+func (b *fakeBody) closed() <-chan struct{}                      { return b.itsEnd }
 func (b *fakeBody) died() <-chan struct{}                        { return b.over }
 func (b *fakeBody) cause() death                                 { return death{"fate", b.killer} }
 func (b *fakeBody) quiet() bool                                  { return true }

@@ -61,6 +61,9 @@ func (v *Vassal) launch(alone bool) {
 	var others []*generation
 	contested := map[string]bool{}
 	besides := func(g *generation) {
+		if g.cursed {
+			return // nobody knows whether it accepts; who waits at its sockets must be answered
+		}
 		for _, socket := range v.spec.held() {
 			if key := socket.key(v.spec); g.serving[key] {
 				contested[key] = true
@@ -125,7 +128,7 @@ func (v *Vassal) succeed(old *generation) {
 // would be answered by what should be gone. (Where there is a path its socket has no name
 // any more, and what waits in it is its own.)
 func (v *Vassal) retireBeside(d *generation) {
-	if d.spec.Kind == UWSGI && !d.spec.exchangeable() && !d.retired.Load() {
+	if d.spec.Kind == UWSGI && (d.cursed || !d.spec.exchangeable()) && !d.retired.Load() {
 		v.tasks.Go(func() {
 			v.underHold(d.hurrying, func() { d.retireShared(d.hurrying) })
 		})
@@ -167,7 +170,11 @@ func (v *Vassal) dismiss(g **generation, drain time.Duration) {
 // mourn forgets the serving generation, which died; its remains are cleared away
 // by its own goroutine.
 func (v *Vassal) mourn() {
-	if v.current != nil {
+	switch {
+	case v.current == nil:
+	case v.current.cursed: // it lives, and finishes what it has
+		v.dismiss(&v.current, v.mercy(v.current.spec))
+	default:
 		v.linger(v.current)
 		v.current = nil
 	}

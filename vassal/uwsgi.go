@@ -48,6 +48,7 @@ type uwsgiBody struct {
 
 	watching sync.WaitGroup // the reader of the control descriptor
 	hungUp   chan struct{}  // closed when uWSGI has closed its end of it
+	deaf     bool           // which it had done before it was ready
 	endOnce  sync.Once
 	promoted atomic.Bool // connections to its addresses reach it
 }
@@ -288,6 +289,7 @@ func (b *uwsgiBody) knock() {
 // watch reads the control descriptor for the rest of its life.
 func (b *uwsgiBody) watch(events <-chan pipe.Report) {
 	b.hungUp = make(chan struct{})
+	b.deaf = events == nil
 	b.watching.Go(func() { // ends when end closes the descriptor
 		defer close(b.hungUp)
 		if events == nil {
@@ -368,6 +370,7 @@ func (b *uwsgiBody) retire() {
 	case <-b.hungUp:
 	case <-b.process.Done():
 	case <-over:
+		_ = b.process.SignalTree(syscall.SIGCONT) // perhaps it was stopped
 	}
 }
 

@@ -24,8 +24,8 @@ type explained struct{ error }
 
 func (e explained) Unwrap() error { return e.error }
 
-// ExplainLimit says of an error that is about too many open files which limit has
-// been reached, and what can be done. Any other error, and nil, stay as they are.
+// ExplainLimit says of an error that is about too many open files, or a full disk, which
+// limit has been reached, and what can be done. Any other error, and nil, stay as they are.
 func ExplainLimit(err error) error {
 	switch {
 	case errors.As(err, new(explained)):
@@ -33,6 +33,8 @@ func ExplainLimit(err error) error {
 		return explained{fmt.Errorf("%w: the emperor may have %d files open (RLIMIT_NOFILE) and has; %s", err, OpenFiles(), RaiseOpenFiles)}
 	case errors.Is(err, syscall.ENFILE):
 		return explained{fmt.Errorf("%w: all programs together may have no more (sysctl fs.file-max)", err)}
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return explained{fmt.Errorf("%w: the file system is full, or has no inode left (see df and df -i)", err)}
 	}
 	return err
 }

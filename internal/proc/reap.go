@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,12 +76,7 @@ func firstDeadChild() (int, error) {
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		// si_pid follows three ints, aligned to a pointer (waitid(2); the package
-		// unix does not name it).
-		words := (*[8]int32)(unsafe.Pointer(&info))
-		if unsafe.Sizeof(uintptr(0)) == 8 {
-			return int(words[4]), err
-		}
-		return int(words[3]), err
+		pid, _ := childOf(&info)
+		return pid, err
 	}
 }
