@@ -338,6 +338,9 @@ func (b *uwsgiBody) adopt(c *CarriedBody, on *adoption) (err error) {
 	if b.capture, err = adoptCapture(&b.surroundings, nil, c.Output); err != nil {
 		return err
 	}
+	if err := b.adoptLog(c.Log); err != nil {
+		return err
+	}
 	if b.process, err = proc.Adopt(c.Processes[0].Process); err != nil {
 		return err
 	}

@@ -85,6 +85,8 @@ type CarriedBody struct {
 	Reports  []byte
 	Accepts  bool
 	PIDFiles []string
+	// Log are the files that are touched to order something about the log that it writes.
+	Log []int
 	// Of a command.
 	Notify   *sysd.CarriedSocket
 	Port     int
@@ -145,7 +147,7 @@ func (b *CarriedBody) descriptors(out []int) []int {
 	if b.Notify != nil {
 		out = append(out, b.Notify.FD)
 	}
-	return append(out, b.Folder...)
+	return append(append(out, b.Log...), b.Folder...)
 }
 
 // Processes are all of it, those of its helpers among them.

@@ -2,6 +2,7 @@ package vassal
 
 import (
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,10 @@ func adoptCapture(s *surroundings, targets []logsink.Target, c *CarriedOutput) (
 	}
 	if err := unix.SetNonblock(c.Read, true); err != nil {
 		return nil, os.NewSyscallError("output pipe", err)
+	}
+	targets = slices.Clone(targets)
+	for i := range targets {
+		targets[i].Rules.Truncate = false // that was done when the generation started
 	}
 	out := makeCapture(s.output, s.generation, targets, c.Read, c.Write, c.Rest)
 	out.marker, out.adopted = c.Marker, true

@@ -162,7 +162,7 @@ func (b *staticBody) pause() (CarriedBody, error) {
 }
 
 func (b *uwsgiBody) pause() (CarriedBody, error) {
-	c := CarriedBody{Listeners: describeListeners(b.listeners), Accepts: b.accepts, PIDFiles: b.pidFiles}
+	c := CarriedBody{Listeners: describeListeners(b.listeners), Accepts: b.accepts, PIDFiles: b.pidFiles, Log: b.ownLog.describe()}
 	c.Processes = []CarriedCopy{{Process: b.process.Carry()}}
 	c.Output = b.capture.pause()
 	var reports []pipe.Report

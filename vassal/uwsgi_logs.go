@@ -1,6 +1,7 @@
 package vassal
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -84,6 +85,29 @@ func (l *uwsgiLog) close() {
 			*fd = -1
 		}
 	}
+}
+
+// describe are its descriptors; none of nil.
+func (l *uwsgiLog) describe() []int {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return []int{l.reopen, l.rotate}
+}
+
+// adoptLog takes over what another binary of this process has made.
+func (b *uwsgiBody) adoptLog(descriptors []int) error {
+	if len(descriptors) != 2 {
+		return nil // it writes none, or its binary knew no such thing
+	}
+	if err := errors.Join(isOpen(descriptors[0]), isOpen(descriptors[1])); err != nil {
+		return err
+	}
+	b.ownLog = &uwsgiLog{reopen: descriptors[0], rotate: descriptors[1], at: time.Now()}
+	b.output.keeps(b)
+	return nil
 }
 
 // openLog prepares the orders about the log of a uWSGI that writes one.

@@ -22,12 +22,16 @@ type mainLog struct {
 }
 
 // openLog opens the log of an emperor. Nothing that happens to its places makes anybody
-// wait; what a place cannot take is said on stderr.
-func openLog(main *emperor.Main) *mainLog {
+// wait; what a place cannot take is said on stderr. fresh: it begins here, and was not
+// written by another binary of this process before.
+func openLog(main *emperor.Main, fresh bool) *mainLog {
 	l := &mainLog{}
 	var handlers []slog.Handler
 	var destinations []logsink.Destination
 	for _, t := range main.LogTargets() {
+		if !fresh {
+			t.Rules.Truncate = false
+		}
 		var sink *logsink.Sink
 		if t.Kind == logsink.Stdio {
 			// Where it fails itself there is nobody left to tell.

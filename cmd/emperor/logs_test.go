@@ -204,6 +204,21 @@ func TestLogFilesMovedAway(t *testing.T) {
 	if out, code := m.order("logs", "--reopen", "nobody"); code == 0 {
 		t.Errorf("an order for nobody: %s", out)
 	}
+	// And the same when another binary has taken over.
+	if out, code := m.order("upgrade"); code != 0 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	for _, name := range logs {
+		if err := os.Rename(m.path(name), m.path(name+".2")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, code := m.order("logs", "--reopen"); code != 0 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	m.page("talk.example.com", "/say?three")
+	m.eventually("the line of a command", func() bool { return m.file("vassals.d/talk.log") == year+" - three\n" })
+	m.eventually("the file of a uWSGI", func() bool { _, err := os.Stat(m.path("shop.log")); return err == nil })
 	m.signal(syscall.SIGTERM)
 	m.waitExit()
 	if !strings.Contains(m.file("emperor.log"), "ended after=") || len(m.lines) > 0 {

@@ -27,7 +27,7 @@ func runEmperor(args []string, _ io.Writer) error {
 	if len(main.Monitor.Patterns) == 0 && len(main.Front.Listeners) == 0 && main.App == nil {
 		return usageError("%s: nothing to do: want emperor (where the vassals are), an app (such as module or command), or http (where to listen)", main.Name())
 	}
-	logs := openLog(main)
+	logs := openLog(main, true)
 	defer logs.close()
 	warn(logs.log, append(problems, main.EmptyFront()...))
 	return emperor.New(emperor.Program{

@@ -43,7 +43,7 @@ func takeOver() (err error, taking bool) {
 		return err, true
 	}
 	main, problems := state.Main(reader)
-	logs := openLog(main)
+	logs := openLog(main, false)
 	defer logs.close()
 	log := logs.log
 	for _, p := range problems.Errors() {
