@@ -39,6 +39,7 @@ type certificates struct {
 }
 
 type secureListener struct {
+	line    config.Value
 	address string
 	options sni.ListenerOptions
 }
@@ -84,7 +85,7 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 			mistake(v, err)
 			continue
 		}
-		l := secureListener{address: h.Address, options: sni.ListenerOptions{SessionContext: session, Protocols: []string{"h2", "http/1.1"}}}
+		l := secureListener{line: v, address: h.Address, options: sni.ListenerOptions{SessionContext: session, Protocols: []string{"h2", "http/1.1"}}}
 		if !s.http2 && !h.HTTP2 {
 			l.options.Protocols = []string{"http/1.1"}
 		}

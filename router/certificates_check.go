@@ -42,6 +42,7 @@ func CheckCertificates(configuration *link.Configuration, now time.Time) config.
 		// The paths of an sni-regexp depend on names nobody has asked for yet.
 	}
 	settings, _ := compile(c, &supply{checking: true, given: configuration.Resources})
+	k.listeners(c, settings)
 	for _, note := range settings.certificates.notes {
 		if note.Key != "sni" { // of those, every file was looked at
 			k.problems = append(k.problems, note)
@@ -73,6 +74,22 @@ func CheckCertificates(configuration *link.Configuration, now time.Time) config.
 		}
 	}
 	return k.problems
+}
+
+// listeners warns of listeners that have nothing to show, and of certificates that no
+// listener shows.
+func (k *certificateCheck) listeners(c *config.Config, settings *Settings) {
+	s := &settings.certificates
+	if s.table.Len() == 0 && !c.Has("sni") && !c.Has("sni-regexp") && !c.Bool("acme") && !c.Has(optionAnnouncedPairs) {
+		for _, l := range s.https {
+			if l.options.Own == nil {
+				k.warn(l.line, "no name has a certificate, so that each handshake would fail: want ADDRESS,CRT,KEY, or lines of sni, sni-dir or acme")
+			}
+		}
+	}
+	if all := c.All("sni", "sni-regexp", "sni-dir"); len(s.https) == 0 && len(all) > 0 && !c.Has(optionHTTPS) && !c.Has(optionHTTPS2) {
+		k.warn(all[0], "no listener shows certificates: want https = ADDRESS")
+	}
 }
 
 type certificateCheck struct {

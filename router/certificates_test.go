@@ -52,7 +52,11 @@ func TestCheckCertificates(t *testing.T) {
 		{"https2 = addr=:443,cert=DIR/over.crt,key=DIR/over.key", "ended on"},
 	} {
 		key, value, _ := strings.Cut(strings.ReplaceAll(test.line, "DIR", dir), " = ")
-		got := CheckCertificates(&link.Configuration{Options: []link.Option{{Key: key, Value: value, File: "f.ini", Line: 3}}}, now)
+		listener := link.Option{Key: "https", Value: ":444", File: "f.ini", Line: 2}
+		if strings.HasPrefix(key, "https") {
+			listener = link.Option{Key: "http-log-format", Value: "json"} // it is one itself
+		}
+		got := CheckCertificates(&link.Configuration{Options: []link.Option{listener, {Key: key, Value: value, File: "f.ini", Line: 3}}}, now)
 		want := strings.ReplaceAll(test.want, "DIR", dir)
 		switch {
 		case want == "" && len(got) > 0:
@@ -83,6 +87,7 @@ func TestCheckFolderOfCertificates(t *testing.T) {
 	write(t, dir+"/nameless.crt", "no certificate")
 	c := &link.Configuration{Options: []link.Option{
 		{Key: "sni-dir", Value: dir + "/names", File: "f.ini", Line: 2},
+		{Key: "https", Value: ":443", File: "f.ini", Line: 1},
 		{Key: "sni", Value: dir + "/nameless.crt," + dir + "/nameless.key", File: "f.ini", Line: 3},
 	}}
 	wanted := &supply{checking: true}
@@ -188,6 +193,32 @@ func TestNotesAreSaidOnce(t *testing.T) {
 	for _, note := range []string{"there is no half.test.key", "there is no other.test.key"} {
 		if n := strings.Count(f.log.String(), note); n != 1 {
 			t.Errorf("%q is said %d times", note, n)
+		}
+	}
+}
+
+// TestListenersWithoutCertificates: check warns of a listener whose handshakes could only
+// fail, and of certificates that nobody is shown.
+func TestListenersWithoutCertificates(t *testing.T) {
+	const nothing, nobody = "no name has a certificate", "no listener shows certificates: want https = ADDRESS"
+	dir := t.TempDir()
+	pair := pairFiles(t, dir, "a.test", time.Now().Add(90*24*time.Hour), "a.test")
+	for lines, want := range map[string]string{
+		"https = :443":                                   "f.ini:1: warning: https: " + nothing,
+		"http = :80|https2 = addr=:443":                  "f.ini:2: warning: https2: " + nothing,
+		"https = :443," + pair + "|https = :444":         "f.ini:2: warning: https: " + nothing,
+		"https = :443," + pair:                           "",
+		"https = :443|sni = a.test " + pair:              "",
+		"https = :443|sni-regexp = ^x$ " + pair:          "",
+		"https = :443|acme = on":                         "",
+		"https = :443|http-subscription-sni-dir = /home": "",
+		"http = :80|sni = a.test " + pair:                "f.ini:2: warning: sni: " + nobody,
+		"sni = a.test " + pair + "|https = 443":          "",
+		"http = :80":                                     "",
+	} {
+		got := CheckCertificates(configurationOf(strings.Split(lines, "|")...), time.Now()).String()
+		if want == "" && got != "" || !strings.HasPrefix(got, want) || strings.Count(got, "\n") > 1 {
+			t.Errorf("%s: %q, want %q", strings.ReplaceAll(lines, dir, "DIR"), got, want)
 		}
 	}
 }
