@@ -274,23 +274,24 @@ func TestHangUpUpgrades(t *testing.T) {
 	}
 
 	install()
-	m.rules(byName + "route-host = ^new\\.test$ vassal:site\n")
+	m.rules(byName + "route-host = ^new\\.example$ vassal:site\n")
 	mark = m.mark()
 	m.signal(syscall.SIGHUP)
 	m.waitLog(mark, "takes over from")
-	m.waitLog(mark, "the main file was applied", "front")
-	m.page("new.test", "/")
+	m.waitLog(mark, "SIGHUP: reading the main file again")
+	m.waitLog(mark, "the emperor was upgraded")
+	m.untilRelease("new.example", "0")
 	if now := m.known("site").PIDs; fmt.Sprint(now) != fmt.Sprint(before) {
 		t.Errorf("the vassal had %v and has %v", before, now)
 	}
 
 	// A program that is none: one line, and the main file is read all the same.
 	m.program("emperor", "#!/bin/sh\nexit 3\n")
-	m.rules(byName + "route-host = ^newer\\.test$ vassal:site\n")
+	m.rules(byName + "route-host = ^newer\\.example$ vassal:site\n")
 	mark = m.mark()
 	m.signal(syscall.SIGHUP)
 	m.waitLog(mark, "was not upgraded", "exit status 3")
-	m.waitLog(mark, "the main file was applied", "front")
-	m.page("newer.test", "/")
+	m.waitLog(mark, "SIGHUP: reading the main file again")
+	m.untilRelease("newer.example", "0")
 	m.stop()
 }
