@@ -185,10 +185,10 @@ func TestLongRequestsSurviveManyDeploys(t *testing.T) {
 		{"rare", 4, 2 * time.Minute, nil},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			hurried := make(chan uint64, 100)
+			hurried, alone := make(chan uint64, 100), &actor{name: "site", w: &world{}}
 			v := New("site", Deps{Log: slog.New(slog.DiscardHandler), Front: &endless{}, Defaults: Defaults{Environment: []string{}, Mercy: time.Hour}})
 			v.newBody = func(s surroundings) body {
-				return &stubborn{fakeBody: fakeBody{s: s, over: make(chan struct{})}, hurried: hurried}
+				return &stubborn{fakeBody: fakeBody{a: alone, s: s, over: make(chan struct{})}, hurried: hurried}
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan struct{})
