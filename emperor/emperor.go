@@ -45,6 +45,10 @@ const (
 	mainOwner = "main file"
 )
 
+// processBegan is where the beats of the loop count from: a difference of two readings of
+// the monotonic clock, which nobody can set.
+var processBegan = time.Now()
+
 // Program is what an emperor is made of.
 type Program struct {
 	Reader  Reader
@@ -275,9 +279,9 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	background.Go(func() { e.acme.Run(scanning) })
 
 	var beat atomic.Int64
-	beat.Store(time.Now().UnixNano())
+	beat.Store(int64(time.Since(processBegan)))
 	background.Go(func() {
-		sysd.Watchdog(whole, func() bool { return time.Since(time.Unix(0, beat.Load())) < 30*time.Second })
+		sysd.Watchdog(whole, func() bool { return time.Since(processBegan)-time.Duration(beat.Load()) < 30*time.Second })
 	})
 	e.loop(ctx, signals, &beat)
 	close(e.ending)
@@ -350,7 +354,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 		case <-ctx.Done():
 			return
 		}
-		beat.Store(time.Now().UnixNano())
+		beat.Store(int64(time.Since(processBegan)))
 		if retry {
 			again.Reset(rereadAfter)
 		}

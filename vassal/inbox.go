@@ -163,7 +163,10 @@ func (v *Vassal) handle(m message) {
 	case socketFreed:
 		v.handleFreed(m)
 	case folderMoved:
-		if v.state == Ready && v.current.number == m.generation && !v.halted {
+		switch {
+		case v.state == Switching && v.candidate != nil && v.candidate.number == m.generation:
+			v.postponed = append(v.postponed, m) // the router knows of it before we do
+		case v.state == Ready && v.current.number == m.generation && !v.halted:
 			v.step(FolderMoved, m)
 		}
 	case machineEvent:
