@@ -29,6 +29,9 @@
 //	openfiles.go  whether we may open as many files as that takes
 //	emperor.go    the loop
 //	firststart.go the one app that does not come up is the emperor's end
+//	upgrade.go    another binary takes over: tried, told, executed
+//	takeover.go   and how it begins
+//	state.go      what it is told
 //	shutdown.go   the order in which everything ends
 //	status.go     what the control socket shows
 //	survey.go     the same reading for `emperor check`: starts nothing

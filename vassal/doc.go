@@ -37,6 +37,8 @@
 //     uWSGI, command.go any other program (either.go: one of which nothing is
 //     known but its command line), and static.go is an open folder, which the
 //     router serves without any process. Bodies know nothing of states.
+//   - a vassal can stand still, be described, and go on in another binary of its
+//     emperor (carried.go, pausing.go, describe.go, adopt.go).
 //   - Front is the router, as far as a vassal needs it.
 //
 // Ownership: a Vassal ends every process, closes every descriptor and waits for
