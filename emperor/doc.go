@@ -34,6 +34,10 @@
 //	state.go      what it is told
 //	shutdown.go   the order in which everything ends
 //	status.go     what the control socket shows
+//	chronicle.go  what has happened to each vassal: events, and times for the stats
+//	stats.go      the stats of uWSGI's emperor, and stats_vassal.go what its keys mean here
+//	orders.go     signals and options that are orders; touch.go files whose touch is one;
+//	              commands.go the sockets of uWSGI 2.1
 //	survey.go     the same reading for `emperor check`: starts nothing
 //
 // State: the registry, the main file and the listeners belong to the loop; the

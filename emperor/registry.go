@@ -196,9 +196,6 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 		r.watch(item.Path, got.includes)
 	}
 	e.item, e.includes, e.print = item, got.includes, got.print
-	if e.born == 0 {
-		e.born = modified(item)
-	}
 	if !got.stable && e.attempts < patience {
 		e.unread = true
 		e.attempts++

@@ -16,7 +16,10 @@ import (
 // and accepting are one thing, a generation that serves; cursed is since when it is
 // being ended; respawns counts the generations that took over.
 func statsOfVassal(m *Main, one viewed, s *control.VassalStatus, past life) object {
-	status := past.status
+	status := one.site.Status()
+	if past.ready.IsZero() && status.Generation != 0 { // an earlier binary of this process has seen that
+		past.ready, past.firstRun, past.lastRun = status.Since, status.Since, status.Since
+	}
 	pid := int64(-1)
 	for _, pids := range [][]int{s.PIDs, s.StartingPIDs} {
 		if len(pids) > 0 && pid < 0 {

@@ -43,6 +43,9 @@ func (e *Emperor) publish() {
 	v := &view{main: e.main, problems: texts(e.problems), vassals: map[string]viewed{}}
 	if e.registry != nil {
 		for entry := range e.registry.all() {
+			if entry.born == 0 {
+				entry.born = modified(entry.item)
+			}
 			one := viewed{site: entry.site, item: entry.item, includes: entry.print, print: entry.specPrint, spec: entry.spec, warnings: texts(entry.problems.Warnings()), leaving: entry.leaving, born: entry.born}
 			if entry.refused {
 				one.problems = texts(entry.problems.Errors())

@@ -58,6 +58,7 @@ func (r *registry) watchTouch(e *entry) {
 // changed in the same snapshot gets a new generation anyway.
 func (r *registry) checkTouched(s monitor.Snapshot, changed map[*entry]bool) {
 	for e := range r.all() {
+		r.watchTouch(e) // a vassal that was taken over from another binary is not watched yet
 		if !e.touch.look(touchOwner+e.item.Path, s) || changed[e] || e.leaving || e.spec == nil {
 			continue
 		}

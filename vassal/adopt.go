@@ -55,6 +55,7 @@ func Adopt(deps Deps, c *Carried, base *Spec) (*Vassal, error) {
 		return nil, fmt.Errorf("it is %q, in which a vassal cannot stand still", c.State)
 	}
 	v.since, v.reason, v.problem, v.refused, v.removed = c.Since, c.Reason, c.Problem, c.Refused, c.Removed
+	v.paused = c.Paused
 	v.wanted, v.spec, v.number = pick(c.Wanted), pick(c.Spec), c.Number
 	v.failures, v.restarts, v.blocked, v.failure = c.Failures, c.Restarts, c.Blocked, c.Failure
 	v.fromSleep, v.keptAwake, v.selfBound, v.retryAt = c.FromSleep, c.KeptAwake, c.SelfBound, c.RetryAt

@@ -27,6 +27,7 @@ type Carried struct {
 	Reason, Problem string
 	Refused         bool
 	Removed         bool
+	Paused          bool
 	// Specs are what others name by their index, each written by carry.Marshal: a
 	// binary that knows more of a file than the one before adds that itself (see Adopt).
 	// Wanted and Spec are -1 where there is none.

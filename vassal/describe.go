@@ -28,6 +28,7 @@ func (v *Vassal) describe() (*Carried, error) {
 	}
 	c := &Carried{
 		Name: v.name, State: v.state.String(), Since: v.since, Reason: v.reason, Problem: v.problem, Refused: v.refused, Removed: v.removed,
+		Paused: v.paused,
 		Number: v.number, Failures: v.failures, Restarts: v.restarts, Blocked: v.blocked, Failure: v.failure,
 		FromSleep: v.fromSleep, KeptAwake: v.keptAwake, SelfBound: v.selfBound, RetryAt: v.retryAt,
 	}

@@ -51,7 +51,7 @@ func takeOver() (err error, taking bool) {
 	}
 	return emperor.New(emperor.Program{
 		Reader: reader, Source: state.Source, Main: main, Files: state.Files, Version: versionText(), Log: log, Logs: logs.logs,
-		Flush: logs.flush, Takeover: t,
+		Flush: logs.flush, Takeover: t, Amnesty: urgentIsOurs,
 	}).Run(context.Background()), true
 }
 
