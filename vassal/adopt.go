@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -149,7 +150,6 @@ func set(keys []string) map[string]bool {
 func (v *Vassal) carryOn() {
 	c := v.adopted
 	v.adopted, v.pausing = nil, nil
-	v.endStrays(c.Helpers)
 	v.readOn()
 	<-v.holding
 	v.stillness.Unlock()
@@ -201,6 +201,7 @@ func (v *Vassal) carryOn() {
 	if v.current != nil && c.Moved {
 		v.send(message{kind: folderMoved, generation: v.current.number})
 	}
+	v.endStrays(c.Helpers)
 	v.checkEnded()
 }
 
@@ -208,15 +209,31 @@ func (v *Vassal) carryOn() {
 // what it was.
 func (v *Vassal) CarriedOn() <-chan struct{} { return v.carried }
 
-// endStrays ends what cannot be adopted.
+// straysTime is how long processes that cannot be adopted may take to end.
+const straysTime = 3 * time.Second
+
+// endStrays ends what cannot be adopted, before it is started anew.
 func (v *Vassal) endStrays(all []proc.Carried) {
-	for _, one := range all {
-		p, err := proc.Adopt(one)
-		if err != nil {
-			continue
-		}
-		v.tasks.Go(func() { killTree(v.ctx, v.log, p) })
+	if len(all) == 0 {
+		return
 	}
+	over, stop := after(v.clock, straysTime)
+	defer stop()
+	var strays []*proc.Process
+	for _, one := range all {
+		if p, err := proc.Adopt(one); err == nil {
+			_ = p.Signal(syscall.SIGTERM) // or it has ended
+			strays = append(strays, p)
+		}
+	}
+	for _, p := range strays {
+		select {
+		case <-p.Done():
+		case <-over:
+		}
+		killTree(v.ctx, v.log, p)
+	}
+	v.log.Info("daemons and cron jobs are started anew", "ended", len(strays))
 }
 
 // goOn is the goroutine of an adopted generation.
