@@ -161,6 +161,7 @@ func (v *Vassal) carryOn() {
 		v.tasks.Go(g.goOn)
 		v.watchUse(false)
 		v.watchHealth()
+		v.watchMemory()
 	}
 	for i := range c.Draining {
 		d := &c.Draining[i]

@@ -58,7 +58,10 @@ type Socket struct {
 	// OnDemand: emperor-on-demand-* names it. Like uWSGI's it is open to everybody,
 	// unless the file says chmod-socket.
 	OnDemand bool
-	Pos      config.Pos
+	// ByRoot: a line of the main file names it, so it is bound with root's rights although
+	// the vassal runs as the owner of its file (emperor-tyrant).
+	ByRoot bool
+	Pos    config.Pos
 
 	address address
 }

@@ -153,6 +153,9 @@ func (r socketRules) of(socket Socket) socketRules {
 	if socket.OnDemand && !r.hasMode {
 		r.mode, r.hasMode = 0o666, true // as uWSGI's
 	}
+	if socket.ByRoot {
+		r.as = nil
+	}
 	if filepath.IsAbs(socket.address.path) {
 		r.dir = "" // it makes no difference, and needs a thread of its own
 	}

@@ -243,7 +243,8 @@ func (r *reader) addOnDemand(protocol string) {
 			return // the file names it, too
 		}
 	}
-	s.Sockets = slices.Insert(s.Sockets, 0, Socket{Address: a.text, Protocol: protocol, Held: true, OnDemand: true, Pos: at.Pos, address: a})
+	s.Sockets = slices.Insert(s.Sockets, 0, Socket{Address: a.text, Protocol: protocol, Held: true, OnDemand: true, Pos: at.Pos, address: a,
+		ByRoot: r.Tyrant != nil && at.Key != "emperor-on-demand-extension"})
 	if s.Kind == UWSGI {
 		s.uwsgi.arguments = append(s.uwsgi.arguments, "--set", "socket="+a.text)
 	}

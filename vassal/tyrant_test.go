@@ -1,6 +1,7 @@
 package vassal
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,6 +124,26 @@ func TestTyrantReadsWhatItJudged(t *testing.T) {
 	check(t, problems.Err())
 	if got := c.Text("command"); got != "judged" {
 		t.Errorf("read %q", got)
+	}
+}
+
+// TestTyrantsSockets: what the vassal's file names is bound as its owner, what the main
+// file names as root.
+func TestTyrantsSockets(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("who is not root binds everything as himself")
+		return
+	}
+	dir := openDir(t)
+	owned(t, dir+"/site.ini", "[uwsgi]\nsocket = /run/own.sock\ncommand = x\n", anna, 0o644)
+	got := Read(Reading{Name: "site", File: dir + "/site.ini", Tyrant: &Tyrant{}, OnDemand: OnDemandReading{Directory: "/run/sites"}})
+	check(t, got.Problems.Err())
+	as := map[string]string{}
+	for _, socket := range got.Spec.Sockets {
+		as[socket.Address] = got.Spec.sockets.of(socket).as.orSelf().String()
+	}
+	if want := map[string]string{"/run/own.sock": "54331", "/run/sites/site.socket": "root"}; !maps.Equal(as, want) {
+		t.Errorf("sockets are bound as %v, want %v", as, want)
 	}
 }
 
