@@ -55,8 +55,17 @@ func (e *Emperor) shutdown(signals <-chan os.Signal, cancelVassals context.Cance
 		e.log.Error("vassals did not end in time; they are killed")
 	}
 	e.endDescendants()
-	<-ended
-	e.log.Info("ended", "after", time.Since(began).Round(time.Millisecond))
+	for again := time.NewTicker(time.Second); ; {
+		select {
+		case <-ended:
+			again.Stop()
+			e.endDescendants() // what a hook at the end of a vassal has left
+			e.log.Info("ended", "after", time.Since(began).Round(time.Millisecond))
+			return
+		case <-again.C:
+			e.endDescendants() // hooks that came after it, which have no more time
+		}
+	}
 }
 
 // serveUntil does what the loop did for vassals, but starts none, until done.

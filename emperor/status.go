@@ -160,6 +160,7 @@ func (one viewed) status() control.VassalStatus {
 		Problems: one.problems, Warnings: one.warnings, Awake: s.Awake, OnDemand: s.OnDemandReason, Idle: s.Idle.Seconds(),
 	}
 	out.Health = health(s.Health)
+	out.Daemons, out.Crons = helpersOf(s)
 	if s.Files != nil {
 		out.Folder = s.Files.Path
 	}

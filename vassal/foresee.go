@@ -42,8 +42,10 @@ func (s *Spec) Foresee(w Outlook) config.Problems {
 		f.foreseeUWSGI()
 	case Static:
 		f.foreseeFolder("static", "index.html")
+		f.foreseeHelpers()
 		return f.problems // its sockets are names
 	}
+	f.foreseeHelpers()
 	f.foreseeSockets()
 	f.foreseeRouter()
 	return f.problems

@@ -94,6 +94,7 @@ func (v *Vassal) attend() {
 		h.keepJobs(v.spec)
 	}
 	// Failed: daemons go on, for the next try.
+	v.fallenAsleep()
 	v.endLife()
 	v.checkEnded()
 }

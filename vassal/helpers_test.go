@@ -285,6 +285,27 @@ func TestLifeHooks(t *testing.T) {
 	}
 }
 
+// TestAsleepHook: it is told each time that a vassal begins to wait for somebody.
+func TestAsleepHook(t *testing.T) {
+	t.Parallel()
+	main := &MainHooks{Timeout: deadline}
+	s := newSite(t, "", func(d *Deps) { d.Hooks = func() *MainHooks { return main } })
+	s.eventuallyShown()
+	a, err := ReadAction(config.Value{Key: "hook-as-on-demand-vassal", Value: "exec:echo asleep:${UWSGI_HOOK_CONTEXT##*/} >> " + s.dir + "/log"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	main.Asleep = []Action{a}
+	s.write(commandSite(t, "serve", "fd=3") + "on-demand = true\nidle = 1\n")
+	s.want()
+	s.until("asleep", func(st Status) bool { return st.State == Asleep && len(s.words("log")) == 1 })
+	s.Wake("a test")
+	s.until("asleep again", func(st Status) bool { return st.State == Asleep && len(s.words("log")) == 2 })
+	if got := s.words("log"); !slices.Equal(got, []string{"asleep:site.ini", "asleep:site.ini"}) {
+		t.Errorf("told %q", got)
+	}
+}
+
 // eventuallyShown lets until look at files, which nobody tells it about.
 func (s *site) eventuallyShown() {
 	s.t.Helper()

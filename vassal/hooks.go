@@ -169,6 +169,25 @@ func (g *generation) asEmperor(pids []int) {
 	}
 }
 
+// fallenAsleep runs hook-as-on-demand-vassal once for each time that it begins to sleep.
+func (v *Vassal) fallenAsleep() {
+	if v.state != Asleep {
+		v.toldAsleep = false
+		return
+	}
+	main := v.mainHooks()
+	if v.toldAsleep || v.halted || len(main.Asleep) == 0 {
+		return
+	}
+	v.toldAsleep = true
+	g := &generation{number: v.number, spec: v.spec, v: v} // none: only what hooks are told
+	v.tasks.Go(func() {
+		for _, hook := range main.Asleep {
+			v.tryAction(v.ctx, main, hook, g, nil, "UWSGI_HOOK_CONTEXT="+g.spec.Helpers.toldFile)
+		}
+	})
+}
+
 // introductions are the processes that the as-emperor hooks know.
 type introductions struct {
 	mu    sync.Mutex

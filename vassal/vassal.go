@@ -82,6 +82,8 @@ type Vassal struct {
 	endings  int    // lives that are over, but for their hooks
 	epoch    uint64 // the last generation for which daemons were restarted
 	errands  atomic.Uint64
+	// toldAsleep: the main file's hooks know that it sleeps.
+	toldAsleep bool
 
 	rehearsal *rehearsal // under way
 	rehearsed *Spec      // whose exec-pre-start has just been run

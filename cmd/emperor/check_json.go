@@ -1,6 +1,10 @@
 package main
 
-import "emperor/internal/config"
+import (
+	"time"
+
+	"emperor/internal/config"
+)
 
 // checked is `emperor check --json`. Its fields only ever grow.
 type checked struct {
@@ -38,6 +42,8 @@ type checkedVassal struct {
 	Idle          float64         `json:"idle,omitempty"`      // seconds after which it is put to sleep
 	// Protections: who it runs as and what it may use, in words.
 	Protections []string `json:"protections,omitempty"`
+	// Beside: hooks, daemons and cron jobs, in words.
+	Beside []string `json:"beside,omitempty"`
 }
 
 type checkedSocket struct {
@@ -71,6 +77,7 @@ func (r *checkReport) json() checked {
 		if s := one.Spec; s != nil {
 			v.Kind, v.KindReason, v.Port, v.Overlap, v.OverlapReason = s.Kind.String(), s.KindReason, s.Port, s.Overlap, s.OverlapReason
 			v.OnDemand, v.Idle = s.OnDemandReason, s.Idle.Seconds()
+			v.Beside = s.Beside(time.Now())
 			v.Protections = s.Protections(one.Config, r.running)
 			if files := s.StaticFiles(); files != nil {
 				v.Folder = files.Path

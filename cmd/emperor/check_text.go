@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"emperor/emperor"
 	"emperor/internal/config"
@@ -24,6 +25,7 @@ func (r *checkReport) write(out io.Writer) {
 	}
 	r.writeVassals(out)
 	r.writeProtections(out)
+	r.writeBeside(out)
 	r.writeRules(out)
 	if len(r.notes) > 0 {
 		fmt.Fprintln(out, "\nnotes")
@@ -66,6 +68,23 @@ func (r *checkReport) writeVassals(out io.Writer) {
 			overlap = "overlap: no (" + one.Spec.OverlapReason + ")"
 		}
 		fmt.Fprintf(w, "  %s\t%s: %s\t%s\t%s%s\n", one.Name, one.Spec.Kind, one.Spec.KindReason, sockets(one), overlap, rests(one.Spec.Sleep))
+	}
+	_ = w.Flush()
+}
+
+// writeBeside says what runs beside each vassal.
+func (r *checkReport) writeBeside(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	title := "\nwhat runs beside them\n"
+	for i := range r.survey.Vassals {
+		one := &r.survey.Vassals[i]
+		if one.Spec == nil {
+			continue
+		}
+		if beside := one.Spec.Beside(time.Now()); len(beside) > 0 {
+			fmt.Fprintf(w, "%s  %s\t%s\n", title, one.Name, strings.Join(beside, "; "))
+			title = ""
+		}
 	}
 	_ = w.Flush()
 }

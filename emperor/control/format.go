@@ -141,6 +141,12 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	if v.Idle > 0 {
 		line("idle", fmt.Sprintf("sleeps after %gs in which nobody wants anything", v.Idle))
 	}
+	for _, d := range v.Daemons {
+		line("daemon", d.text(now))
+	}
+	for _, c := range v.Crons {
+		line("cron", c.text(now))
+	}
 	line("next try", retry(v, now))
 	if v.Folder == "" {
 		line("sockets", strings.Join(v.Sockets, " "))

@@ -132,6 +132,9 @@ type VassalStatus struct {
 	Idle     float64 `json:"idle,omitempty"`
 	// Health is nil where nobody looks: without health-path and heartbeat.
 	Health *Health `json:"health,omitempty"`
+	// Daemons and Crons run beside it.
+	Daemons []DaemonStatus `json:"daemons,omitempty"`
+	Crons   []CronStatus   `json:"crons,omitempty"`
 	// Problems say why the file's last edit was not carried out, its mistakes each as
 	// "file:line: text". What runs, if anything does, is from before it.
 	Problems []string `json:"problems,omitempty"`
