@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestTouchReload: a file that is touched deploys, in every kind of vassal, without a
@@ -64,7 +63,9 @@ func TestTouchOfTheFileItself(t *testing.T) {
 	mark := m.mark()
 	m.vassal("site", strings.Replace(threaded, "webapp.py", "missing.py", 1)+line)
 	m.waitLog(mark, "did not come up")
-	time.Sleep(3 * time.Second) // uWSGI looks once a second
+	if m.pidOf("exec://sed") == 0 {
+		t.Errorf("uWSGI is told of the file: %v", m.processes())
+	}
 	if pid := m.answering("site.test"); !alive(old) || m.logged("grace them all") {
 		t.Errorf("process %d answers, %d did before the bad edit (alive: %t)", pid, old, alive(old))
 	}
