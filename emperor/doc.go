@@ -17,6 +17,7 @@
 //	options.go    the options of the main file that are ours
 //	mainfile.go   main file → Main: read, checked, immutable
 //	embedded.go   a main file that is itself about one app: whose line is whose
+//	logs.go       where the log goes, and orders about log files
 //	listeners.go  the front's listening sockets: bound and held here
 //	router.go     the router child: started, configured, restarted
 //	front.go      what vassals ask of the router; the vassal table

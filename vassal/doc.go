@@ -39,6 +39,9 @@
 //     router serves without any process. Bodies know nothing of states.
 //   - a vassal can stand still, be described, and go on in another binary of its
 //     emperor (carried.go, pausing.go, describe.go, adopt.go).
+//   - capture.go is the pipe that is stdout and stderr of a generation, output.go who
+//     hears of its lines; files, syslog and the journal are package logsink's. A uWSGI
+//     writes its log file itself (uwsgi_logs.go).
 //   - Front is the router, as far as a vassal needs it.
 //
 // Ownership: a Vassal ends every process, closes every descriptor and waits for

@@ -21,6 +21,9 @@ func (r *reader) readLogs() {
 	if r.app == nil {
 		dir = filepath.Dir(r.spec.File)
 	}
+	for _, v := range r.c.All("log-route", "log-filter", "log-drain", "log-encoder") {
+		r.warn(v, "no effect: each logger gets every line, as the program wrote it (log-json = true makes it a JSON object)")
+	}
 	uid, gid := -1, -1
 	var after *rights.Writer
 	if user := r.spec.command.user; user != nil {
@@ -33,4 +36,13 @@ func (r *reader) readLogs() {
 		Hand:  func(v config.Value) *rights.Writer { return r.opener.Writer(v.Author) },
 		Wrong: r.wrong, Warn: r.warn,
 	}.Targets()
+}
+
+// warnOfOwnLogs: what is ours about logs does nothing where uWSGI writes them.
+func (r *reader) warnOfOwnLogs() {
+	for _, v := range r.c.All("log-backups", "log-format-json") {
+		if !r.c.UsedPlaceholders[v.Key] && r.app == nil {
+			r.warn(v, "no effect: uWSGI writes its log itself")
+		}
+	}
 }

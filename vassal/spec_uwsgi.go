@@ -22,6 +22,7 @@ func (r *reader) readUWSGI() {
 	u.needApp = len(c.All(neededApps...)) > 0
 	u.plugins = len(c.All("plugin", "plugins", "need-plugin", "need-plugins")) > 0
 	u.reopenLog = len(c.All("logto", "logto2", "daemonize", "daemonize2", "log")) > 0
+	r.warnOfOwnLogs()
 	u.maxFD = c.Has("max-fd")
 	u.noMaster = c.Has("master") && !c.Bool("master")
 	u.cheap = c.Has("cheap")

@@ -201,6 +201,7 @@ func (k *Sink) run() {
 		if s != nil {
 			k.writing.Store(true)
 			k.serving = s
+			k.lookNow() // first: what was moved away may be compressed already
 			batch := s.take(k.spare)
 			if !k.write(batch) {
 				return
@@ -209,7 +210,6 @@ func (k *Sink) run() {
 				k.spare = nil
 			}
 			k.writing.Store(false)
-			k.lookNow()
 			continue
 		}
 		wait := k.sayLosses(closing)
