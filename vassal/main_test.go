@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"emperor/internal/config"
+	"emperor/internal/logsink"
 	"emperor/internal/proc"
 	"emperor/internal/testlog"
 	"emperor/internal/testvassal"
@@ -59,8 +60,10 @@ func newSite(t testing.TB, text string, adjust func(*Deps)) *site {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &site{t: t, dir: dir, file: filepath.Join(dir, "site.ini"), log: &testlog.Text{}, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
 	starter := proc.NewStarter(proc.NewMark(filepath.Base(dir))) // processes are told apart by it
+	output := logsink.New(logsink.Options{Device: logsink.NewStream(s.log)})
 	deps := Deps{
 		Log:     slog.New(slog.NewTextHandler(s.log, nil)),
+		Logs:    logsink.NewSet(slog.New(slog.DiscardHandler), []logsink.Destination{{Sink: output, Format: func() logsink.Format { return logsink.NewText(false) }}}),
 		Starter: starter,
 		Changed: func(st Status) {
 			s.mu.Lock()
@@ -87,6 +90,7 @@ func newSite(t testing.TB, text string, adjust func(*Deps)) *site {
 		cancel()
 		<-s.ended
 		starter.Close()
+		output.Close(deadline)
 		if t.Failed() || os.Getenv("SHOWLOG") != "" {
 			t.Log("log of the vassal:\n" + s.log.String())
 		}
