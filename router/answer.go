@@ -210,7 +210,7 @@ func (x *exchange) answerFailure(d *destination, to *target, o outcome) {
 	default:
 		x.entry.Ended = accesslog.Unreachable
 	}
-	x.logFailure(message, d, to, err, slog.Int("status", status), slog.Duration("duration", time.Since(x.started).Round(time.Millisecond)))
+	x.logFailure(message, d, to, err, slog.Int("status", status), slog.String("duration", time.Since(x.started).Round(time.Millisecond).String()))
 	if status == 503 {
 		x.answerLater(status, 1, text)
 		return

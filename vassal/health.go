@@ -65,6 +65,10 @@ type inspector struct {
 	since     time.Time // the first of the failures in a row
 	wellSince time.Time // before it
 	lastWell  time.Time // the last sign of life
+	busy      bool      // it has answered others only since
+	// unanswered is a question that a busy one has not answered yet: it waits behind
+	// others, and to hang up would be an error to the program. nil: there is none.
+	unanswered <-chan finding
 	// What follows lives from the first failure in a row to the end of the row.
 	asking  context.Context
 	forget  context.CancelFunc
@@ -95,7 +99,7 @@ func (v *Vassal) watchHealth() {
 		// Who promises a beat a minute cannot be required to send two.
 		i.wellSince = now // a heartbeat says so
 		i.required = max(v.defaults.Heartbeat, 2*rules.Heartbeat)
-		i.rules = Health{Interval: healthInterval, Timeout: healthTimeout, Threshold: healthThreshold, onlyUsed: rules.onlyUsed}
+		i.rules = heartbeatRules(v.defaults.Heartbeat, rules)
 	default:
 		return
 	}
@@ -109,12 +113,15 @@ func (v *Vassal) watchHealth() {
 	})
 }
 
-// How a uWSGI is asked whose heartbeat has stopped; the defaults of the options.
-const (
-	healthInterval  = 10 * time.Second
-	healthTimeout   = 5 * time.Second
-	healthThreshold = 3
-)
+// heartbeatRules are how a uWSGI is asked whose heartbeat has stopped: with the default
+// of 30 seconds as others by the defaults of health-interval and health-timeout.
+func heartbeatRules(required time.Duration, file Health) Health {
+	between := func(least, d, most time.Duration) time.Duration { return min(max(least, d), most) }
+	return Health{
+		Interval: between(time.Second, required/3, 10*time.Second), Timeout: between(time.Second, required/6, 5*time.Second),
+		Threshold: 3, onlyUsed: file.onlyUsed,
+	}
+}
 
 // vitals is what a generation knows of its health.
 type vitals struct {
@@ -146,8 +153,11 @@ func (i *inspector) run(ctx context.Context) {
 
 // await returns when the next question is due; false when there will be none.
 func (i *inspector) await(ctx context.Context) bool {
-	if i.failures > 0 && (!i.pause(ctx, i.rules.Interval) || i.failures > 0 || i.required == 0) {
-		return ctx.Err() == nil
+	if i.failures > 0 && !i.pause(ctx, i.rules.Interval) || i.unanswered != nil && !i.awaitAnswer(ctx) {
+		return false
+	}
+	if i.failures > 0 {
+		return true
 	}
 	switch {
 	case i.required > 0:
@@ -176,6 +186,26 @@ func (i *inspector) pause(ctx context.Context, d time.Duration) bool {
 			return false
 		}
 	}
+}
+
+// awaitAnswer waits for the answer to the last question to a busy vassal, but not too
+// long: it may have stopped to work meanwhile.
+func (i *inspector) awaitAnswer(ctx context.Context) bool {
+	over, stop := after(i.v.clock, 3*i.rules.Timeout)
+	defer stop()
+	answers := i.unanswered
+	i.unanswered = nil
+	select {
+	case a := <-answers:
+		i.late(a)
+	case <-over:
+	case <-i.g.body.died():
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	i.forgetQuestions()
+	return true
 }
 
 // awaitSilence returns when no heartbeat has come for too long.
@@ -246,8 +276,8 @@ func (i *inspector) round(ctx context.Context) bool {
 				return true
 			}
 		case <-i.heard:
-			i.hear()
-			if i.failures == 0 {
+			if i.hear(); i.failures == 0 {
+				i.keep(own)
 				return true
 			}
 		case <-over:
@@ -303,6 +333,8 @@ func (i *inspector) judge(ctx context.Context, a finding) {
 	if i.failures++; i.failures == 1 {
 		i.since = i.v.clock.Now()
 		i.listen()
+	}
+	if i.failures == 1 && !i.busy {
 		i.v.log.Warn("the vassal does not answer the question for its health as it should", "gen", i.g.number, "question", i.question(), "err", a.err, "replaced_after", i.rules.Threshold)
 	}
 	remark := ""
@@ -366,7 +398,12 @@ func (i *inspector) hear() {
 	if i.bad {
 		return // that it answers is known; it says itself that it is not well
 	}
-	i.wellAgain()
+	if !i.busy {
+		i.busy = true
+		i.v.log.Info("the vassal is busy: it answers visitors, and has not come to the question for its health", "gen", i.g.number, "question", i.question())
+	}
+	i.lastWell, i.failures = i.v.clock.Now(), 0
+	i.unanswered = i.answers
 	i.show(finding{err: errors.New(i.why)}, "busy: it answers the front")
 }
 
@@ -377,6 +414,7 @@ func (i *inspector) late(a finding) {
 	case a.err == nil:
 		i.wellAgain()
 		i.show(a, "")
+		i.busy = true // it is late
 	case errors.As(a.err, &bad):
 		i.bad, i.why = true, a.err.Error()
 	}
@@ -386,13 +424,13 @@ func (i *inspector) late(a finding) {
 func (i *inspector) wellAgain() {
 	i.forgetQuestions()
 	i.lastWell = i.v.clock.Now()
-	if i.failures > 0 {
+	if i.failures > 0 && !i.busy {
 		i.v.log.Info("the vassal answers again", "gen", i.g.number, "question", i.question(), "failed", i.failures)
 	}
 	if i.failures > 0 || i.wellSince.IsZero() {
 		i.wellSince = i.lastWell
 	}
-	i.failures, i.bad = 0, false
+	i.failures, i.bad, i.busy = 0, false, false
 }
 
 // forgetQuestions ends those whose answer nobody waits for any more.

@@ -30,8 +30,18 @@ func probe(ctx context.Context, network, to, protocol, path string) error {
 	if _, err := c.Write(question(protocol, path)); err != nil {
 		return err
 	}
-	return answer(bufio.NewReader(c), protocol, path)
+	r := bufio.NewReader(c)
+	err = answer(r, protocol, path)
+	if path != "" && ctx.Err() == nil {
+		// To hang up in the middle of the answer would be an error to the program.
+		c.SetReadDeadline(time.Now().Add(leaveTime))
+		io.CopyN(io.Discard, r, 64<<10)
+	}
+	return err
 }
+
+// leaveTime is how long the rest of an answer is waited for.
+const leaveTime = 200 * time.Millisecond
 
 // question is the smallest request of each protocol. FastCGI has one that does
 // not reach the application; elsewhere it is a HEAD request.
@@ -108,8 +118,11 @@ func answer(r *bufio.Reader, protocol, path string) error {
 	if err != nil {
 		return fmt.Errorf("the answer is cut off: %w", err)
 	}
-	// "HTTP/1.1 200 OK", or with SCGI "Status: 200 OK".
+	// "HTTP/1.1 200 OK", or with SCGI "Status: 200 OK", without which it is 200.
 	fields := strings.Fields(string(line))
+	if protocol == "scgi" && fields != nil && fields[0] != "Status:" && !strings.HasPrefix(fields[0], "HTTP/") {
+		return nil
+	}
 	if len(fields) < 2 {
 		return fmt.Errorf("the answer begins with %q", line)
 	}

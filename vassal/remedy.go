@@ -46,6 +46,7 @@ func (v *Vassal) handleUnhealthy(m message) {
 	switch alone := !v.mayOverlap(v.spec); {
 	case v.refused && v.spec.Kind == UWSGI:
 		v.leaveIt(m, "its file has mistakes, and another generation would read it") // as uWSGI does
+	case now.Before(v.remedies.next) && v.remedies.remark != "": // what was tried, and when it is again
 	case now.Before(v.remedies.next):
 		v.leaveIt(m, "it was replaced just now; again at "+v.remedies.next.Format(time.TimeOnly)+" at the earliest")
 	case alone && m.unhealthy.answers:
@@ -87,7 +88,7 @@ func (v *Vassal) countRemedy(u *unhealthy) {
 func (v *Vassal) pauseRemedies() {
 	h := v.current.spec.Health
 	if h.Path == "" {
-		h.Interval, h.Threshold = healthInterval, healthThreshold
+		h = heartbeatRules(v.defaults.Heartbeat, h)
 	}
 	least := max(v.defaults.Throttle, h.Interval*time.Duration(h.Threshold))
 	v.remedies.next = v.clock.Now().Add(nextDelay(v.remedies.count, least, max(v.defaults.MaxThrottle, least)))
