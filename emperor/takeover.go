@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,9 @@ import (
 	"emperor/internal/proc"
 	"emperor/vassal"
 )
+
+// rowsTime is how long all vassals together may take to say what the router is to know.
+const rowsTime = time.Minute
 
 // Takeover is what a binary needs that takes over from an earlier one.
 type Takeover struct {
@@ -225,7 +229,8 @@ func (e *Emperor) carryOn(ctx context.Context, t *taking) {
 	for _, entry := range t.entries {
 		e.registry.resume(entry)
 	}
-	waiting, cancel := context.WithTimeout(ctx, pauseTime)
+	// The router's table must not lack anybody. With nobody to be told it takes no time.
+	waiting, cancel := context.WithTimeout(ctx, rowsTime)
 	defer cancel()
 	for _, entry := range t.entries {
 		if v, ok := entry.site.(*vassal.Vassal); ok && !slices.Contains(t.restarted, entry.name) {
