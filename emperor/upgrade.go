@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"emperor/emperor/control"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 	"emperor/vassal"
@@ -36,6 +35,9 @@ import (
 // Up to 3 whatever goes wrong is one log line, and everything goes on as before.
 
 const (
+	// signalPatience is how long the other binary may take to say that it is ready, where
+	// nobody waits for it.
+	signalPatience = 30 * time.Second
 	// settleTime is how long vassals may take to finish what they are about to do.
 	settleTime = 15 * time.Second
 	// pauseTime is how long everything else may take that has to stand still.
@@ -190,7 +192,7 @@ func (e *Emperor) upgradeInstead() bool {
 // upgradeThenReload is what a SIGHUP means when our file was replaced. If the upgrade
 // comes to nothing the main file is read again all the same.
 func (e *Emperor) upgradeThenReload() {
-	if e.beginUpgrade(context.Background(), &upgrade{patience: control.Patience, reload: true, answer: -1}) == nil {
+	if e.beginUpgrade(context.Background(), &upgrade{patience: signalPatience, reload: true, answer: -1}) == nil {
 		return
 	}
 	select {

@@ -66,7 +66,13 @@ func (m *machine) known(name string) control.VassalStatus {
 // upgrade runs `emperor upgrade`, which must work.
 func (m *machine) upgrade(words ...string) control.Upgrade {
 	m.t.Helper()
-	said, code := m.order(append([]string{"upgrade", "--json", "--timeout", "50"}, words...)...)
+	said, code := "", 0
+	for range 5 { // a machine that is busy may take long with a change that is under way
+		said, code = m.order(append([]string{"upgrade", "--json", "--timeout", "50"}, words...)...)
+		if !strings.Contains(said, "in the middle of a change") {
+			break
+		}
+	}
 	var u control.Upgrade
 	if err := json.Unmarshal([]byte(said), &u); code != 0 || err != nil || len(u.Restarted) > 0 || u.Problem != "" || u.PID != m.command.Process.Pid {
 		m.t.Fatalf("upgrade: exit status %d: %s (%v)", code, said, err)
@@ -206,7 +212,7 @@ const descriptorsOfSleeper = 4
 // refuses runs an upgrade that must come to nothing, for that reason.
 func (m *machine) refuses(why string, words ...string) {
 	m.t.Helper()
-	said, code := m.order(append([]string{"upgrade"}, words...)...)
+	said, code := m.order(append([]string{"upgrade", "--timeout", "50"}, words...)...)
 	if code != 1 || !strings.Contains(said, why) {
 		m.t.Errorf("upgrade %q: exit status %d, %q; want 1 and %q", words, code, said, why)
 	}
