@@ -251,9 +251,9 @@ func (x *exchange) toAnnounced(d *destination) bool {
 }
 
 // returning is how long after a node went a key's requests are kept for the next
-// when nobody else answers: an instance that is reloaded withdraws and is back after a
-// second.
-const returning = 3 * time.Second
+// when nobody else answers: an instance that is reloaded withdraws and is back when its
+// app is loaded, which takes a second, or some.
+const returning = 10 * time.Second
 
 // awaitNode waits until there are other nodes for the host than those, which do not
 // answer, if one of them went a moment ago. v is what there is now; nil: none came.
