@@ -14,5 +14,5 @@ func TestReplacedForItsMemory(t *testing.T) {
 	load := m.visitors("big.test")
 	m.waitLog(0, "big: ", "ready", "gen=3")
 	report(t, load, "two replacements")
-	m.waitLog(0, "big: ", "a new generation takes over", "reload-on-rss (big.ini:7) allows 5")
+	m.waitLog(0, "big: ", "a new generation takes over", "reload-on-rss (big.ini:6) allows 5")
 }
