@@ -115,8 +115,8 @@ func TestTenantsGainNothing(t *testing.T) {
 	}
 
 	// A file that is given to somebody else is that person's at once.
+	must(t, os.Chown(m.path("run"), bob, bob)) // first: the socket is made there
 	must(t, os.Chown(m.path("vassals.d/rights.ini"), bob, bob))
-	must(t, os.Chown(m.path("run"), bob, bob))
 	m.eventually("the site of another user", func() bool {
 		return statusOf(t, m.answering("rights.test"), "Uid:") == fmt.Sprintf("%d\t%[1]d\t%[1]d\t%[1]d", bob)
 	})
