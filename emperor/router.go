@@ -173,6 +173,9 @@ func (r *routerChild) Status() *control.RouterStatus { return r.status.Load() }
 func (r *routerChild) Run(ctx context.Context) {
 	r.retry = time.NewTimer(time.Hour)
 	r.retry.Stop()
+	if r.live == nil && r.current.needed() { // it ended while another binary took over
+		r.retry.Reset(0)
+	}
 	look := time.NewTicker(lookAtLogs)
 	defer look.Stop()
 	for {

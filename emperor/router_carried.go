@@ -53,9 +53,12 @@ func (r *routerChild) standStill(q routerStandstill) {
 	for _, p := range all {
 		one := CarriedRouterProcess{Process: p.process.Carry(), Peer: p.peer.Pause(), Started: p.started, MayRead: p.mayRead}
 		one.Output, one.Rest = p.output.pause()
-		if p == r.live {
+		switch {
+		case one.Peer.FD < 0 || one.Output < 0:
+			// It has just ended. If it was the one that accepts another is started.
+		case p == r.live:
 			c.Live = &one
-		} else {
+		default:
 			c.Draining = append(c.Draining, one)
 		}
 	}

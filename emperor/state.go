@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -228,7 +229,7 @@ func (s *State) descriptors() []int {
 			out = append(out, v.Descriptors()...)
 		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(fd int) bool { return fd < 0 }) // of what has just ended
 }
 
 func (r *CarriedRouter) processes() []*CarriedRouterProcess {
