@@ -121,11 +121,12 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.dismiss(&old, v.mercy(old.spec))
 		v.reply("", nil)
 	case keepOld:
+		problem := v.problem
 		v.problem = fmt.Sprintf("generation %d did not come up: %v; generation %d goes on", m.generation, m.err, v.current.number)
 		v.complain("the new generation did not come up, the old one goes on", m)
 		v.reason = "" // the old one is ready as it was; what went wrong is the problem
 		if v.candidate.heals {
-			v.problem = ""
+			v.problem = problem // a mistake in the file, perhaps
 			v.remedyFailed(m)
 		}
 		if v.current.spec.Kind != UWSGI {
