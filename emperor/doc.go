@@ -26,7 +26,9 @@
 //	hooks.go      programs that the main file wants run at certain moments
 //	ondemand.go   emperor-on-demand-exec: which socket wakes a vassal
 //	registry.go   snapshot → vassals
-//	slots.go      how many start at once
+//	slots.go      how many start at once, and who first
+//	stops.go      children that were stopped by a signal
+//	visits.go     what the router says of single vassals
 //	openfiles.go  whether we may open as many files as that takes
 //	emperor.go    the loop
 //	firststart.go the one app that does not come up is the emperor's end

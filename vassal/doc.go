@@ -29,6 +29,8 @@
 //     old ones may linger.
 //   - a generation (generation.go) is led by a goroutine of its own from its start
 //     to its end; handover.go is the moment in which requests change sides.
+//   - a uWSGI that can be told nothing any more is replaced as if it had died
+//     (curse.go).
 //   - a vassal that nobody wants anything of may sleep (sleep.go): its sockets are
 //     held, and watched by one epoll for all sleepers (sentry.go). A request through
 //     the router or a connection without it wakes it. Going to sleep is a hand-over to
