@@ -205,7 +205,7 @@ func TestForeseen(t *testing.T) {
 			want: "v/site.ini:5: logto2: user nobody may not make a file in DIR/v (mode 0755, owner root, group root): uWSGI ends when it cannot open its log"},
 		{name: "log of another user", file: app + "DIR/app.py\nuid = nobody\nlogto2 = DIR/open/site.log", prepare: func(d *desk) { d.mode("run", 0o777); d.write("open/site.log", "") },
 			want: "v/site.ini:5: logto2: user nobody may not write DIR/open/site.log (mode 0644, owner root, group root): uWSGI ends when it cannot open its log"},
-		{name: "log of a command", file: "command = sleep 9\nsocket = DIR/run/x\nlogto = DIR/log/site.log", want: "v/site.ini:4: warning: logto: there is no DIR/log: its log cannot be written; what it writes is shown by emperor logs only"},
+		{name: "log of a command", file: "[uwsgi]\ncommand = sleep 9\nsocket = DIR/run/site.sock\nlogto = DIR/log/site.log", want: "v/site.ini:4: warning: logto: there is no DIR/log: its log cannot be written; what it writes is shown by emperor logs only"},
 		{name: "log elsewhere", file: app + "DIR/app.py\nlogto = udp:127.0.0.1:514"},
 		{name: "binary", file: app + "DIR/app.py\nbinary-path = DIR/uwsgi", want: "v/site.ini:4: binary-path: DIR/uwsgi: no such file"},
 		{name: "byte order mark, uWSGI", file: "\ufeff" + app + "DIR/app.py",

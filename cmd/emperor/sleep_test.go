@@ -80,8 +80,10 @@ func TestSleepAndWake(t *testing.T) {
 	}
 	for round := range 2 {
 		for _, name := range names {
+			mark := m.mark()
 			m.page(name+".test", "/")
-			if text, _ := m.order("why", name); round == 0 && (!strings.Contains(text, "woken by a request through the front") || !strings.Contains(text, "for 1s: idle")) {
+			m.waitLog(mark, name+": vassal starting", "woken by a request through the front")
+			if text, _ := m.order("why", name); round == 0 && !strings.Contains(text, "1s in which nobody wants anything") {
 				t.Errorf("why %s:\n%s", name, text)
 			}
 		}
@@ -95,15 +97,14 @@ func TestSleepAndWake(t *testing.T) {
 	m.eventually("their processes are gone", func() bool { return m.pidOf("gunicorn") == 0 && m.pidOf("webapp.js") == 0 && m.pidOf("php-fpm") == 0 })
 
 	for _, name := range []string{"gunicorn", "raw"} {
+		mark := m.mark()
 		text, err := m.direct(name + ".sock")
 		if err != nil || !strings.HasPrefix(text, "release 0") {
 			t.Errorf("%s without the front: %q, %v", name, text, err)
 		}
-		m.eventually("it says who woke "+name, func() bool {
-			text, _ := m.order("why", name)
-			return strings.Contains(text, "woken by a connection to") && strings.Contains(text, "awake")
-		})
+		m.waitLog(mark, name+": vassal starting", "woken by a connection to")
 	}
+	m.untilState("raw", "loyal")
 	if text, _ := m.order("why", "raw"); !strings.Contains(text, "does not sleep again") {
 		t.Errorf("why raw:\n%s", text)
 	}
