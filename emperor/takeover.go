@@ -38,7 +38,6 @@ type taking struct {
 	percent   int    // of the garbage collector
 	entries   []*entry
 	restarted []string
-	problem   error
 	strays    []proc.Carried // of vassals that are started anew
 	kept      int
 }

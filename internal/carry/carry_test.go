@@ -23,10 +23,10 @@ type outer struct {
 	Large   uint64
 	Small   int8
 	list    []inner
-	none    []string
+	None    []string
 	empty   []string
 	pointer *inner
-	missing *inner
+	Missing *inner
 	Table   map[string]inner
 	yes     bool
 	raw     []byte
