@@ -40,7 +40,7 @@ func statsOfVassal(m *Main, one viewed, s *control.VassalStatus, past life) obje
 	}
 	o := object{}.
 		with("id", m.idOf(one.item)).with("pid", pid).with("born", one.born).with("last_mod", modified(one.item)).
-		with("last_heartbeat", int64(0)).with("loyal", flag(status.Loyal)).with("ready", flag(serves)).with("accepting", flag(serves)).
+		with("last_heartbeat", seconds(status.LastHeartbeat)).with("loyal", flag(status.Loyal)).with("ready", flag(serves)).with("accepting", flag(serves)).
 		with("last_loyal", last(past.loyal, status.Loyal)).with("last_ready", seconds(past.ready)).with("last_accepting", seconds(past.ready)).
 		with("first_run", seconds(past.firstRun)).with("last_run", seconds(past.lastRun)).with("cursed", seconds(past.cursed)).
 		with("zerg", int64(0)).with("on_demand", onDemand).with("uid", uid).with("gid", gid).

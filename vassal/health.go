@@ -136,6 +136,7 @@ type vitals struct {
 // beats notes a uWSGI's heartbeat; the first one is a promise.
 func (g *generation) beats() {
 	now := g.v.clock.Now()
+	g.v.lastBeat.Store(&now)
 	if g.beat.Swap(&now) == nil {
 		g.v.send(message{kind: heartbeatPromised, generation: g.number})
 	}

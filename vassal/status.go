@@ -37,6 +37,8 @@ type Status struct {
 	// Loyal: the generation that serves has answered a request. It is only shown: what
 	// decides about restarts is how long it has been ready.
 	Loyal bool
+	// LastHeartbeat is when a uWSGI has sent one; zero where none did.
+	LastHeartbeat time.Time
 	// Paused: new requests wait in the front.
 	Paused bool
 	// RetryAt is when the next start is tried (State Failed).

@@ -25,6 +25,8 @@ type Vassal struct {
 
 	inbox  inbox
 	status atomic.Pointer[Status]
+	// lastBeat is the last heartbeat of any generation.
+	lastBeat atomic.Pointer[time.Time]
 	// inspection is the last one, of the generation that it names.
 	inspection atomic.Pointer[Inspection]
 	done       chan struct{}
@@ -200,6 +202,9 @@ func (v *Vassal) Done() <-chan struct{} { return v.done }
 func (v *Vassal) Status() Status {
 	s := *v.status.Load()
 	s.Lines = v.output.lines(0)
+	if last := v.lastBeat.Load(); last != nil {
+		s.LastHeartbeat = *last
+	}
 	if last := v.inspection.Load(); s.Health != nil && last.Generation == s.Generation {
 		s.Health = last.remarked(s.Health.Remark)
 	}
