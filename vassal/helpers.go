@@ -127,6 +127,9 @@ func comparePlaces(a, b Program) int {
 
 // keepDaemons makes those of a generation run, and no others; nil: none.
 func (h *helpers) keepDaemons(g *generation) {
+	if len(h.daemons) == 0 && (g == nil || len(g.spec.Daemons) == 0) {
+		return // as most of ten thousand vassals
+	}
 	wanted := map[string]bool{}
 	fresh := map[string]Daemon{}
 	if g != nil {
@@ -175,6 +178,9 @@ func (h *helpers) renew(epoch uint64) {
 // keepJobs makes those of the spec wait for their times, and no others. Runs under way
 // go on.
 func (h *helpers) keepJobs(s *Spec) {
+	if len(h.jobs) == 0 && (s == nil || len(s.Crons) == 0) {
+		return
+	}
 	wanted := map[string]bool{}
 	if s != nil {
 		for _, c := range s.Crons {
