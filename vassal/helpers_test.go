@@ -72,7 +72,7 @@ func TestHookThatHangs(t *testing.T) {
 	if want := "exec-pre-start (site.ini:6): it was ended, because it was not over after 1s (hook-timeout)"; st.Reason != want {
 		t.Errorf("reason %q, want %q", st.Reason, want)
 	}
-	if child := s.words("child"); len(child) != 1 || alivePID(child[0]) {
+	if child := s.words("child"); len(child) > 0 && alivePID(child[0]) {
 		t.Errorf("its child %v is left", child)
 	}
 }
