@@ -47,15 +47,20 @@ func (r *reader) readHealth() {
 	}
 	ready, hasReady := c.Last("ready-path")
 	health, hasHealth := c.Last("health-path")
-	for _, v := range []config.Value{ready, health} {
-		if v.Key != "" && !v.Unknown && v.Value != "" && (!strings.HasPrefix(v.Value, "/") || strings.ContainsFunc(v.Value, func(b rune) bool { return b <= ' ' || b == 0x7f })) {
-			r.wrong(v, "want a path that begins with /, got %q", v.Value)
+	usable := func(v config.Value, given bool) bool {
+		if !given || v.Unknown || v.Value == "" {
+			return false
 		}
+		if !strings.HasPrefix(v.Value, "/") || strings.ContainsFunc(v.Value, func(b rune) bool { return b <= ' ' || b == 0x7f }) {
+			r.fault(v, "want a path that begins with /, got %q", v.Value) // to a uWSGI it may be a placeholder
+			return false
+		}
+		return true
 	}
-	if hasReady && !ready.Unknown {
+	if usable(ready, hasReady) {
 		s.readyPath = ready.Value
 	}
-	if hasHealth && !health.Unknown && health.Value != "" {
+	if usable(health, hasHealth) {
 		s.Health.Path, s.Health.PathReason = health.Value, reason(health)
 	}
 	if s.Kind == Static {
