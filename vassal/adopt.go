@@ -155,6 +155,7 @@ func (v *Vassal) carryOn() {
 	v.stillness.Unlock()
 	row := v.publish()
 	v.publisher.wait(v.ctx, row)
+	v.show()
 	close(v.carried)
 	if v.current != nil {
 		g := v.current
