@@ -79,7 +79,9 @@ func TestCronOfAFolder(t *testing.T) {
 	s.write("[uwsgi]\nstatic = DIR\nhook-timeout = 3600\nenv = WORD=hello\ncron = -1 -1 -1 -1 -1 sh -c 'echo $WORD >> made'\nexec-pre-start = " + note("made", "first") + "\n")
 	s.want()
 	s.ready(1)
-	s.until("the job ran", func(st Status) bool { return len(s.words("made")) > 1 && slices.Equal(s.words("made")[:2], []string{"first", "hello"}) })
+	s.until("the job ran", func(st Status) bool {
+		return len(s.words("made")) > 1 && slices.Equal(s.words("made")[:2], []string{"first", "hello"})
+	})
 	s.cancel()
 	<-s.ended
 }
