@@ -345,7 +345,10 @@ func TestFirstFolder(t *testing.T) {
 			mark = m.mark()
 			m.vassal("blog", "static = DIR/shop\n")
 			m.waitLog(mark, "blog: ", "ready")
-			m.page("blog.test", "/")
+			m.eventually("the front knows the folder", func() bool {
+				status, _, err := m.get("blog.test", "/")
+				return err == nil && status == http.StatusOK
+			})
 			if err := syscall.Kill(m.routers()[0], syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}

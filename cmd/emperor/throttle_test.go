@@ -86,16 +86,22 @@ func TestBrokenNeighbours(t *testing.T) {
 	m.rules(byName + "emperor-throttle = 3600000\nemperor-max-throttle = 3600000\n")
 	m.vassal("good", witnessed)
 	kinds := []string{"command = /bin/false", "command = /nowhere/program", "command = sh -c 'kill -KILL $$'", "chdir = /nowhere\ncommand = /bin/true"}
+	var broken []string
 	for i := range 197 {
-		m.vassal(fmt.Sprintf("b%03d", i), "socket = DIR/%n.sock\n"+kinds[i%len(kinds)]+"\n")
+		broken = append(broken, fmt.Sprintf("b%03d", i))
+		m.vassal(broken[i], "socket = DIR/%n.sock\n"+kinds[i%len(kinds)]+"\n")
 	}
 	for i := range 3 {
-		m.vassal(fmt.Sprintf("u%03d", i), "socket = DIR/%n.sock\nplugin = python3\nwsgi-file = DIR/broken.py\n")
+		broken = append(broken, fmt.Sprintf("u%03d", i))
+		m.vassal(broken[197+i], "socket = DIR/%n.sock\nplugin = python3\nwsgi-file = DIR/broken.py\n")
 	}
 	m.start()
 	m.waitLog(0, "listening")
 	m.page("good.test", "/") // at once, wherever the others are
 	w := m.watch("good.test")
+	for _, name := range broken { // one by one, however long all of them take
+		m.waitLog(0, name+": the vassal did not start")
+	}
 	m.waitLog(0, " ready vassals=", "201 vassals: 1 ready, 200 failed")
 	for name, why := range map[string]string{"b000": "exit status 1", "b001": "/nowhere/program", "b002": "SIGKILL", "b003": "/nowhere does not exist", "u000": "the app could not be loaded"} {
 		if text, _ := m.order("why", name); !strings.Contains(text, why) {
