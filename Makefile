@@ -1,6 +1,8 @@
 # make build      bin/emperor, one static binary (needs only Go)
 # make run        the same, and the example sites on http://hello.localhost:8080/
 # make test       every test, with the race detector; installs what they need (Debian, root)
+# make test-systemd       the installed units with a systemd of their own (root, namespaces; three minutes)
+# make test-systemd-qemu  the same in a virtual machine: limits of control groups (half an hour)
 # make check      formatting, vet, staticcheck, go.mod, import rules
 # make bench      the front beside nginx, HAProxy, Caddy and uWSGI (three quarters of an hour; BENCHFLAGS=-help)
 # make fuzz       every fuzz target for FUZZTIME each
@@ -28,7 +30,7 @@ GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 EXAMPLE = vassals.d-example
 
-.PHONY: build example run test check bench fuzz install clean
+.PHONY: build example run test test-systemd test-systemd-qemu check bench fuzz install clean
 
 build:
 	$(GOBUILD) -o $(BIN)/ ./cmd/emperor
@@ -49,9 +51,17 @@ test:
 	@.ci/install-test-tools
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(TESTFLAGS) ./...
 
+# Not part of test: not every place that tests run in may make namespaces.
+test-systemd:
+	tests/systemd/in-namespaces
+
+test-systemd-qemu:
+	tests/systemd/in-qemu
+
 check:
 	@unformatted=$$(gofmt -l .) && if [ -n "$$unformatted" ]; then echo "run gofmt -w on:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags systemd ./tests/...
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 ./internal/archtest

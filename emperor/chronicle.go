@@ -9,6 +9,7 @@ import (
 
 	"emperor/emperor/control"
 	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 const (
@@ -71,7 +72,7 @@ func (c *chronicle) see(s vassal.Status) {
 
 // note keeps the times.
 func (l *life) note(before, s vassal.Status, now time.Time) {
-	if s.Starting != 0 && s.Starting != before.Starting || s.Kind == vassal.Static && s.Generation != before.Generation {
+	if s.Starting != 0 && s.Starting != before.Starting || s.Kind == spec.Static && s.Generation != before.Generation {
 		l.lastRun = now
 		if l.firstRun.IsZero() {
 			l.firstRun = now
@@ -181,6 +182,13 @@ func (c *chronicle) events(ctx context.Context, follow bool) iter.Seq[control.Ev
 			}
 		}
 	}
+}
+
+// knows tells whether there is a vassal of that name.
+func (c *chronicle) knows(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lives[name] != nil
 }
 
 // past is what is known of each vassal's past: copies.

@@ -12,7 +12,8 @@ import (
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
 	"emperor/internal/logsink"
-	"emperor/vassal"
+	"emperor/vassal/commandline"
+	"emperor/vassal/spec"
 )
 
 // AppName is what the one app of a main file is called.
@@ -29,23 +30,23 @@ type App struct {
 	// Rules are those of Lines that route requests inside the app, after the front.
 	Rules []config.Value
 	// Result is what the lines came to.
-	Result vassal.Result
+	Result spec.Result
 
 	front []config.Value // the front's lines
 }
 
 // byCommand: the app is any program, and uWSGI has no part in it.
-func (a *App) byCommand() bool { return vassal.RunsCommand(a.Line) }
+func (a *App) byCommand() bool { return spec.RunsCommand(a.Line) }
 
 // Spec is how the app is run.
-func (a *App) Spec() *vassal.Spec { return a.Result.Spec }
+func (a *App) Spec() *spec.Spec { return a.Result.Spec }
 
 // divide finds the one app and divides the lines; nil when the main file has none.
 func (r Reader) divide(c *config.Config) *App {
 	if r.Alone || c.Has("emperor") {
 		return nil
 	}
-	line, ok := vassal.NamesApp(c)
+	line, ok := spec.NamesApp(c)
 	if !ok {
 		return nil
 	}
@@ -85,17 +86,27 @@ func frontShares(c *config.Config) bool {
 // mappers are the options that say where requests go which no rule decides.
 var mappers = []string{"http-to", "http-use-pattern", "http-use-base", "http-use-cache", "http-use-code-string", "http-subscription-server"}
 
+// mapsStreams tells whether an option says where connections go that are no requests.
+func mapsStreams(key string) bool {
+	_, what, ok := strings.Cut(key, "router-")
+	return key == "stream-default" || ok && slices.Contains([]string{"to", "fallback", "use-pattern", "use-base", "subscription-server"}, what)
+}
+
 // EmptyFront warns of a front with nothing behind it.
 func (m *Main) EmptyFront() config.Problems {
 	if m.App != nil || len(m.Monitor.Patterns) > 0 || len(m.Front.Listeners) == 0 {
 		return nil
 	}
 	for _, o := range m.Front.Options {
-		if isRule(o.Key) || slices.Contains(mappers, o.Key) || o.Key == "http-to-https" {
+		if isRule(o.Key) || slices.Contains(mappers, o.Key) || o.Key == "http-to-https" || mapsStreams(o.Key) {
 			return nil
 		}
 	}
 	l := m.Front.Listeners[0]
+	if kind := strings.TrimSuffix(l.Option, "2"); kind == "sslrouter" || kind == "rawrouter" {
+		return config.Problems{{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
+			Text: "nothing is behind it: want " + kind + "-to = ADDRESS"}}
+	}
 	return config.Problems{{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
 		Text: "nothing is behind it: want an app (such as module, wsgi-file or command), emperor, http-to, or rules"}}
 }
@@ -139,13 +150,13 @@ func (r Reader) taker(v config.Value, byCommand bool) taker {
 		}
 		return takenByUs
 	case slices.ContainsFunc(r.Front, func(o config.Option) bool { return o.Name == v.Key }):
-		if byCommand || aboutFront || !vassal.KnownToUWSGI(v.Key) || r.OwnRule != nil && r.OwnRule(v) {
+		if byCommand || aboutFront || !spec.KnownToUWSGI(v.Key) || r.OwnRule != nil && r.OwnRule(v) {
 			return takenByFront
 		}
 		return takenByApp
 	case strings.HasPrefix(v.Key, "daemonize"):
 		return takenByUs
-	case strings.HasPrefix(v.Key, "http") && !strings.HasPrefix(v.Key, "https") && vassal.KnownToUWSGI(v.Key):
+	case strings.HasPrefix(v.Key, "http") && !strings.HasPrefix(v.Key, "https") && spec.KnownToUWSGI(v.Key):
 		return takenByUs // of no effect: the front does not have it, and the app no HTTP router
 	}
 	return takenByApp
@@ -170,8 +181,8 @@ func (m *Main) readApp(r Reader, problems *config.Problems) {
 
 // appResult reads the app's lines, for an emperor of that process number; they may
 // name files, which may have changed.
-func (m *Main) appResult(pid int) vassal.Result {
-	reading := vassal.AppReading{
+func (m *Main) appResult(pid int) spec.Result {
+	reading := spec.AppReading{
 		Name: AppName, Files: m.Config.Files, Dir: m.Source.Dir, Lines: m.App.Lines, Apart: m.RouterUser != nil, CheckFiles: m.checkFiles,
 	}
 	if len(m.Config.Files) > 0 {
@@ -180,7 +191,7 @@ func (m *Main) appResult(pid int) vassal.Result {
 	if len(m.Front.Listeners) > 0 && slices.ContainsFunc(m.App.front, func(v config.Value) bool { return strings.Contains(v.Value, "vassal:"+AppName) }) {
 		reading.Socket = automaticSocket(pid)
 	}
-	return vassal.ReadApp(reading)
+	return spec.ReadApp(reading)
 }
 
 // automaticSocket is where the front reaches an app that has no socket of its own:
@@ -225,7 +236,7 @@ func (r Reader) ours(name string, byCommand bool) bool {
 	if slices.ContainsFunc(config.Language, func(l config.Option) bool { return l.Name == o.Name }) {
 		return false
 	}
-	return !vassal.KnownToUWSGI(name) || r.taker(config.Value{Key: o.Name}, byCommand) != takenByApp
+	return !spec.KnownToUWSGI(name) || r.taker(config.Value{Key: o.Name}, byCommand) != takenByApp
 }
 
 // environment is what the app inherits: ours without the UWSGI_* variables whose
@@ -248,7 +259,7 @@ func (a *App) withoutEffect(v config.Value) (why string, nothing bool) {
 	switch {
 	case !slices.Contains(a.Lines, v):
 		return "the front has no such option", true
-	case a.byCommand() && !slices.ContainsFunc(vassal.Options, func(o config.Option) bool { return o.Name == v.Key }):
+	case a.byCommand() && !slices.ContainsFunc(spec.Options, func(o config.Option) bool { return o.Name == v.Key }):
 		return "the app is a program of its own, not uWSGI", true
 	}
 	return "", false
@@ -270,7 +281,7 @@ func (m *Main) readingOfApp() reading {
 }
 
 // appFiles are those files of the app that are not the main file's.
-func (m *Main) appFiles(result vassal.Result) []string {
+func (m *Main) appFiles(result spec.Result) []string {
 	return slices.DeleteFunc(slices.Clone(result.Files), func(file string) bool { return slices.Contains(m.Config.Files, file) })
 }
 
@@ -315,6 +326,6 @@ func givenCommand(s Source, c *config.Config) *config.Config {
 		}
 		with.Values = append(with.Values, listener)
 	}
-	with.Values = append(with.Values, config.Value{Key: "command", Value: vassal.CommandLine(s.Command), HasValue: true})
+	with.Values = append(with.Values, config.Value{Key: "command", Value: commandline.Join(s.Command), HasValue: true})
 	return &with
 }

@@ -10,12 +10,15 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/vassal"
+	"emperor/vassal/logs"
 )
 
 // frontOptions stand in for the router's.
 var frontOptions = []config.Option{
 	{Name: "http", Aliases: []string{"http-socket", "http11-socket"}, Type: config.String, Repeat: true},
 	{Name: "http-to", Type: config.String, Repeat: true},
+	{Name: "sslrouter", Type: config.String, Repeat: true},
+	{Name: "sslrouter-to", Type: config.String, Repeat: true},
 	{Name: "http-use-base", Type: config.String, Repeat: true},
 	{Name: "http-hold", Type: config.String, Repeat: true},
 	{Name: "http-timeout", Type: config.String, Repeat: true},
@@ -41,8 +44,8 @@ func readOne(t *testing.T, text string, env []string, command ...string) (*Main,
 					continue
 				}
 				out.Options = append(out.Options, link.Option{Key: v.Key, Value: v.Value})
-				if v.Key == "http" {
-					out.Listeners = append(out.Listeners, link.Listener{Option: "http", Address: v.Value})
+				if v.Key == "http" || v.Key == "sslrouter" {
+					out.Listeners = append(out.Listeners, link.Listener{Option: v.Key, Address: v.Value})
 				}
 			}
 			return out, nil
@@ -143,13 +146,14 @@ func TestWhoTakesALine(t *testing.T) {
 func TestFrontWithNothingBehindIt(t *testing.T) {
 	for text, empty := range map[string]bool{
 		"http = :80": true, "http = :80\nprocesses = 4": true, "http = :80\nroute-run = x": false, "http = :80\nhttp-to = :3031": false,
+		"sslrouter = :443": true, "sslrouter = :443\nsslrouter-to = :3031": false,
 		"http = :80\nemperor = /tmp": false, "http = :80\nmodule = x": false, "emperor = /tmp": false,
 	} {
 		main, problems := readOne(t, text, nil)
 		if main == nil {
 			t.Fatal(problems)
 		}
-		if got := strings.Contains(main.EmptyFront().String(), "http: nothing is behind it"); got != empty {
+		if got := strings.Contains(main.EmptyFront().String(), ": nothing is behind it"); got != empty {
 			t.Errorf("%q: %v", text, main.EmptyFront())
 		}
 	}
@@ -228,7 +232,7 @@ func TestProgramBesideAnotherApp(t *testing.T) {
 // TestFirstStart: only a first start that fails is the end.
 func TestFirstStart(t *testing.T) {
 	status := func(state vassal.State) vassal.Status {
-		return vassal.Status{Name: AppName, State: state, Reason: "exit status 3", Lines: []vassal.Line{{Text: "no database"}}}
+		return vassal.Status{Name: AppName, State: state, Reason: "exit status 3", Lines: []logs.Line{{Text: "no database"}}}
 	}
 	var failed, served firstStart
 	failed.see(vassal.Status{Name: "other", State: vassal.Ready})

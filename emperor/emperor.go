@@ -21,13 +21,20 @@ import (
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 	"emperor/vassal"
+	"emperor/vassal/sockets"
 )
 
 const (
-	// Of that many vassals, whose states change by the thousand when the emperor starts,
-	// the states are looked at no more often than this.
-	manyVassals = 500
-	manyPause   = 50 * time.Millisecond
+	// A look at the states of all vassals, which change by the thousand when the emperor
+	// starts, is followed by a pause of that many times as long: looking takes a tenth of
+	// one processor at most.
+	lookPause = 9
+	// shortLook is a look without a pause: a hundred vassals. A longer one is followed by
+	// no less than leastPause: when hundreds start, one look sees many changes. Clients
+	// wait for the look that opens the front, which is not kept back as long.
+	shortLook  = 50 * time.Microsecond
+	leastPause = 100 * time.Millisecond
+	doorPause  = 20 * time.Millisecond
 
 	// reservedThreads is more than system calls take at the same time, but for a disk that
 	// stands still.
@@ -81,10 +88,11 @@ type Emperor struct {
 	front     *front
 	router    *routerChild
 	slots     *slots
+	doubts    *doubts
 	monitor   *monitor.Monitor
 	inherited []*sysd.Inherited
 	loading   atomic.Bool // a main file is being read: it may run programs
-	sockets   *vassal.Sockets
+	sockets   *sockets.Registry
 	deps      vassal.Deps
 	server    *control.Server // nil: there is no control socket
 
@@ -93,8 +101,9 @@ type Emperor struct {
 	upgrading atomic.Bool
 	tries     atomic.Uint64
 	upgrades  chan *upgrade
-	reloads   chan struct{} // an upgrade that was asked for with a reload came to nothing
-	ending    chan struct{} // closed when the loop has ended
+	reloads   chan rereading // the main file is to be read again
+	reloaders []chan error   // who waits for that; the loop's
+	ending    chan struct{}  // closed when the loop has ended
 
 	// What follows belongs to the loop.
 	main      *Main
@@ -125,7 +134,7 @@ type Emperor struct {
 
 // New makes an emperor; it starts nothing.
 func New(p Program) *Emperor {
-	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1), chronicle: newChronicle(time.Now), upgrades: make(chan *upgrade), reloads: make(chan struct{}), ending: make(chan struct{})}
+	return &Emperor{program: p, log: p.Log, main: p.Main, since: time.Now(), changed: make(chan struct{}, 1), chronicle: newChronicle(time.Now), upgrades: make(chan *upgrade), reloads: make(chan rereading), ending: make(chan struct{})}
 }
 
 // Run is the emperor's life: it returns nil after a stop that was asked for, by
@@ -169,14 +178,15 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	}
 	defer e.runEndHooks()
 	e.front, e.slots = newFront(), newSlots()
+	e.doubts = newDoubts(e.slots, e.chronicle.knows, newMemory(e.main), e.log)
 	e.front.published = e.wake
 	e.router = newRouterChild(e.starter, e.front, e.main.RouterUser, e.log.With("vassal", "router"))
 	e.router.certificates.keeper = e.program.Reader.Keeper
 	e.router.moved = e.folderMoved
-	e.router.woken, e.router.loyal = e.woken, e.loyal
+	e.router.woken, e.router.loyal, e.router.silent = e.woken, e.loyal, e.silent
 	e.acme = e.newIssuer()
 	e.router.certificates.issued = e.acme.Load
-	e.sockets = vassal.NewSockets()
+	e.sockets = sockets.New()
 	e.deps = e.newDeps()
 	e.router.mayRead = e.main.App != nil && e.main.App.Spec().StaticFiles() != nil
 
@@ -208,13 +218,13 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 			return err
 		}
 		serve()
-		if err := e.openFront(); err != nil {
+		if err := e.openFront(ctx); err != nil {
 			return err
 		}
 	}
 	defer func() { closeListeners(e.listeners) }()
 	if taken == nil {
-		if err := writePIDFiles(e.main.PIDFiles); err != nil {
+		if err := e.main.writePIDFiles(); err != nil {
 			return err
 		}
 	}
@@ -229,6 +239,10 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 		}
 	}
 
+	if taken == nil {
+		asBefore := collectLess()
+		e.stateful.whenReady = func() { background.Go(asBefore) }
+	}
 	options := e.main.Monitor
 	options.Log = e.log
 	if e.monitor, err = monitor.New(options); err != nil {
@@ -243,6 +257,9 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	defer e.tend(whole)()
 	e.registry = newRegistry(vassals, e.main, e.newVassal(), e.monitor.Watch, e.log)
 	e.registry.order = e.order
+	e.registry.many = func(fresh []readAhead) { e.doubts.expect(whole, fresh, e.deps.Defaults, background.Go) }
+	e.registry.edited = e.doubts.edited
+	e.registry.files = func() { e.router.expectFiles(whole, background.Go) }
 	e.watchMainTouch()
 	e.publish()
 	if err := e.openOrders(); err != nil {
@@ -276,6 +293,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	scanning, stopScanning := context.WithCancel(whole)
 	defer stopScanning()
 	background.Go(func() { _ = e.monitor.Run(scanning) })
+	background.Go(func() { e.doubts.keep(scanning) })
 	background.Go(func() { e.acme.Run(scanning) })
 
 	var beat atomic.Int64
@@ -285,6 +303,7 @@ func (e *Emperor) Run(ctx context.Context) (err error) {
 	})
 	e.loop(ctx, signals, &beat)
 	close(e.ending)
+	e.doubts.close()
 	failed := e.first.err()
 
 	stopScanning()
@@ -304,10 +323,11 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 	}
 	extend := time.NewTicker(extendEvery)
 	defer extend.Stop()
-	var looked time.Time // when the states of vassals were looked at last
-	later := false       // they will be soon
+	var next time.Time // when the states of vassals may be looked at again
+	later := false     // they will be then
 	for {
 		retry := false
+		states := false // only the states of vassals have changed, which no view has
 		select {
 		case e.snapshot = <-e.monitor.Snapshots():
 			if e.scanned.IsZero() {
@@ -323,14 +343,14 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			retry = e.registry.reconcile(e.snapshot)
 			retry = e.checkMain() || retry
 		case <-e.changed:
-			if len(e.registry.entries) >= manyVassals && time.Since(looked) < manyPause {
+			if wait := time.Until(next); wait > 0 {
 				if !later {
 					later = true
-					time.AfterFunc(manyPause, e.wake)
+					time.AfterFunc(wait, e.wake)
 				}
 				continue
 			}
-			looked, later = time.Now(), false
+			later, states = false, true
 			e.registry.proceed()
 			e.acme.Recheck()
 		case gone := <-e.registry.ended:
@@ -342,8 +362,9 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			}
 		case u := <-e.upgrades:
 			e.carryOutUpgrade(u, signals)
-		case <-e.reloads:
-			retry = e.hangUp("SIGHUP")
+		case r := <-e.reloads:
+			e.reloaders = append(e.reloaders, r.done)
+			retry = e.hangUp(r.why)
 			e.reopenLogs()
 		case <-extend.C:
 			if e.stateful.ready {
@@ -358,9 +379,20 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 		if retry {
 			again.Reset(rereadAfter)
 		}
+		e.answerReloads()
+		looked := time.Now()
 		e.openDoors()
-		e.publish()
+		if !states {
+			e.publish()
+		}
 		e.stateful.tell(e.registry, e.problems, e.open, e.log)
+		if took := time.Since(looked); took > shortLook {
+			least := leastPause
+			if !e.open {
+				least = doorPause
+			}
+			next = time.Now().Add(max(lookPause*took, least))
+		}
 		if e.first.err() != nil {
 			return
 		}
@@ -446,7 +478,7 @@ func (e *Emperor) newDeps() vassal.Deps {
 		Log:   e.log, Starter: e.starter, Front: e.front, Sockets: e.sockets, Slots: e.slots,
 		Defaults: e.main.Defaults, Logs: e.program.Logs,
 		Groups:  cgroup.New(proc.Identity(e.main.Name())[:8]),
-		Changed: func(s vassal.Status) { e.chronicle.see(s); e.wake() },
+		Changed: func(s vassal.Status) { e.chronicle.see(s); e.doubts.see(s); e.wake() },
 	}
 	if e.main.App != nil {
 		deps.Changed = func(s vassal.Status) { e.first.see(s); e.chronicle.see(s); e.wake() }
@@ -488,12 +520,12 @@ func (e *Emperor) openControl() (*control.Server, error) {
 
 // openFront binds what the main file asks for, or takes it from the service
 // manager.
-func (e *Emperor) openFront() error {
+func (e *Emperor) openFront(ctx context.Context) error {
 	var err error
 	if e.inherited, err = inheritedSockets(); err != nil {
 		return err
 	}
-	e.listeners, _, err = openListeners(e.main.Front.Listeners, nil, e.inherited, frontModeOf(e.main))
+	e.listeners, err = openFirst(ctx, e.main.Front.Listeners, e.inherited, frontModeOf(e.main))
 	if err != nil {
 		return err
 	}

@@ -16,17 +16,17 @@ import (
 	"emperor/internal/link"
 	"emperor/internal/listening"
 	"emperor/internal/proc"
-	"emperor/vassal"
+	"emperor/vassal/foresee"
 )
 
-// Foresee adds to the problems of a survey what would fail although all files are
+// Problems adds to the problems of a survey what would fail although all files are
 // in order: in one vassal, between two of them, and of the front. running is the
 // status of an emperor that runs these files already: what that one holds is in
 // nobody's way. err, when there is none, is the Client's.
 func (m *Main) Foresee(s *Survey, running *control.Status, err error) {
 	now := runningNow(running)
 	now.Hidden = err != nil && !errors.Is(err, control.ErrNotRunning)
-	outlook := vassal.Outlook{Defaults: m.Defaults, Running: now}
+	outlook := foresee.Outlook{Environment: m.Defaults.Environment, UWSGI: m.Defaults.UWSGI, SocketGroup: m.Defaults.SocketGroup, Running: now}
 	if len(m.Front.Listeners) > 0 {
 		outlook.Router = m.RouterUser
 	}
@@ -37,20 +37,21 @@ func (m *Main) Foresee(s *Survey, running *control.Status, err error) {
 		}
 		outlook.Config = one.Config
 		said := one.Problems
-		one.Problems = one.Spec.Foresee(outlook)
+		one.Problems = foresee.Problems(one.Spec, outlook)
 		one.place()
 		one.Problems = append(supersede(said, one.Problems), one.Problems...)
 	}
 	s.foreseeConflicts(m)
 	s.Problems = append(s.Problems, m.foreseeUWSGI(s.Vassals)...)
 	s.Problems = append(s.Problems, m.foreseeFront(now)...)
+	s.Problems = append(s.Problems, m.foreseeOwn(now)...)
 	s.Problems = append(s.Problems, m.foreseeNothing(s)...)
 	s.Problems = append(s.Problems, m.foreseeHooks()...)
 }
 
 // runningNow is what a running emperor has.
-func runningNow(status *control.Status) vassal.Running {
-	r := vassal.Running{Addresses: map[string]bool{}}
+func runningNow(status *control.Status) foresee.Running {
+	r := foresee.Running{Addresses: map[string]bool{}}
 	if status == nil {
 		return r
 	}
@@ -111,7 +112,7 @@ func enumerate(names []string) string {
 }
 
 // foreseeFront says which of the front's sockets could not be opened.
-func (m *Main) foreseeFront(now vassal.Running) config.Problems {
+func (m *Main) foreseeFront(now foresee.Running) config.Problems {
 	var out config.Problems
 	listeners := m.Front.Listeners
 	for i, l := range listeners {
@@ -131,22 +132,10 @@ func (m *Main) foreseeFront(now vassal.Running) config.Problems {
 			note(true, "%s cannot be opened beside %s = %s (%s)", l.Address, o.Option, o.Address, config.Pos{File: o.File, Line: o.Line})
 			continue
 		}
-		switch e.network {
-		case "tcp":
-			at, ok := e.addrPort()
-			if !ok {
-				continue // a name: only listening tells
-			}
-			foreseeFrontPort(at, e, now, note)
-		case "udp":
-			if at, ok := e.addrPort(); ok {
-				foreseeFrontPort(at, e, now, note)
-			}
-		case "unix", "unixgram":
-			foreseeFrontPath(e, now, note)
-		case "zerg":
-			// One that runs has them, and needs that uWSGI no more.
-			if err := tryZerg(e.text); err != nil && now.PID == 0 {
+		foreseeSocket(e, now, note)
+		// One that runs has them, and needs that uWSGI no more.
+		if e.network == "zerg" && now.PID == 0 {
+			if err := tryZerg(e.text); err != nil {
 				note(true, "%v", err)
 			}
 		}
@@ -154,7 +143,7 @@ func (m *Main) foreseeFront(now vassal.Running) config.Problems {
 	return out
 }
 
-func foreseeFrontPort(at netip.AddrPort, e endpoint, now vassal.Running, note func(sure bool, format string, args ...any)) {
+func foreseeFrontPort(at netip.AddrPort, e endpoint, now foresee.Running, note func(sure bool, format string, args ...any)) {
 	try, find := listening.TryTCP, listening.AtTCP
 	if e.network == "udp" {
 		try, find = listening.TryUDP, listening.AtUDP
@@ -177,14 +166,17 @@ func foreseeFrontPort(at netip.AddrPort, e endpoint, now vassal.Running, note fu
 	}
 }
 
-func foreseeFrontPath(e endpoint, now vassal.Running, note func(sure bool, format string, args ...any)) {
+func foreseeFrontPath(e endpoint, now foresee.Running, note func(sure bool, format string, args ...any)) {
 	path, find := e.text, listening.AtUnix
 	if e.network == "unixgram" {
 		find = listening.AtUnixgram
 	}
 	info, err := os.Lstat(path)
 	switch {
-	case strings.HasPrefix(path, "@"), errors.Is(err, fs.ErrNotExist):
+	case strings.HasPrefix(path, "@"):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		foreseeFolder(path, note)
+		return
 	case err != nil:
 		note(true, "%v", err)
 		return

@@ -7,12 +7,12 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/listening"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // claim is an address that somebody wants for himself.
 type claim struct {
-	vassal.Claim
+	spec.Claim
 	owner string // the vassal; empty: the front
 }
 
@@ -26,7 +26,7 @@ func (s *Survey) foreseeConflicts(m *Main) {
 		if err != nil {
 			continue // Read has told
 		}
-		c := claim{Claim: vassal.Claim{Key: l.Option, Text: l.Address, Pos: config.Pos{File: l.File, Line: l.Line}}}
+		c := claim{Claim: spec.Claim{Key: l.Option, Text: l.Address, Pos: config.Pos{File: l.File, Line: l.Line}}}
 		if at, ok := e.addrPort(); ok {
 			c.Port = at
 		} else if e.network == "unix" {

@@ -18,6 +18,8 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/proc"
 	"emperor/vassal"
+	"emperor/vassal/environment"
+	"emperor/vassal/spec"
 )
 
 // hookOptions are the hooks of the main file: programs that are run for each vassal, and
@@ -34,7 +36,7 @@ var hookOptions = []config.Option{
 	{Name: "hook-as-vassal-before-drop", Type: config.String, Repeat: true, Where: config.Main, Help: "As exec-as-vassal-before-drop: ACTION:ARGUMENTS."},
 	{Name: "hook-as-emperor-before-vassal", Type: config.String, Repeat: true, Where: config.Main, Help: "ACTION:ARGUMENTS, done as the emperor before each generation of a vassal; a failure is only said."},
 	{Name: "hook-as-on-demand-vassal", Type: config.String, Repeat: true, Where: config.Main, Help: "ACTION:ARGUMENTS, done as the emperor whenever a vassal falls asleep or begins to wait for its first request; $UWSGI_HOOK_CONTEXT is its name."},
-	{Name: "hook-timeout", Type: config.Seconds, Min: 1, Default: "60", Where: config.Both, Help: "Seconds that a hook may take before it is killed; in a vassal: exec-pre-start and exec-post-stop."},
+	spec.HookTimeout,
 
 	{Name: "exec-asap", Type: config.String, Repeat: true, Where: config.Main, Help: "Run this when the emperor starts, before anything else; if it fails the emperor does not start."},
 	{Name: "hook-asap", Type: config.String, Repeat: true, Where: config.Main, Help: "As exec-asap: ACTION:ARGUMENTS, such as mkdir:DIRECTORY."},
@@ -101,9 +103,9 @@ func (m *Main) readHooks(problems *config.Problems) {
 	m.hooks = &hooks{own: map[string][]vassal.Action{}}
 	h := &m.hooks.vassals
 	h.Timeout = c.Seconds("hook-timeout")
-	program := func(name string) (p vassal.Program) {
+	program := func(name string) (p spec.Program) {
 		if v, ok := c.Last(name); ok {
-			p = vassal.Program{Option: name, Line: m.absolute(v.Value), Pos: v.Pos}
+			p = spec.Program{Option: name, Line: m.absolute(v.Value), Pos: v.Pos}
 		}
 		return p
 	}
@@ -179,7 +181,7 @@ func (e *Emperor) runHooks(ctx context.Context, phase string) error {
 	for _, a := range e.main.hooks.own[phase] {
 		c := &proc.Command{
 			Name: "emperor#hook", Generation: ownHooks.Add(1), Dir: e.main.Source.Dir, Umask: -1, ParentDeathSignal: true,
-			Env: vassal.Inherited(e.main.Defaults.Environment),
+			Env: environment.Inherited(e.main.Defaults.Environment, false),
 		}
 		limit := e.main.hooks.vassals.Timeout
 		if strings.HasPrefix(phase, "as-user") {
@@ -233,9 +235,9 @@ func (m *Main) foreseeHooks() (out config.Problems) {
 	if m.hooks == nil {
 		return nil
 	}
-	env := vassal.Inherited(m.Defaults.Environment)
+	env := environment.Inherited(m.Defaults.Environment, false)
 	h := &m.hooks.vassals
-	for _, p := range []vassal.Program{h.Start, h.Stop} {
+	for _, p := range []spec.Program{h.Start, h.Stop} {
 		if p.Line == "" {
 			continue
 		}

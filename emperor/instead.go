@@ -1,6 +1,11 @@
 package emperor
 
-import "maps"
+import (
+	"maps"
+	"strings"
+
+	"emperor/vassal/spec"
+)
 
 // instead are options of uWSGI's emperor that do nothing here, with what does what they
 // were for.
@@ -15,6 +20,8 @@ var instead = map[string]string{
 	"emperor-use-fork-server":   "not supported: each vassal is started by itself, as many at a time as the machine takes",
 	"emperor-fork-server-attr":  "not supported: there are no fork servers",
 	"vassal-fork-base":          "not supported: there are no fork servers",
+	"fork-server":               "not supported: there are no fork servers",
+	"fork-socket":               "not supported: there are no fork servers",
 	"emperor-collect-attribute": "not supported: what a vassal is run with is said in its own file (binary-path, chdir)",
 	"emperor-collect-attr":      "not supported: what a vassal is run with is said in its own file (binary-path, chdir)",
 	"emperor-wrapper-attr":      "not supported: a vassal's own file says binary-path",
@@ -31,3 +38,21 @@ var meaningless = func() map[string]string {
 	maps.Copy(all, instead)
 	return all
 }()
+
+// routers are uWSGI's other front ends, by the first letters of their options' names: a
+// main file with one of them loses a listener, which is more than an option of vassals in
+// the wrong place.
+var routers = map[string]string{
+	"fastrouter": "not supported: the front speaks HTTP with the server before it (nginx: proxy_pass in place of uwsgi_pass, to the address of http), and what announced itself here says http-subscription-server; or let that server connect to the vassals' own sockets",
+	"forkpty":    "not supported: there are no terminals here; a vassal of its own can be a uWSGI with these lines",
+}
+
+func init() {
+	for _, o := range spec.ForeignOptions() {
+		for prefix, why := range routers {
+			if strings.HasPrefix(o.Name, prefix) {
+				meaningless[o.Name] = why
+			}
+		}
+	}
+}

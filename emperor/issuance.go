@@ -47,19 +47,21 @@ func (m *Main) Issuance() (*link.Issuance, error) {
 		i.Directory = m.absolute(i.Directory)
 		return i, nil
 	}
-	getenv := func(name string) string {
-		for _, one := range slices.Backward(m.Source.Env) {
-			if value, ok := strings.CutPrefix(one, name+"="); ok {
-				return value
-			}
-		}
-		return ""
-	}
 	var err error
-	if i.Directory, err = acme.DefaultDirectory(getenv, os.Geteuid()); err != nil {
+	if i.Directory, err = acme.DefaultDirectory(m.getenv, os.Geteuid()); err != nil {
 		return nil, err
 	}
 	return i, nil
+}
+
+// getenv is a variable of the environment that the main file is read with.
+func (m *Main) getenv(name string) string {
+	for _, one := range slices.Backward(m.Source.Env) {
+		if value, ok := strings.CutPrefix(one, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // prove has the routers answer exactly these challenges. Those that start later are

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -13,10 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"emperor/internal/link"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
+	"emperor/internal/transport"
 )
 
 // bound is one listening socket of the front. The emperor holds it for as long
@@ -42,6 +45,11 @@ type endpoint struct {
 func parseListener(l link.Listener) (endpoint, error) {
 	if l.Zerg {
 		return parseZerg(l.Address)
+	}
+	if !l.Datagrams {
+		if err := transport.Check(l.Address); err != nil {
+			return endpoint{}, err
+		}
 	}
 	e, err := parseStream(l.Address)
 	if err != nil || !l.Datagrams {
@@ -247,15 +255,18 @@ func bind(l link.Listener, e endpoint, all []endpoint, mode fs.FileMode) (*bound
 // listen returns the descriptor of a socket that listens, or takes datagrams.
 func listen(network, address string) (fd int, err error) {
 	var socket io.Closer
+	var config net.ListenConfig
+	// Go would make it a multipath one: each connection then costs the kernel more, and
+	// options of TCP are refused.
+	config.SetMultipathTCP(false)
 	if strings.HasPrefix(network, "udp") || network == "unixgram" {
-		config := net.ListenConfig{}
 		if network == "unixgram" {
 			// Before it has its name: of what is sent earlier the kernel would not say who.
 			config.Control = passCredentials
 		}
 		socket, err = config.ListenPacket(context.Background(), network, address)
 	} else {
-		socket, err = net.Listen(network, address)
+		socket, err = config.Listen(context.Background(), network, address)
 	}
 	if err != nil {
 		return -1, err
@@ -276,11 +287,34 @@ func passCredentials(_, _ string, socket syscall.RawConn) error {
 	return os.NewSyscallError("setsockopt", err)
 }
 
+var errInUse = errors.New("the address is in use: another server listens there (see: ss -ltnp)")
+
+// openFirst is openListeners for an emperor that starts. Where one was killed a moment ago
+// its router may not have gone yet: it is dying, which shows in nothing but the address
+// that it still has.
+func openFirst(ctx context.Context, wanted []link.Listener, inherited []*sysd.Inherited, mode fs.FileMode) (all []*bound, err error) {
+	end := time.Now().Add(dyingTime)
+	for {
+		all, _, err = openListeners(wanted, nil, inherited, mode)
+		if !errors.Is(err, errInUse) || time.Now().After(end) {
+			return all, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// dyingTime is how long a process may take to be gone that was killed, on a busy machine.
+const dyingTime = 2 * time.Second
+
 // explainListen says what to do about the two errors that everybody meets.
 func explainListen(err error, e endpoint) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return errors.New("the address is in use: another server listens there (see: ss -ltnp)")
+		return errInUse
 	case errors.Is(err, syscall.EACCES):
 		if n, _ := strconv.Atoi(e.port); n > 0 && n < 1024 {
 			return errors.New("permission denied: ports below 1024 need root, CAP_NET_BIND_SERVICE or a systemd socket")
@@ -322,6 +356,19 @@ func clearPath(network, path string) error {
 func isSocket(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().Type() == fs.ModeSocket
+}
+
+// replaceListeners gives up those of held that next no longer has, and says so and which
+// are fresh.
+func replaceListeners(log *slog.Logger, held, next, fresh []*bound) {
+	gone := removedListeners(held, next)
+	for _, l := range gone {
+		log.Info("not listening any more", "option", l.Option, "address", l.Address)
+	}
+	closeListeners(gone)
+	for _, l := range fresh {
+		log.Info("listening", "option", l.Option, "address", l.Address)
+	}
 }
 
 // removedListeners are those of held that next no longer has.

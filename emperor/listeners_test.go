@@ -7,6 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"emperor/internal/link"
 	"emperor/internal/sysd"
@@ -72,6 +75,16 @@ func TestAllAddressesAreIPv4AndIPv6(t *testing.T) {
 	next := open(t, held, moved)
 	if next[0].fd != held[0].fd || next[0].Line != 9 {
 		t.Errorf("the listener was opened again: %+v, was %+v", next[0], held[0])
+	}
+}
+
+// TestPlainTCP: multipath sockets, which Go prefers, refuse TCP's options, and cost more.
+func TestPlainTCP(t *testing.T) {
+	held := open(t, nil, listener("127.0.0.1:"+testport.Free(t)))
+	defer func() { closeListeners(held) }()
+	protocol, err := unix.GetsockoptInt(held[0].fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || protocol != unix.IPPROTO_TCP {
+		t.Errorf("protocol %d, %v", protocol, err)
 	}
 }
 
@@ -235,4 +248,19 @@ func TestDatagrams(t *testing.T) {
 			t.Errorf("%q was taken", wrong)
 		}
 	}
+}
+
+// TestAddressOfTheDying: the router of an emperor that was killed a moment ago still has
+// its address, and is on its way out.
+func TestAddressOfTheDying(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = taken.Close() })
+	all, err := openFirst(t.Context(), []link.Listener{{Option: "http", Address: taken.Addr().String()}}, nil, 0)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	closeListeners(all)
 }

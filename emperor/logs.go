@@ -13,7 +13,7 @@ import (
 	"emperor/internal/proc"
 	"emperor/internal/rights"
 	"emperor/internal/sysd"
-	"emperor/vassal"
+	"emperor/vassal/logs"
 )
 
 // logOptions say where the log of the emperor goes, and with it the output of those
@@ -97,7 +97,7 @@ func (e *Emperor) OrderLogs(ctx context.Context, name string, rotate bool) error
 		}
 		names = []string{name}
 	}
-	var logs []vassal.LogFile
+	var logs []logs.File
 	if name == "" && e.program.Logs != nil {
 		for _, sink := range e.program.Logs.Sinks() {
 			logs = append(logs, sink)

@@ -17,6 +17,7 @@ import (
 	"emperor/internal/proc"
 	"emperor/internal/resource"
 	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // Reader reads main files. It holds what this package cannot know by itself,
@@ -96,13 +97,13 @@ type Main struct {
 	// file says it.
 	vassalUser *proc.Credential
 	// tyrant is emperor-tyrant; nil: it is not there.
-	tyrant *vassal.Tyrant
+	tyrant *spec.Tyrant
 	// bounded: vassals never have other capabilities than those of bounding.
 	bounded  bool
 	bounding proc.Capabilities
 
 	// onDemand is what emperor-on-demand-* lines say; its Output is each vassal's own.
-	onDemand vassal.OnDemandReading
+	onDemand spec.OnDemandReading
 
 	journalAsked bool // by a line
 	stats        statsWanted
@@ -112,7 +113,7 @@ type Main struct {
 	hooks *hooks
 
 	vassalSet                                                []config.Value
-	includeBefore, includeAfter, inheritBefore, inheritAfter []string
+	includeBefore, includeAfter, inheritBefore, inheritAfter []config.Value
 	issuance                                                 func(*link.Configuration) *link.Issuance
 	certificates                                             func(*link.Configuration) []link.Certificate
 	socketFor                                                func(link.Configuration, string) (string, string, bool)
@@ -230,9 +231,11 @@ func (m *Main) Name() string {
 func (m *Main) readMonitors(problems *config.Problems) {
 	c := m.Config
 	m.Monitor = monitor.Options{
-		Dir:       m.Source.Dir,
-		NoFollow:  c.Bool("emperor-nofollow"),
-		Frequency: c.Seconds("emperor-freq"),
+		Dir:      m.Source.Dir,
+		NoFollow: c.Bool("emperor-nofollow"),
+	}
+	if c.Has("emperor-freq") { // else the monitor decides
+		m.Monitor.Frequency = c.Seconds("emperor-freq")
 	}
 	for _, v := range c.All("emperor-extra-extension") {
 		m.Monitor.Extensions = append(m.Monitor.Extensions, v.Value)
@@ -254,9 +257,10 @@ func (m *Main) readVassals(problems *config.Problems) {
 		key, value, has := strings.Cut(v.Value, "=")
 		m.vassalSet = append(m.vassalSet, config.Value{Key: key, Value: value, HasValue: has, Pos: v.Pos})
 	}
-	paths := func(name string) (out []string) {
+	paths := func(name string) (out []config.Value) {
 		for _, v := range c.All(name) {
-			out = append(out, m.absolute(v.Value))
+			v.Value = m.absolute(v.Value)
+			out = append(out, v)
 		}
 		return out
 	}
@@ -320,7 +324,7 @@ func (m *Main) environment() []string {
 func (m *Main) readRunning(problems *config.Problems) {
 	c := m.Config
 	m.Control = c.Text("control")
-	for _, v := range c.All("pidfile", "pidfile2") {
+	for _, v := range c.All(pidFileOptions...) {
 		m.PIDFiles = append(m.PIDFiles, m.absolute(v.Value))
 	}
 	m.WatchConfig = c.Bool("watch-config")
@@ -417,8 +421,8 @@ func (m *Main) absolute(path string) string {
 func (m *Main) sameForVassals(other *Main) bool {
 	value := func(a, b config.Value) bool { return a.Key == b.Key && a.Value == b.Value && a.HasValue == b.HasValue }
 	return slices.EqualFunc(m.vassalSet, other.vassalSet, value) &&
-		slices.Equal(m.includeBefore, other.includeBefore) && slices.Equal(m.includeAfter, other.includeAfter) &&
-		slices.Equal(m.inheritBefore, other.inheritBefore) && slices.Equal(m.inheritAfter, other.inheritAfter) &&
+		slices.EqualFunc(m.includeBefore, other.includeBefore, value) && slices.EqualFunc(m.includeAfter, other.includeAfter, value) &&
+		slices.EqualFunc(m.inheritBefore, other.inheritBefore, value) && slices.EqualFunc(m.inheritAfter, other.inheritAfter, value) &&
 		m.onDemand.Extension == other.onDemand.Extension && m.onDemand.Directory == other.onDemand.Directory && m.onDemand.Exec.Value == other.onDemand.Exec.Value &&
 		slices.Equal(m.Defaults.Environment, other.Defaults.Environment) && m.Defaults.UWSGI == other.Defaults.UWSGI &&
 		sameCredential(m.vassalUser, other.vassalUser) && m.sameTyrant(other) && m.App.same(other.App)

@@ -88,7 +88,7 @@ http-harakiri = 10
 	if main == nil || len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	for i, want := range []string{"or http-use-pattern = /run/%s.sock says where", "not supported: no language runs here; a rule (route-host = ^(\\w+)\\.example\\.com$ uwsgi:/run/$1.sock)", "the app in the same file", "let its server listen at a port of its own", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
+	for i, want := range []string{"or http-use-pattern = /run/%%s.sock says where", "not supported: no language runs here; a rule (route-host = ^(\\w+)\\.example\\.com$ uwsgi:/run/$1.sock)", "the app in the same file", "let its server listen at a port of its own", "in the emperor's TMPDIR", "one router process", "is bounded anyway", "no request can"} {
 		if i >= len(main.Notes) || !strings.HasPrefix(main.Notes[i].Text, "accepted without effect: ") || !strings.Contains(main.Notes[i].Text, want) {
 			t.Errorf("note %d of %v: want %q", i, main.Notes, want)
 		}
@@ -204,6 +204,24 @@ func TestWhatAnEditChanges(t *testing.T) {
 		}
 		if got := strings.Join(main.needsRestart(old), ", "); got != test.restart {
 			t.Errorf("%s: needs a restart: %q, want %q", test.name, got, test.restart)
+		}
+	}
+}
+
+// TestRoutersOfUWSGIInTheMainFile: a listener that is lost is not said to be an option of
+// vassals.
+func TestRoutersOfUWSGIInTheMainFile(t *testing.T) {
+	main, _, problems := readText(t, "[uwsgi]\nemperor = /tmp\nfastrouter = :3031\nfastrouter-subscription-server = :3032\nforkptyrouter = /tmp/pty\n")
+	if main == nil || len(main.Notes) != 3 {
+		t.Fatalf("%+v, %v", main, problems)
+	}
+	for i, want := range []string{
+		"main.ini:3: fastrouter: accepted without effect: not supported: the front speaks HTTP with the server before it",
+		"main.ini:4: fastrouter-subscription-server: accepted without effect: not supported: the front",
+		"main.ini:5: forkptyrouter: accepted without effect: not supported: there are no terminals here",
+	} {
+		if got := main.Notes[i].Error(); !strings.Contains(got, want) {
+			t.Errorf("note %d: %s\nwant %s", i, got, want)
 		}
 	}
 }

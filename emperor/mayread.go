@@ -32,6 +32,15 @@ func (r *routerChild) MayRead(ctx context.Context) error {
 	}
 }
 
+// expectFiles is MayRead before the first vassal with files serves, which a sleeping one
+// may do late: who waits for it at a router that may not read them would be sent to the
+// next one. Failing is not the end: who needs it asks again. It does not wait.
+func (r *routerChild) expectFiles(ctx context.Context, run func(func())) {
+	if !r.expected.Swap(true) {
+		run(func() { _ = r.MayRead(ctx) })
+	}
+}
+
 // allowReading sees to it that the router may read files.
 func (r *routerChild) allowReading(ctx context.Context) error {
 	r.mayRead = true
@@ -53,6 +62,7 @@ func (r *routerChild) succeed(ctx context.Context, q routerRequest, why string) 
 	}
 	old := r.live
 	r.current, r.live = &q, p
+	r.publish("running", "") // whoever reads the line and asks hears of this one
 	if len(q.listeners) > 0 {
 		r.log.Info(why, "pid", p.process.PID(), "from", old.process.PID())
 	}
@@ -61,7 +71,6 @@ func (r *routerChild) succeed(ctx context.Context, q routerRequest, why string) 
 	} else {
 		r.children.Go(old.kill) // it may be half gone
 	}
-	r.publish("running", "")
 	return nil
 }
 

@@ -20,8 +20,9 @@ const (
 
 // notifier tells the service manager how we are. It belongs to the loop.
 type notifier struct {
-	ready  bool
-	status string
+	ready     bool
+	status    string
+	whenReady func() // called once; nil: nothing to do
 }
 
 // tell sends the counts and what was not applied when they changed, and READY=1
@@ -29,16 +30,21 @@ type notifier struct {
 // by itself: an emperor whose sites do not answer yet is not ready, one with a
 // broken site is.
 func (n *notifier) tell(r *registry, problems config.Problems, open bool, log *slog.Logger) {
+	// First: vassals go on meanwhile, and the counts must not be older than the verdict.
+	settled := r.settled()
 	counts := summary(r)
 	if status := counts + mistakes(r, problems); status != n.status && open {
 		n.status = status
 		_ = sysd.Notify("STATUS=" + status)
 	}
-	if !n.ready && open && r.settled() {
+	if !n.ready && open && settled {
 		n.ready = true
 		log.Info("ready", "vassals", counts)
 		if err := sysd.Notify("READY=1"); err != nil {
 			log.Warn("the service manager was not told that we are ready", "err", err)
+		}
+		if n.whenReady != nil {
+			n.whenReady()
 		}
 	}
 }
@@ -82,10 +88,10 @@ func mistakes(r *registry, problems config.Problems) string {
 
 // summary counts the vassals in words: "3 vassals: 2 ready, 1 failed".
 func summary(r *registry) string {
-	counts := map[vassal.State]int{}
+	var counts [vassal.Gone + 1]int
 	total := 0
 	for _, e := range r.entries {
-		counts[e.site.Status().State]++
+		counts[e.site.State()]++
 		total++
 	}
 	text := fmt.Sprintf("%d vassals", total)
@@ -93,9 +99,9 @@ func summary(r *registry) string {
 		text = "1 vassal"
 	}
 	separator := ": "
-	for state := vassal.State(0); state <= vassal.Gone; state++ {
-		if counts[state] > 0 {
-			text += fmt.Sprintf("%s%d %s", separator, counts[state], state)
+	for state, n := range counts {
+		if n > 0 {
+			text += fmt.Sprintf("%s%d %s", separator, n, vassal.State(state))
 			separator = ", "
 		}
 	}

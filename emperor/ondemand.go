@@ -14,7 +14,7 @@ import (
 
 	"emperor/emperor/monitor"
 	"emperor/internal/proc"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 const (
@@ -53,7 +53,7 @@ func newOnDemandProgram(ctx context.Context, starter *proc.Starter, wake func(),
 }
 
 // ask returns what the program says of a vassal; not known while it runs.
-func (p *onDemandProgram) ask(command string, item monitor.Item, about vassal.Reading, user *proc.Credential) (text string, known bool) {
+func (p *onDemandProgram) ask(command string, item monitor.Item, about spec.Reading, user *proc.Credential) (text string, known bool) {
 	a := p.answers[item.Path]
 	if a == nil || a.command != command || a.stamp != item.Stamp {
 		a = &onDemandAnswer{command: command, stamp: item.Stamp, done: make(chan struct{})}
@@ -82,7 +82,7 @@ func (p *onDemandProgram) ask(command string, item monitor.Item, about vassal.Re
 
 // run runs it once. As uWSGI it goes through a shell, but the name of the vassal is an
 // argument and never part of the command.
-func (p *onDemandProgram) run(command string, about vassal.Reading, user *proc.Credential) (string, error) {
+func (p *onDemandProgram) run(command string, about spec.Reading, user *proc.Credential) (string, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, askTime)
 	defer cancel()
 	var pipe [2]int
@@ -116,7 +116,7 @@ func (p *onDemandProgram) run(command string, about vassal.Reading, user *proc.C
 	case err != nil:
 		return "", err
 	}
-	said := vassal.FirstLine(string(text))
+	said := spec.FirstLine(string(text))
 	if exit := process.Exit(); said == "" && !exit.Success() {
 		return "", fmt.Errorf("%s: %s, and no answer: the vassal is started at once", command, exit)
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"emperor/internal/config"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // Options are the options of the main file that this package honours.
@@ -14,7 +14,7 @@ var Options = slices.Concat([]config.Option{
 	{Name: "emperor", Type: config.String, Repeat: true, Where: config.Main,
 		Help: "Where vassal files are: a directory, a glob such as %dvassals.d/*.ini, dir://DIRECTORY or glob://GLOB."},
 	{Name: "emperor-freq", Type: config.Seconds, Default: "3", Where: config.Main,
-		Help: "Seconds between two scans for vassal files where the kernel reports no changes; where it does, an edit is live at once."},
+		Help: "Seconds between two scans for vassal files. They find what the kernel does not report: changes on network and overlay file systems, of files mounted one by one or with several hard links, or beyond inotify's limits; anything else is live at once. Without this line scans are rarer (30 ms for each file, a minute at most) where the kernel reports everything; with it they are that far apart everywhere, as in uWSGI."},
 	{Name: "emperor-nofollow", Type: config.Flag, Where: config.Main,
 		Help: "Look at symlinks themselves, not at the files they lead to: touching a shared target then reloads nobody."},
 	{Name: "emperor-extra-extension", Aliases: []string{"emperor-extra-ext"}, Type: config.String, Repeat: true, Where: config.Main,
@@ -73,8 +73,10 @@ var Options = slices.Concat([]config.Option{
 		Help: "Path of the control socket (emperor status …), or none; default /run/emperor.sock as root, else in $XDG_RUNTIME_DIR or /tmp."},
 	{Name: "pidfile", Type: config.Path, Repeat: true, Where: config.Main,
 		Help: "Write the emperor's process number there; the file is removed at exit."},
-	{Name: "pidfile2", Aliases: []string{"safe-pidfile", "safe-pidfile2", "emperor-pidfile"}, Type: config.Path, Repeat: true, Where: config.Main,
-		Help: "As pidfile."},
+	{Name: "pidfile2", Type: config.Path, Repeat: true, Where: config.Main, Help: "As pidfile."},
+	{Name: "safe-pidfile", Type: config.Path, Repeat: true, Where: config.Main, Help: "As pidfile."},
+	{Name: "safe-pidfile2", Type: config.Path, Repeat: true, Where: config.Main, Help: "As pidfile."},
+	{Name: "emperor-pidfile", Type: config.Path, Repeat: true, Where: config.Main, Help: "As pidfile."},
 	{Name: "uid", Type: config.String, Where: config.Both,
 		Help: "User who runs this vassal; in the main file: all vassals that do not say, and the router unless http-uid is given."},
 	{Name: "gid", Type: config.String, Where: config.Both,
@@ -130,9 +132,41 @@ var habits = map[string]string{
 	"http-harakiri":             "no request can hold up the router",
 	"http-post-buffering-dir":   "bodies that have to wait do so in the emperor's TMPDIR: set that",
 	"http-manage-rtsp":          "not supported: RTSP is no HTTP; let its server listen at a port of its own (554), or put a proxy for TCP before it",
-	"http-use-cache":            "not supported: uWSGI's caches are not here; a rule (route-host = ^www\\.example\\.com$ uwsgi:ADDRESS) or http-use-pattern = /run/%s.sock says where a host goes, and what changes while it runs announces itself (http-subscription-server)",
-	"http-use-code-string":      "not supported: no language runs here; a rule (route-host = ^(\\w+)\\.example\\.com$ uwsgi:/run/$1.sock) or http-use-pattern = /run/%s.sock says where a host goes, and what changes while it runs announces itself (http-subscription-server)",
+	"http-use-cache":            "not supported: uWSGI's caches are not here; a rule (route-host = ^www\\.example\\.com$ uwsgi:ADDRESS) or http-use-pattern = /run/%%s.sock says where a host goes, and what changes while it runs announces itself (http-subscription-server)",
+	"http-use-code-string":      "not supported: no language runs here; a rule (route-host = ^(\\w+)\\.example\\.com$ uwsgi:/run/$1.sock) or http-use-pattern = /run/%%s.sock says where a host goes, and what changes while it runs announces itself (http-subscription-server)",
 	"http-use-socket":           "requests go to the socket of the app in the same file anyway; another one is named by http-to",
+	"sslrouter-processes":       "one router process uses all processors",
+	"sslrouter-workers":         "one router process uses all processors",
+	"sslrouter-events":          "the router takes as many events as there are",
+	"sslrouter-quiet":           "what is said about connections is bounded anyway",
+	"sslrouter-buffer-size":     "a stream's buffers are as large as its speed needs",
+	"sslrouter-harakiri":        "no stream can hold up the router",
+	"sslrouter-max-retries":     "each address is tried once",
+	"sslrouter-gracetime":       "http-gracetime counts for streams, too",
+	"sslrouter-use-cache":       "not supported: uWSGI's caches are not here; route-sni = ^(\\w+)\\.example\\.com$ pass:/run/$1.sock says where a name goes",
+	"sslrouter-use-code-string": "not supported: no language runs here; route-sni = ^(\\w+)\\.example\\.com$ pass:/run/$1.sock says where a name goes",
+	"sslrouter-use-socket":      "connections go to the addresses that are written down",
+	"sslrouter-stats":           "http-stats shows streams, too",
+	"sslrouter-stats-server":    "http-stats shows streams, too",
+	"sslrouter-ss":              "http-stats shows streams, too",
+	"sslrouter-zerg":            "not supported: the emperor opens the listeners of streams itself",
+	"sslrouter-cheap":           "listeners stay open: connections that nobody can take are closed with a line that says why",
+	"rawrouter-processes":       "one router process uses all processors",
+	"rawrouter-workers":         "one router process uses all processors",
+	"rawrouter-events":          "the router takes as many events as there are",
+	"rawrouter-quiet":           "what is said about connections is bounded anyway",
+	"rawrouter-buffer-size":     "a stream's buffers are as large as its speed needs",
+	"rawrouter-harakiri":        "no stream can hold up the router",
+	"rawrouter-max-retries":     "each address is tried once",
+	"rawrouter-gracetime":       "http-gracetime counts for streams, too",
+	"rawrouter-use-cache":       "not supported: uWSGI's caches are not here; route-sni = ^(\\w+)\\.example\\.com$ pass:/run/$1.sock says where a name goes",
+	"rawrouter-use-code-string": "not supported: no language runs here; route-sni = ^(\\w+)\\.example\\.com$ pass:/run/$1.sock says where a name goes",
+	"rawrouter-use-socket":      "connections go to the addresses that are written down",
+	"rawrouter-stats":           "http-stats shows streams, too",
+	"rawrouter-stats-server":    "http-stats shows streams, too",
+	"rawrouter-ss":              "http-stats shows streams, too",
+	"rawrouter-zerg":            "not supported: the emperor opens the listeners of streams itself",
+	"rawrouter-cheap":           "listeners stay open: connections that nobody can take are closed with a line that says why",
 	"so-keepalive":              "TCP keep-alive is always on",
 	"emperor-graceful-shutdown": "requests under way are always finished",
 }
@@ -147,9 +181,16 @@ var refused = map[string]string{
 	"emperor-use-clone": "not supported: vassals would not be put into namespaces of their own",
 	"chroot":            "not supported in the main file: the emperor would not be confined",
 	"unshare":           "not supported in the main file: the emperor would not be confined",
+	"unshare2":          "not supported in the main file: the emperor would not be confined",
 	"pivot-root":        "not supported in the main file: the emperor would not be confined",
+	"pivot_root":        "not supported in the main file: the emperor would not be confined",
+	"namespace":         "not supported in the main file: the emperor would not be confined",
+	"ns":                "not supported in the main file: the emperor would not be confined",
 	"cap":               "not supported in the main file: the emperor would keep all capabilities",
 }
+
+// Refused returns the options that a main file may not have, with the reason.
+func Refused() map[string]string { return maps.Clone(refused) }
 
 // foreign is why an option that only vassals have does nothing in the main file.
 const foreign = "has a meaning in a vassal's file only; for all vassals: vassal-set"
@@ -167,7 +208,7 @@ func NewSet(routerOptions []config.Option) (*config.Set, error) {
 		}
 	}
 	var rest []config.Option
-	for _, group := range [][]config.Option{vassal.Options, vassal.ForeignOptions()} {
+	for _, group := range [][]config.Option{spec.Options, spec.ForeignOptions()} {
 		for _, o := range group {
 			if declared[o.Name] {
 				continue
@@ -199,7 +240,7 @@ func NewSet(routerOptions []config.Option) (*config.Set, error) {
 	var old []string
 	for _, o := range set.All() {
 		for _, name := range append([]string{o.Name}, o.Aliases...) {
-			if vassal.KnownToUWSGI(name) {
+			if spec.KnownToUWSGI(name) {
 				old = append(old, name)
 			}
 		}

@@ -42,7 +42,7 @@ func (e *Emperor) order(s site, o vassal.Order) {
 func (e *Emperor) reloadAll() {
 	count := 0
 	for entry := range e.registry.all() {
-		switch entry.site.Status().State {
+		switch entry.site.State() {
 		case vassal.Ready, vassal.Starting, vassal.Reloading, vassal.Switching:
 			if !entry.leaving {
 				count++

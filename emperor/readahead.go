@@ -48,8 +48,13 @@ func (r *registry) readAhead(items []monitor.Item) {
 	}
 	readers.Wait()
 	r.read = make(map[string]readAhead, len(fresh))
+	all := make([]readAhead, len(fresh))
 	for i, item := range fresh {
-		r.read[item.Path] = readAhead{item, readings[i]}
+		all[i] = readAhead{item, readings[i]}
+		r.read[item.Path] = all[i]
+	}
+	if r.many != nil {
+		r.many(all)
 	}
 }
 

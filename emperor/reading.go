@@ -9,12 +9,12 @@ import (
 
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // reading is a vassal's file, read.
 type reading struct {
-	spec     *vassal.Spec // nil when there are errors among the problems
+	spec     *spec.Spec // nil when there are errors among the problems
 	problems config.Problems
 	config   *config.Config // its effective options; nil when it was not read at all
 	// includes are the other files it was read from, or would have been.
@@ -57,7 +57,7 @@ func (m *Main) readOnce(item monitor.Item, said string) reading {
 	if about.OnDemand.Output = said; said == unasked {
 		about.OnDemand.Output, about.OnDemand.Unasked = "", true
 	}
-	got := vassal.Read(about)
+	got := spec.Read(about)
 	r := reading{spec: got.Spec, problems: got.Problems, config: got.Config}
 	r.includes = slices.DeleteFunc(slices.Clone(got.Files), func(file string) bool { return file == item.Path })
 	slices.Sort(r.includes)
@@ -66,8 +66,8 @@ func (m *Main) readOnce(item monitor.Item, said string) reading {
 }
 
 // reading is what a uWSGI started for that file would be told.
-func (m *Main) reading(item monitor.Item) vassal.Reading {
-	r := vassal.Reading{
+func (m *Main) reading(item monitor.Item) spec.Reading {
+	r := spec.Reading{
 		Name: item.Name, File: item.Path,
 		Env:           m.Defaults.Environment,
 		IncludeBefore: m.includeBefore, IncludeAfter: m.includeAfter,

@@ -16,23 +16,28 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/vassal"
+	"emperor/vassal/logs"
+	"emperor/vassal/spec"
 )
 
 // site is a vassal, as far as the registry needs it (*vassal.Vassal).
 type site interface {
 	Run(ctx context.Context) error
-	Want(s *vassal.Spec, seen time.Time)
+	Want(s *spec.Spec, seen time.Time)
 	Refuse(p config.Problems)
 	Remove()
 	Moved(generation uint64)
+	KeysChanged()
 	Wake(by string)
 	Loyal(generation uint64)
+	Silent(generation uint64)
 	Halt()
 	Forgive()
 	Order(ctx context.Context, o vassal.Order) error
+	State() vassal.State
 	Status() vassal.Status
-	LogFiles() []vassal.LogFile
-	Follow() (last []vassal.Line, coming <-chan vassal.Line, stop func())
+	LogFiles() []logs.File
+	Follow() (last []logs.Line, coming <-chan logs.Line, stop func())
 }
 
 // patience is how many times a file that keeps changing under the reader is read
@@ -51,7 +56,7 @@ type entry struct {
 	print, seen monitor.Fingerprint
 
 	born      int64           // when its file was changed last before it was seen first
-	spec      *vassal.Spec    // the last one that was wanted; nil: none yet
+	spec      *spec.Spec      // the last one that was wanted; nil: none yet
 	specPrint string          // of spec, for `emperor plan`
 	problems  config.Problems // of the last reading
 	refused   bool            // the last reading had errors
@@ -62,6 +67,7 @@ type entry struct {
 	// the emperor came, and for a change of the main file.
 	edited time.Time
 	touch  touched
+	keys   touched // files of keys that it announces
 	// after is a vassal whose socket this one takes over, and which does not know
 	// yet that it leaves (its file was renamed).
 	after *entry
@@ -71,17 +77,25 @@ type entry struct {
 // known by name: one that moves to another file keeps running and gets a new
 // generation. It belongs to the emperor's loop.
 type registry struct {
-	log     *slog.Logger
-	main    *Main
-	make    func(name string) site
-	watch   func(owner string, files []string)
-	ask     *onDemandProgram // nil: nobody is asked
-	order   func(s site, o vassal.Order)
-	entries map[string]*entry
-	names   []string // of entries, sorted; nil: to be found out
-	someGo  bool     // some may be leaving
+	log      *slog.Logger
+	main     *Main
+	make     func(name string) site
+	watch    func(owner string, files []string)
+	ask      *onDemandProgram // nil: nobody is asked
+	order    func(s site, o vassal.Order)
+	entries  map[string]*entry
+	names    []string // of entries, sorted; nil: to be found out
+	someGo   bool     // some may be leaving
+	someWait bool     // some may wait for another to leave
 	// read holds files that were read ahead.
 	read map[string]readAhead
+	// many is told of new vassals that come by the dozen, before they start, and edited
+	// of those whose files changed; nil: nobody is.
+	many   func(fresh []readAhead)
+	edited func(name string)
+	// files is told of vassals of which the front will serve files, before they start;
+	// nil: nobody is.
+	files func()
 
 	ctx     context.Context // of the vassals: when it ends they stop
 	ended   chan *entry
@@ -125,6 +139,7 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 			e.leaving, e.unread, e.after = true, false, nil
 			r.watch(e.item.Path, nil)
 			r.watchTouch(e)
+			r.watchKeys(e)
 			e.site.Remove()
 		}
 	}
@@ -149,6 +164,7 @@ func (r *registry) reconcile(s monitor.Snapshot) (again bool) {
 		}
 	}
 	r.checkTouched(s, changed)
+	r.checkKeys(s)
 	return again
 }
 
@@ -181,7 +197,7 @@ func (r *registry) adopt(main *Main, renew bool) (again bool) {
 }
 
 // update reads e's file and tells the vassal. A spec equal to unless is no news.
-func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (again bool) {
+func (r *registry) update(e *entry, item monitor.Item, unless *spec.Spec) (again bool) {
 	said, known := r.askProgram(item)
 	if !known {
 		e.item, e.unread = item, true
@@ -191,6 +207,7 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 	if e.item.Path != item.Path && e.item.Path != "" {
 		r.watch(e.item.Path, nil)
 		e.touch.watch(touchOwner+e.item.Path, nil, r.watch)
+		e.keys.watch(keysOwner+e.item.Path, nil, r.watch)
 	}
 	if !slices.Equal(got.includes, e.includes) || e.item.Path != item.Path {
 		r.watch(item.Path, got.includes)
@@ -217,12 +234,19 @@ func (r *registry) update(e *entry, item monitor.Item, unless *vassal.Spec) (aga
 	if unless != nil && reflect.DeepEqual(unless, got.spec) {
 		return false
 	}
+	if r.edited != nil && !e.edited.IsZero() {
+		r.edited(e.name)
+	}
 	e.spec, e.specPrint = got.spec, got.spec.Fingerprint()
 	r.watchTouch(e)
-	e.after = r.leavingOwner(got.spec)
-	if e.after == nil {
-		e.site.Want(e.spec, e.edited)
+	if r.files != nil && e.spec.ServesFiles() {
+		r.files()
 	}
+	if e.after = r.leavingOwner(got.spec); e.after != nil {
+		r.someWait = true
+		return false
+	}
+	e.site.Want(e.spec, e.edited)
 	return false
 }
 
@@ -240,7 +264,7 @@ func (r *registry) askProgram(item monitor.Item) (said string, known bool) {
 
 // leavingOwner finds a vassal that was told to leave, has one of the sockets, and
 // has not begun to leave.
-func (r *registry) leavingOwner(spec *vassal.Spec) *entry {
+func (r *registry) leavingOwner(spec *spec.Spec) *entry {
 	var found *entry
 	if !r.someGo {
 		return nil
@@ -253,25 +277,30 @@ func (r *registry) leavingOwner(spec *vassal.Spec) *entry {
 	return found
 }
 
-func sharesAddress(a, b *vassal.Spec) bool {
+func sharesAddress(a, b *spec.Spec) bool {
 	return slices.ContainsFunc(a.Addresses(), func(x link.Address) bool {
 		return slices.ContainsFunc(b.Addresses(), func(y link.Address) bool { return x.Address == y.Address })
 	})
 }
 
 func hasLeft(e *entry) bool {
-	state := e.site.Status().State
+	state := e.site.State()
 	return state == vassal.Leaving || state == vassal.Gone
 }
 
 // proceed starts the vassals that waited for another to leave. It is called when
 // some vassal's state has changed.
 func (r *registry) proceed() {
+	if !r.someWait {
+		return
+	}
+	r.someWait = false
 	for e := range r.all() {
 		if e.after != nil && (hasLeft(e.after) || !e.after.leaving) {
 			e.after = nil
 			e.site.Want(e.spec, e.edited)
 		}
+		r.someWait = r.someWait || e.after != nil
 	}
 }
 
@@ -340,7 +369,7 @@ func (r *registry) settled() bool {
 		if e.refused && e.spec == nil {
 			continue
 		}
-		if !e.site.Status().Settled() {
+		if !e.site.State().Settled() {
 			return false
 		}
 	}

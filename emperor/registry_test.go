@@ -15,6 +15,8 @@ import (
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
 	"emperor/vassal"
+	"emperor/vassal/logs"
+	"emperor/vassal/spec"
 )
 
 // fakeSite is a vassal that only notes what it is told.
@@ -35,22 +37,26 @@ func (s *fakeSite) Run(ctx context.Context) error {
 	}
 	return nil
 }
-func (s *fakeSite) Want(spec *vassal.Spec, seen time.Time) {
+func (s *fakeSite) Want(spec *spec.Spec, seen time.Time) {
 	s.mu.Lock()
 	s.seen = seen
 	s.mu.Unlock()
 	s.told <- "want"
 }
-func (s *fakeSite) Refuse(p config.Problems)                            { s.told <- "refuse" }
-func (s *fakeSite) Remove()                                             { s.told <- "remove" }
-func (s *fakeSite) Moved(uint64)                                        {}
-func (s *fakeSite) Wake(by string)                                      { s.told <- "wake" }
-func (s *fakeSite) Loyal(uint64)                                        {}
-func (s *fakeSite) Forgive()                                            { s.told <- "forgive" }
-func (s *fakeSite) Halt()                                               { s.told <- "halt" }
-func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error     { return nil }
-func (s *fakeSite) Follow() ([]vassal.Line, <-chan vassal.Line, func()) { return nil, nil, func() {} }
-func (s *fakeSite) LogFiles() []vassal.LogFile                          { return nil }
+func (s *fakeSite) Refuse(p config.Problems)                        { s.told <- "refuse" }
+func (s *fakeSite) Remove()                                         { s.told <- "remove" }
+func (s *fakeSite) KeysChanged()                                    {}
+func (s *fakeSite) Moved(uint64)                                    {}
+func (s *fakeSite) Wake(by string)                                  { s.told <- "wake" }
+func (s *fakeSite) Silent(uint64)                                   {}
+func (s *fakeSite) Loyal(uint64)                                    {}
+func (s *fakeSite) Forgive()                                        { s.told <- "forgive" }
+func (s *fakeSite) Halt()                                           { s.told <- "halt" }
+func (s *fakeSite) Order(ctx context.Context, o vassal.Order) error { return nil }
+func (s *fakeSite) Follow() ([]logs.Line, <-chan logs.Line, func()) { return nil, nil, func() {} }
+func (s *fakeSite) LogFiles() []logs.File                           { return nil }
+
+func (s *fakeSite) State() vassal.State { return s.Status().State }
 
 func (s *fakeSite) Status() vassal.Status {
 	s.mu.Lock()

@@ -19,10 +19,32 @@ func (e *Emperor) checkMain() (again bool) {
 	print, known := e.snapshot.Owners[mainOwner]
 	changed := known && print != e.mainPrint && print != e.mainSeen
 	e.mainSeen = print
-	if !e.main.WatchConfig || !changed && e.mainTries == 0 {
+	if e.mainTries == 0 && (!changed || !e.main.WatchConfig) {
 		return false
 	}
 	return e.reload(false)
+}
+
+// rereading is the wish that the main file be read again.
+type rereading struct {
+	why  string
+	done chan error // told what came of it; holds one
+}
+
+// answerReloads tells who asked for it what came of reading the main file, unless that is
+// being written.
+func (e *Emperor) answerReloads() {
+	if e.mainTries > 0 {
+		return
+	}
+	var err error
+	if len(e.reloaders) > 0 {
+		err = e.problems.Err()
+	}
+	for _, done := range e.reloaders {
+		done <- err
+	}
+	e.reloaders = nil
 }
 
 // reload reads the main file again and applies what changed; with mistakes
@@ -69,7 +91,7 @@ func (e *Emperor) reload(asked bool) (again bool) {
 // changed.
 func (e *Emperor) apply(main *Main, asked bool) error {
 	old := e.main
-	if err := errors.Join(main.missingMonitor(old), main.missingApp(old)); err != nil {
+	if err := errors.Join(main.missingMonitor(old), main.missingApp(old), main.unstartable(old)); err != nil {
 		return err
 	}
 	sockets, err := e.prepareOrders(main)
@@ -99,14 +121,7 @@ func (e *Emperor) apply(main *Main, asked bool) error {
 			closeListeners(fresh)
 			return fmt.Errorf("the router refused it: %w", err)
 		}
-		gone := removedListeners(e.listeners, next)
-		for _, l := range gone {
-			e.log.Info("not listening any more", "option", l.Option, "address", l.Address)
-		}
-		closeListeners(gone)
-		for _, l := range fresh {
-			e.log.Info("listening", "option", l.Option, "address", l.Address)
-		}
+		replaceListeners(e.log, e.listeners, next, fresh)
 		e.listeners = next
 		if !same {
 			changes = append(changes, "front")

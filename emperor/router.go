@@ -67,6 +67,11 @@ type routerChild struct {
 	woken func(vassal string)
 	// loyal is called when a generation has answered its first request; as woken.
 	loyal func(vassal string, generation uint64)
+	// silent is called when a generation leaves requests without any answer; as woken.
+	silent func(vassal string, generation uint64)
+
+	// expected: see expectFiles.
+	expected atomic.Bool
 
 	// What follows belongs to Run.
 	current  *routerRequest   // what the router is to have; nil before the first
@@ -129,6 +134,7 @@ func newRouterChild(starter *proc.Starter, front *front, user *proc.Credential, 
 		moved:       func(string, uint64) {},
 		woken:       func(string) {},
 		loyal:       func(string, uint64) {},
+		silent:      func(string, uint64) {},
 	}
 	front.mayRead = r.MayRead
 	return r
@@ -176,12 +182,16 @@ func (r *routerChild) Run(ctx context.Context) {
 	if r.live == nil && r.current.needed() { // it ended while another binary took over
 		r.retry.Reset(0)
 	}
-	look := time.NewTicker(lookAtLogs)
-	defer look.Stop()
+	looks := time.NewTicker(lookAtLogs)
+	defer looks.Stop()
 	for {
 		var ended, leaving <-chan struct{}
+		var look <-chan time.Time
 		if r.live != nil {
 			ended, leaving = r.live.ended, r.live.leaving
+			if len(r.live.logs) > 0 {
+				look = looks.C // else nothing wakes us
+			}
 		}
 		select {
 		case q := <-r.requests:
@@ -194,7 +204,7 @@ func (r *routerChild) Run(ctx context.Context) {
 			q.reply <- r.allowReading(ctx)
 		case <-r.reopens:
 			r.reopen(ctx)
-		case <-look.C:
+		case <-look:
 			r.followLogs(ctx)
 		case <-ended:
 			r.lost(ctx)
@@ -412,6 +422,8 @@ func (r *routerChild) handle(p *routerProcess, m *link.Message, descriptors []in
 		r.woken(m.Vassal)
 	case link.Loyal:
 		r.loyal(m.Vassal, m.Generation)
+	case link.Silent:
+		r.silent(m.Vassal, m.Generation)
 	case link.Counted:
 		r.counted.Store(m.Counters)
 	case link.Announced:

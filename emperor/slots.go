@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"emperor/internal/processors"
 	"emperor/vassal"
 )
 
@@ -24,11 +25,13 @@ const idleLook = 20 * time.Millisecond
 
 // slots bound how many vassals start at the same time, so that a machine with a
 // hundred of them boots them one after the other at full speed instead of all at
-// once at none. Whoever has visitors is first, whoever has failed before is last; for
-// the former there are as many slots again.
+// once at none. Whoever has visitors is first, whoever has failed before or will hardly
+// start is last; for the former there are as many slots again.
 type slots struct {
-	limit int
-	idle  func() bool // a processor has nothing to do; replaced by tests
+	limit    int
+	idle     func() bool            // a processor has nothing to do; replaced by tests
+	doubtful func(name string) bool // that vassal will hardly start; nil: none is known
+	crowded  func(bool)             // some begin to wait, or nobody does any more; mu is held
 
 	mu      sync.Mutex // guards what follows
 	taken   int
@@ -50,16 +53,32 @@ const (
 
 // waitingStart is one who waits for a slot.
 type waitingStart struct {
+	turn    vassal.Turn
 	rank    rank
 	granted chan struct{}
 }
 
+// One more than there are processors, so that none waits while the emperor is between the
+// end of one start and the beginning of the next.
 func newSlots() *slots {
-	return &slots{limit: max(2, runtime.NumCPU()), idle: idleProcessor}
+	return &slots{limit: 1 + runtime.NumCPU(), idle: idleProcessor, crowded: share}
+}
+
+// share leaves half of the processors to those who start, while there is a crowd of them. It
+// takes all of them to read ten thousand files.
+func share(crowded bool) {
+	if crowded {
+		processors.Half()
+	} else {
+		processors.All()
+	}
 }
 
 // rankOf: one with visitors goes before the others of its kind.
-func rankOf(t vassal.Turn, hasVisitors bool) rank {
+func (s *slots) rankOf(t vassal.Turn, hasVisitors bool) rank {
+	if !t.Again && s.doubtful != nil && s.doubtful(t.Name) {
+		t.Again = true
+	}
 	switch {
 	case t.Again && !hasVisitors:
 		return again
@@ -69,10 +88,26 @@ func rankOf(t vassal.Turn, hasVisitors bool) rank {
 	return visited
 }
 
+// rethink moves those to the end of whom there is doubt since they wait.
+func (s *slots) rethink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var stay []*waitingStart
+	for _, w := range s.waiting[fresh] {
+		if w.rank = s.rankOf(w.turn, w.turn.Visited.Err() != nil); w.rank == again {
+			s.waiting[again] = append(s.waiting[again], w)
+			continue
+		}
+		w.rank = fresh // one that is visited just now moves by itself
+		stay = append(stay, w)
+	}
+	s.waiting[fresh] = stay
+}
+
 // Acquire waits for a slot. After Close it waits until ctx ends.
 func (s *slots) Acquire(ctx context.Context, turn vassal.Turn) (func(), error) {
 	s.mu.Lock()
-	w := &waitingStart{rank: rankOf(turn, turn.Visited.Err() != nil), granted: make(chan struct{})}
+	w := &waitingStart{turn: turn, rank: s.rankOf(turn, turn.Visited.Err() != nil), granted: make(chan struct{})}
 	s.waiting[w.rank] = append(s.waiting[w.rank], w)
 	s.grant()
 	s.look()
@@ -88,7 +123,7 @@ func (s *slots) Acquire(ctx context.Context, turn vassal.Turn) (func(), error) {
 			visitors = nil
 			s.mu.Lock()
 			if s.remove(w) {
-				w.rank = rankOf(turn, true)
+				w.rank = s.rankOf(turn, true)
 				s.waiting[w.rank] = append(s.waiting[w.rank], w)
 				s.grant()
 			}
@@ -168,6 +203,7 @@ func (s *slots) look() {
 		return
 	}
 	s.looking = true
+	s.crowded(true)
 	s.lookers.Go(func() {
 		for {
 			time.Sleep(idleLook)
@@ -175,6 +211,7 @@ func (s *slots) look() {
 			s.mu.Lock()
 			if s.closed || !s.anybodyWaits() {
 				s.looking = false
+				s.crowded(false)
 				s.mu.Unlock()
 				return
 			}

@@ -22,6 +22,8 @@ type queue struct {
 	mu    sync.Mutex
 	order []string          // guarded by mu
 	free  map[string]func() // guarded by mu
+
+	crowds []bool // guarded by slots.mu; what was said to crowded
 }
 
 // take asks for a slot in the background; the result is noted when it is given.
@@ -62,7 +64,8 @@ func (q *queue) want(names ...string) {
 func inQueue(t *testing.T, limit int, f func(t *testing.T, ctx context.Context, q *queue)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		q := &queue{slots: &slots{limit: limit, idle: func() bool { return false }}, t: t, free: map[string]func(){}}
+		q := &queue{t: t, free: map[string]func(){}}
+		q.slots = &slots{limit: limit, idle: func() bool { return false }, crowded: func(now bool) { q.crowds = append(q.crowds, now) }}
 		f(t, ctx, q)
 		cancel()
 		synctest.Wait()
@@ -127,6 +130,32 @@ func TestSlowStartsDoNotHoldOthersUp(t *testing.T) {
 		idle.Store(true)
 		time.Sleep(idleLook)
 		q.want("slow", "next")
+	})
+}
+
+// TestCrowds: that some wait is said once, and that nobody does any more.
+func TestCrowds(t *testing.T) {
+	inQueue(t, 1, func(t *testing.T, ctx context.Context, q *queue) {
+		names := []string{"one", "two", "three"}
+		q.take(ctx, names[0], vassal.Turn{})
+		want := []bool(nil)
+		for range 2 {
+			for _, name := range names[1:] {
+				q.take(ctx, name, vassal.Turn{})
+			}
+			want = append(want, true)
+			for _, name := range names {
+				time.Sleep(2 * idleLook)
+				q.release(name)
+			}
+			want = append(want, false)
+			q.take(ctx, names[0], vassal.Turn{}) // has not to wait
+			q.slots.mu.Lock()
+			if !slices.Equal(q.crowds, want) {
+				t.Errorf("crowded: %v, want %v", q.crowds, want)
+			}
+			q.slots.mu.Unlock()
+		}
 	})
 }
 

@@ -59,7 +59,8 @@ func TestRelayOfAVeryLongLine(t *testing.T) {
 func TestPIDFiles(t *testing.T) {
 	dir := t.TempDir()
 	ours, theirs := filepath.Join(dir, "ours"), filepath.Join(dir, "theirs")
-	if err := writePIDFiles([]string{ours, theirs}); err != nil {
+	main, _, _ := readText(t, "[uwsgi]\npidfile = "+ours+"\nemperor-pidfile = "+theirs+"\n")
+	if err := main.writePIDFiles(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(theirs, []byte("1\n"), 0o644); err != nil {
@@ -72,8 +73,9 @@ func TestPIDFiles(t *testing.T) {
 	if _, err := os.Stat(theirs); err != nil {
 		t.Error("another emperor's was removed")
 	}
-	if err := writePIDFiles([]string{filepath.Join(dir, "none", "x")}); err == nil {
-		t.Error("a missing directory is no error")
+	main, _, _ = readText(t, "[uwsgi]\nemperor-pidfile = /nowhere/x\n")
+	if err := main.writePIDFiles(); err == nil || !strings.HasSuffix(err.Error(), "main.ini:2: emperor-pidfile: open /nowhere/x: no such file or directory") {
+		t.Errorf("a missing directory: %v", err)
 	}
 }
 

@@ -55,14 +55,7 @@ func (s *Sockets) Open(m *Main) (c *link.Configuration, descriptors []int, accep
 			closeListeners(fresh)
 			return
 		}
-		gone := removedListeners(s.held, next)
-		for _, b := range gone {
-			s.log.Info("not listening any more", "option", b.Option, "address", b.Address)
-		}
-		closeListeners(gone)
-		for _, b := range fresh {
-			s.log.Info("listening", "option", b.Option, "address", b.Address)
-		}
+		replaceListeners(s.log, s.held, next, fresh)
 		s.held = next
 	}, nil
 }

@@ -18,6 +18,9 @@ import (
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 	"emperor/vassal"
+	"emperor/vassal/clock"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // State is what one binary of the emperor tells the next (emperor upgrade): all that is
@@ -29,6 +32,8 @@ type State struct {
 	PID   int
 	Start uint64
 	Since time.Time
+	// Written is when this was.
+	Written clock.Moment
 
 	// Source to Front are the main file that holds.
 	Source       Source
@@ -51,7 +56,7 @@ type State struct {
 	Inherited []sysd.Inherited
 	Control   CarriedControl
 	Router    CarriedRouter
-	Sockets   vassal.CarriedSockets
+	Sockets   sockets.Carried
 	Vassals   []CarriedEntry
 	Answers   []CarriedAnswer
 	// Challenges are what certificate authorities may ask for just now.
@@ -133,6 +138,15 @@ const stateHead = "emperor state 1\n"
 
 // largestState bounds what is read of one.
 const largestState = 1 << 30
+
+// recall makes its times those of this process, should the clock have been set meanwhile.
+func (s *State) recall() {
+	recall := s.Written.Recall(clock.System{})
+	s.Since = recall(s.Since)
+	if s.Router.Live != nil {
+		s.Router.Live.Started = recall(s.Router.Live.Started)
+	}
+}
 
 // encode writes the state to an anonymous file and returns its descriptor.
 func (s *State) encode() (fd int, err error) {
@@ -246,7 +260,7 @@ func (r *CarriedRouter) processes() []*CarriedRouterProcess {
 // mainState is the part of the state that is about the main file.
 func mainState(m *Main, files []string) State {
 	return State{
-		Shape: vassal.SpecShape(), Source: m.Source, Lines: m.Config.Values, File: m.Config.File, ReadFrom: m.Config.Files,
+		Shape: spec.Shape(), Source: m.Source, Lines: m.Config.Values, File: m.Config.File, ReadFrom: m.Config.Files,
 		Placeholders: m.Config.UsedPlaceholders, Files: files, Front: m.Front, Old: -1, Reply: -1, Control: CarriedControl{FD: -1},
 	}
 }

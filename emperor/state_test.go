@@ -13,6 +13,7 @@ import (
 	"emperor/internal/link"
 	"emperor/internal/sysd"
 	"emperor/vassal"
+	"emperor/vassal/sockets"
 )
 
 func sampleState() *State {
@@ -22,7 +23,7 @@ func sampleState() *State {
 		Front:     link.Configuration{Options: []link.Option{{Key: "route", Value: "x"}}, Resources: []link.Resource{{Kind: link.Content, Content: []byte{0, 1}}}},
 		Listeners: []CarriedListener{{FD: 5}}, Inherited: []sysd.Inherited{{Name: "web", FD: 6}},
 		Router:  CarriedRouter{Live: &CarriedRouterProcess{Output: 7, Peer: link.CarriedPeer{FD: 8, Received: []byte("half"), Descriptors: []int{9}}}, Draining: []CarriedRouterProcess{{Output: 10}}},
-		Sockets: vassal.CarriedSockets{Held: []vassal.CarriedHolding{{Key: "s", Owner: "a", Listener: vassal.CarriedListener{FD: 11}}}},
+		Sockets: sockets.Carried{Held: []sockets.CarriedHolding{{Key: "s", Owner: "a", Listener: sockets.CarriedListener{FD: 11}}}},
 		Vassals: []CarriedEntry{{Name: "a", Vassal: &vassal.Carried{Name: "a", State: "ready", Current: &vassal.CarriedGeneration{Body: vassal.CarriedBody{Control: 12}}}}},
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/vassal"
+	"emperor/vassal/logs"
+	"emperor/vassal/spec"
 )
 
 // view is what the loop publishes for everybody else: immutable.
@@ -29,7 +31,7 @@ type viewed struct {
 	item     monitor.Item
 	includes monitor.Fingerprint
 	print    string // of the spec
-	spec     *vassal.Spec
+	spec     *spec.Spec
 	problems []string
 	warnings []string
 	leaving  bool
@@ -138,14 +140,14 @@ func (e *Emperor) Logs(ctx context.Context, name string, follow bool) iter.Seq[c
 	}
 }
 
-func logLines(lines []vassal.Line) (out []control.LogLine) {
+func logLines(lines []logs.Line) (out []control.LogLine) {
 	for _, l := range lines {
 		out = append(out, logLine(l))
 	}
 	return out
 }
 
-func logLine(l vassal.Line) control.LogLine {
+func logLine(l logs.Line) control.LogLine {
 	return control.LogLine{Time: l.Time, Generation: l.Generation, Text: l.Text}
 }
 
@@ -161,6 +163,9 @@ func (one viewed) status() control.VassalStatus {
 	}
 	out.Health = health(s.Health)
 	out.Daemons, out.Crons = helpersOf(s)
+	if h := s.Hook; h != nil {
+		out.Hook = &control.HookFailure{At: h.At, How: h.How}
+	}
 	if s.Files != nil {
 		out.Folder = s.Files.Path
 	}

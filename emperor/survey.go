@@ -7,13 +7,13 @@ import (
 
 	"emperor/emperor/monitor"
 	"emperor/internal/config"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // Surveyed is one vassal file, read but not started.
 type Surveyed struct {
 	Name, File string
-	Spec       *vassal.Spec // nil when its file cannot be used
+	Spec       *spec.Spec // nil when its file cannot be used
 	Problems   config.Problems
 	Config     *config.Config // its effective options, for showing
 

@@ -15,6 +15,7 @@ import (
 	"emperor/emperor/control"
 	"emperor/internal/proc"
 	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // rowsTime is how long all vassals together may take to say what the router is to know.
@@ -64,6 +65,7 @@ func (e *Emperor) takeOver() (t *taking, err error) {
 			return t, fmt.Errorf("descriptor %d: %w", fd, err)
 		}
 	}
+	s.recall()
 	e.since, e.problems, e.stateful.ready, e.open = s.Since, s.Problems, s.Ready, true
 	for _, l := range s.Listeners {
 		e.listeners = append(e.listeners, &bound{Listener: l.Listener, fd: l.FD, path: l.Path, inherited: l.Inherited})
@@ -108,14 +110,14 @@ func (t *taking) adopt(e *Emperor, c *CarriedEntry) {
 	}
 	t.entries = append(t.entries, entry)
 	// A binary with another idea of a file reads it, to know what the earlier one did not.
-	var base *vassal.Spec
-	if t.State.Shape != vassal.SpecShape() && !c.Leaving {
+	var base *spec.Spec
+	if t.State.Shape != spec.Shape() && !c.Leaving {
 		base = e.main.read(c.Item, c.Includes, t.answerFor(c.Item.Path)).spec
 	}
 	if c.Known {
 		entry.spec = c.Vassal.WantedSpec(base)
 		if c.After != "" {
-			entry.spec, _ = vassal.UncarrySpec(c.Spec, base)
+			entry.spec, _ = spec.Uncarry(c.Spec, base)
 		}
 	}
 	v, err := vassal.Adopt(e.deps, c.Vassal, base)
@@ -218,7 +220,7 @@ func (e *Emperor) carryOn(ctx context.Context, t *taking) {
 	e.monitor.Remember(names)
 	for _, c := range s.Vassals {
 		if entry := byName[c.Name]; entry != nil && c.After != "" {
-			entry.after = byName[c.After]
+			entry.after, e.registry.someWait = byName[c.After], true
 			if entry.after == nil {
 				entry.unread = true
 			}

@@ -3,7 +3,7 @@ package emperor
 import (
 	"emperor/internal/config"
 	"emperor/internal/proc"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // tyrantOptions say who vassals are, and what they can become, whatever is in their
@@ -23,7 +23,7 @@ var tyrantOptions = []config.Option{
 func (m *Main) readTyrant(problems *config.Problems) {
 	c := m.Config
 	if c.Bool("emperor-tyrant") || c.Bool("emperor-tyrant-nofollow") {
-		m.tyrant = &vassal.Tyrant{NoFollow: c.Bool("emperor-tyrant-nofollow"), InitGroups: c.Bool("emperor-tyrant-initgroups")}
+		m.tyrant = &spec.Tyrant{NoFollow: c.Bool("emperor-tyrant-nofollow"), InitGroups: c.Bool("emperor-tyrant-initgroups")}
 		m.Monitor.Owners = true
 	}
 	if v, ok := c.Last("emperor-cap"); ok {

@@ -16,6 +16,8 @@ import (
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
 	"emperor/vassal"
+	"emperor/vassal/clock"
+	"emperor/vassal/spec"
 )
 
 // An upgrade replaces the emperor by another binary in the same process (exec), so that
@@ -192,12 +194,37 @@ func (e *Emperor) upgradeInstead() bool {
 // upgradeThenReload is what a SIGHUP means when our file was replaced. If the upgrade
 // comes to nothing the main file is read again all the same.
 func (e *Emperor) upgradeThenReload() {
-	if e.beginUpgrade(context.Background(), &upgrade{patience: signalPatience, reload: true, answer: -1}) == nil {
-		return
+	_ = e.upgradeOrReload(context.Background(), "SIGHUP", -1)
+}
+
+// ReloadMain implements control.Emperor.
+func (e *Emperor) ReloadMain(ctx context.Context, answer int) error {
+	const why = "emperor reload"
+	if e.binary.Load().replaced() {
+		return e.upgradeOrReload(context.WithoutCancel(ctx), why, answer)
+	}
+	return e.readAgain(why)
+}
+
+func (e *Emperor) upgradeOrReload(ctx context.Context, why string, answer int) error {
+	// It returns only if nothing came of it.
+	err := e.beginUpgrade(ctx, &upgrade{patience: signalPatience, reload: true, answer: answer})
+	return errors.Join(err, e.readAgain(why))
+}
+
+// readAgain has the loop read the main file again, and waits for what comes of it.
+func (e *Emperor) readAgain(why string) error {
+	done := make(chan error, 1)
+	select {
+	case e.reloads <- rereading{why, done}:
+	case <-e.ending:
+		return errEnding
 	}
 	select {
-	case e.reloads <- struct{}{}:
+	case err := <-done:
+		return err
 	case <-e.ending:
+		return errEnding
 	}
 }
 
@@ -233,7 +260,7 @@ func (e *Emperor) standStill(f func() error) error {
 		if o := <-outcomes; o.err != nil {
 			state := ""
 			if entry := e.registry.entries[o.name]; entry != nil {
-				state = " (" + entry.site.Status().State.String() + ")"
+				state = " (" + entry.site.State().String() + ")"
 			}
 			busy = append(busy, o.name+state)
 		}
@@ -344,6 +371,7 @@ func takeoverEnvironment(state, old int, failed string) []string {
 func (e *Emperor) describe(u *upgrade) (*State, error) {
 	s := mainState(e.main, e.program.Files)
 	s.Version, s.PID, s.Start, s.Since = e.program.Version, os.Getpid(), proc.StartTime(os.Getpid()), e.since
+	s.Written = clock.Here(clock.System{})
 	s.MainPrint, s.Problems, s.Binary, s.BinaryBefore = e.mainPrint, e.problems, u.path, e.binary.Load().path
 	s.Reply, s.Reload, s.Ready = u.answer, u.reload, e.stateful.ready
 	for _, l := range e.listeners {
@@ -380,7 +408,7 @@ func (e *entry) describe() (CarriedEntry, error) {
 	var err error
 	if e.after != nil {
 		c.After = e.after.name
-		if c.Spec, err = vassal.CarrySpec(e.spec); err != nil {
+		if c.Spec, err = spec.Carry(e.spec); err != nil {
 			return c, err
 		}
 	}

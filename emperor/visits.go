@@ -28,3 +28,12 @@ func (e *Emperor) loyal(name string, generation uint64) {
 		}
 	}
 }
+
+// silent passes on that a generation leaves requests without any answer.
+func (e *Emperor) silent(name string, generation uint64) {
+	if v := e.view.Load(); v != nil {
+		if one, ok := v.vassals[name]; ok {
+			one.site.Silent(generation)
+		}
+	}
+}

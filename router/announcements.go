@@ -94,7 +94,7 @@ func (l *listener) receive(r *Router) {
 		n, from, err := l.next(packet, control)
 		switch {
 		case err == nil:
-			r.hear(packet[:n], from)
+			r.hear(l.described.Option, packet[:n], from)
 		case errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -106,13 +106,13 @@ func (l *listener) receive(r *Router) {
 	}
 }
 
-// hear acts on one datagram.
-func (r *Router) hear(datagram []byte, from origin) {
+// hear acts on one datagram that has come in by a listener of that option.
+func (r *Router) hear(option string, datagram []byte, from origin) {
 	p, err := subscription.Parse(datagram)
 	p.From = from.user
 	change := subscription.Nothing
 	if err == nil {
-		change, err = r.announced.Apply(&p, from.who)
+		change, err = r.announcedTable(option).Apply(&p, from.who)
 	}
 	attributes := []slog.Attr{slog.String("key", p.Key), slog.String("address", p.Address), slog.String("from", from.who)}
 	level, message, ration := slog.LevelInfo, "", &r.hearsay.changes
@@ -142,7 +142,7 @@ func (r *Router) hear(datagram []byte, from origin) {
 			r.log.LogAttrs(context.Background(), level, message, attributes...)
 		}
 	}
-	if err == nil && (!p.Withdraw || change == subscription.Removed && r.unannounced(p.Key)) {
+	if err == nil && option == optionSubscriptions && (!p.Withdraw || change == subscription.Removed && r.unannounced(p.Key)) {
 		r.resubscriber.pass(&p)
 	}
 }
@@ -175,13 +175,15 @@ func (r *Router) expire(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		for _, g := range r.announced.Expire() {
-			if _, ok := r.hearsay.changes.allow(time.Now()); ok {
-				r.log.Warn("a node has been silent for too long", "key", g.Key, "address", g.Address, "silent", g.Silent.Round(time.Second))
-			}
-			if g.Last {
-				r.forgetPairs()
-				r.resubscriber.pass(&subscription.Packet{Withdraw: true, Key: g.Key})
+		for option, t := range r.announcedTables {
+			for _, g := range t.Expire() {
+				if _, ok := r.hearsay.changes.allow(time.Now()); ok {
+					r.log.Warn("a node has been silent for too long", "key", g.Key, "address", g.Address, "silent", g.Silent.Round(time.Second))
+				}
+				if g.Last && option == optionSubscriptions {
+					r.forgetPairs()
+					r.resubscriber.pass(&subscription.Packet{Withdraw: true, Key: g.Key})
+				}
 			}
 		}
 	}
@@ -189,23 +191,48 @@ func (r *Router) expire(ctx context.Context) {
 
 // listensForNodes says whether this router is the one that reads announcements.
 func (r *Router) listensForNodes(listeners map[string]*listener) {
+	reads := map[string]bool{}
 	for _, l := range listeners {
-		if l.datagrams != nil {
-			r.announced.Watch()
-			return
+		reads[l.described.Option] = true
+	}
+	for option, t := range r.announcedTables {
+		if reads[option] {
+			t.Watch()
+		} else {
+			t.Rest()
 		}
 	}
-	r.announced.Rest()
+}
+
+// announcement is what is kept of one node. Of is the option of the server that has heard
+// of it; "": http-subscription-server.
+type announcement struct {
+	subscription.Record
+	Of string `json:"of,omitempty"`
 }
 
 // announcements is the table for the emperor to keep, if there is something new
 // since that version.
 func (r *Router) announcements(since uint64) (text json.RawMessage, version uint64) {
-	if version = r.announced.Version(); version == since {
+	for _, t := range r.announcedTables {
+		version += t.Version()
+	}
+	if version == since {
 		return nil, version
 	}
-	records, version := r.announced.Records()
-	text, err := json.Marshal(records)
+	var all []announcement
+	version = 0
+	for option, t := range r.announcedTables {
+		if option == optionSubscriptions {
+			option = ""
+		}
+		records, now := t.Records()
+		version += now
+		for i := range records {
+			all = append(all, announcement{records[i], option})
+		}
+	}
+	text, err := json.Marshal(all)
 	if err != nil {
 		return nil, version
 	}
@@ -214,11 +241,19 @@ func (r *Router) announcements(since uint64) (text json.RawMessage, version uint
 
 // takeAnnouncements takes over what another router has heard.
 func (r *Router) takeAnnouncements(text json.RawMessage) error {
-	var records []subscription.Record
-	if err := json.Unmarshal(text, &records); err != nil {
+	var all []announcement
+	if err := json.Unmarshal(text, &all); err != nil {
 		return fmt.Errorf("router: announcements: %w", err)
 	}
-	r.announced.Merge(records)
+	for option, t := range r.announcedTables {
+		var records []subscription.Record
+		for i := range all {
+			if all[i].Of == option || all[i].Of == "" && option == optionSubscriptions {
+				records = append(records, all[i].Record)
+			}
+		}
+		t.Merge(records)
+	}
 	return nil
 }
 

@@ -149,7 +149,7 @@ func (x *exchange) answerNotAdmitted(d *destination, err error) {
 		x.answer(404, "no site of this name is served here", nil)
 		return
 	}
-	if errors.Is(err, errNoSocket) {
+	if errors.Is(err, errNoSocket) || errors.Is(err, errOnlyStreams) {
 		x.complain(slog.LevelWarn, "the rule names a vassal that cannot be asked", append(attributes, slog.Int("status", 502))...)
 		x.answer(502, "this site does not answer", nil)
 		return

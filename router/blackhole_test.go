@@ -1,56 +1,18 @@
 package router
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"emperor/internal/link"
+	"emperor/internal/testport"
 )
-
-// blackHole is a TCP address that answers nothing, not even no: a machine that is
-// down, or behind a firewall. (Its queue is full, so the kernel drops what comes.)
-func blackHole(t *testing.T) string {
-	t.Helper()
-	socket := func() int {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = unix.Close(fd) })
-		return fd
-	}
-	l := socket()
-	if err := unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(l, 0); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		one := socket()
-		if err := unix.Connect(one, name); err != nil && err != unix.EINPROGRESS {
-			t.Fatal(err)
-		}
-		// Loopback is connected at once or, when the queue is full, not at all.
-		fds := []unix.PollFd{{Fd: int32(one), Events: unix.POLLOUT}}
-		if n, err := unix.Poll(fds, 100); err == nil && n == 0 {
-			return fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
-		}
-	}
-}
 
 // TestAddressThatAnswersNothing: the next address of a group answers instead, and
 // the silent one is passed over from then on; where there is no other, 504.
 func TestAddressThatAnswersNothing(t *testing.T) {
-	silent := blackHole(t)
+	silent := testport.Silent(t)
 	v := uwsgiVassal(t, answering(okResponse))
 	for _, test := range []struct {
 		name    string

@@ -70,22 +70,18 @@ func (s *certificates) compile(c *config.Config, supply *supply, mistake, warn f
 		}
 		return &sni.Entry{Names: names, Pattern: pattern, Source: files.Source(), Policy: policy, At: v.Pos.String()}
 	}
-	session := ""
-	for _, v := range c.All(optionHTTPS, optionHTTPS2, "https-session-context") {
-		parse := sni.ParseHTTPS
-		switch v.Key {
-		case "https-session-context":
-			session = v.Value
+	contexts := map[bool]string{} // of https lines, and of sslrouter's
+	for _, v := range c.All(append([]string{"https-session-context", "sslrouter-session-context"}, secureOptions...)...) {
+		if kind, ok := strings.CutSuffix(v.Key, "-session-context"); ok {
+			contexts[isHTTPS(kind)] = v.Value
 			continue
-		case optionHTTPS2:
-			parse = sni.ParseHTTPS2
 		}
-		h, err := parse(v.Value)
+		h, err := parseSecure(v)
 		if err != nil {
 			mistake(v, err)
 			continue
 		}
-		l := secureListener{line: v, address: h.Address, options: sni.ListenerOptions{SessionContext: session, Protocols: []string{"h2", "http/1.1"}}}
+		l := secureListener{line: v, address: h.Address, options: sni.ListenerOptions{SessionContext: contexts[isHTTPS(v.Key)], Protocols: []string{"h2", "http/1.1"}}}
 		if !s.http2 && !h.HTTP2 {
 			l.options.Protocols = []string{"http/1.1"}
 		}
@@ -221,11 +217,12 @@ func (s *certificates) listen(all *sni.Certificates, before *certificates, log *
 // preload loads the pairs that lines name, so that what is wrong with them is said
 // at once and not when somebody connects. (Those of folders and patterns wait for
 // that.) Connections wait for none but their own. More than half of the room would
-// only push others out.
-func (r *Router) preload(named []sni.Choice, room int) {
+// only push others out. Then it is known whose names they cover.
+func (r *Router) preload(named []sni.Choice, room int, streams *streams) {
 	r.helpers.Go(func() {
 		// Errors are logged; for each the pair that was there before goes on.
 		_ = r.certificates.Preload(context.Background(), named[:min(len(named), room/2)]...)
+		r.warnOfCovered(streams, named)
 		select {
 		case r.looked <- struct{}{}:
 		default: // watchExpiry is about to look

@@ -9,6 +9,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/router/sni"
+	"emperor/router/stream"
 )
 
 // mostChecked bounds how many pairs of a folder `check` reads.
@@ -23,15 +24,15 @@ func CheckCertificates(configuration *link.Configuration, now time.Time) config.
 		return config.Problems{{Text: err.Error()}}
 	}
 	c := options(set, configuration.Options)
-	k := &certificateCheck{now: now}
-	for _, v := range c.All(optionHTTPS, optionHTTPS2, "sni", "sni-regexp") {
+	settings, _ := compile(c, &supply{checking: true, given: configuration.Resources})
+	k := &certificateCheck{now: now, shared: map[string]bool{}}
+	if !settings.streams.shared {
+		k.streams = settings.streams.table
+	}
+	for _, v := range c.All(append([]string{"sni", "sni-regexp"}, secureOptions...)...) {
 		switch v.Key {
-		case optionHTTPS, optionHTTPS2:
-			parse := sni.ParseHTTPS
-			if v.Key == optionHTTPS2 {
-				parse = sni.ParseHTTPS2
-			}
-			if h, err := parse(v.Value); err == nil && h.OwnCertificate {
+		case optionHTTPS, optionHTTPS2, optionSSLRouter, optionSSLRouter2:
+			if h, err := parseSecure(v); err == nil && h.OwnCertificate {
 				k.files(v, h.Files, "")
 			}
 		case "sni":
@@ -41,7 +42,6 @@ func CheckCertificates(configuration *link.Configuration, now time.Time) config.
 		}
 		// The paths of an sni-regexp depend on names nobody has asked for yet.
 	}
-	settings, _ := compile(c, &supply{checking: true, given: configuration.Resources})
 	k.listeners(c, settings)
 	for _, note := range settings.certificates.notes {
 		if note.Key != "sni" { // of those, every file was looked at
@@ -82,18 +82,20 @@ func (k *certificateCheck) listeners(c *config.Config, settings *Settings) {
 	s := &settings.certificates
 	if s.table.Len() == 0 && !c.Has("sni") && !c.Has("sni-regexp") && !c.Bool("acme") && !c.Has(optionAnnouncedPairs) {
 		for _, l := range s.https {
-			if l.options.Own == nil {
+			if l.options.Own == nil && !settings.streams.peeks && isHTTPS(l.line.Key) { // else bytes may go on as they are
 				k.warn(l.line, "no name has a certificate, so that each handshake would fail: want ADDRESS,CRT,KEY, or lines of sni, sni-dir or acme")
 			}
 		}
 	}
-	if all := c.All("sni", "sni-regexp", "sni-dir"); len(s.https) == 0 && len(all) > 0 && !c.Has(optionHTTPS) && !c.Has(optionHTTPS2) {
+	if all := c.All("sni", "sni-regexp", "sni-dir"); len(s.https) == 0 && len(all) > 0 && len(c.All(secureOptions...)) == 0 {
 		k.warn(all[0], "no listener shows certificates: want https = ADDRESS")
 	}
 }
 
 type certificateCheck struct {
 	now      time.Time
+	streams  *stream.Table   // nil: whose names they cover is not asked for
+	shared   map[string]bool // certificates that were said to cover names of streams
 	problems config.Problems
 }
 
@@ -122,6 +124,10 @@ func (k *certificateCheck) pair(v config.Value, q link.PairRequest, name string)
 	}
 	if name != "" && name != "*" && !covers(pair.DNSNames(), name) {
 		k.warn(v, fmt.Sprintf("%s is for %s, not for %s: browsers will refuse it", q.Certificate, strings.Join(pair.DNSNames(), " "), name))
+	}
+	if text := k.streams.Covered(pair.DNSNames()); text != "" && !k.shared[q.Certificate] {
+		k.shared[q.Certificate] = true
+		k.warn(v, q.Certificate+": "+text)
 	}
 	if pair.Leaf != nil {
 		e := sni.Expiry{Source: q.Certificate, NotAfter: pair.Leaf.NotAfter}

@@ -19,15 +19,11 @@ func ListCertificates(configuration *link.Configuration) []link.Certificate {
 	}
 	c := options(set, configuration.Options)
 	var all []link.Certificate
-	for _, v := range c.All(optionHTTPS, optionHTTPS2, "sni", "sni-regexp") {
+	for _, v := range c.All(append([]string{"sni", "sni-regexp"}, secureOptions...)...) {
 		one := link.Certificate{Option: v.Key, At: v.Pos.String()}
 		switch v.Key {
-		case optionHTTPS, optionHTTPS2:
-			parse := sni.ParseHTTPS
-			if v.Key == optionHTTPS2 {
-				parse = sni.ParseHTTPS2
-			}
-			h, err := parse(v.Value)
+		case optionHTTPS, optionHTTPS2, optionSSLRouter, optionSSLRouter2:
+			h, err := parseSecure(v)
 			if err != nil || !h.OwnCertificate {
 				continue
 			}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"emperor/router/limit"
+	"emperor/router/relay"
 	"emperor/router/socket"
 	"emperor/router/static"
 	"emperor/router/upstream"
@@ -40,27 +41,40 @@ type client struct {
 	interrupted    atomic.Bool                   // reading the rest of a body was given up
 	aborting       atomic.Bool                   // the router closes
 	sending        atomic.Pointer[upstream.Conn] // the vassal's side of the request under way
+	flowing        atomic.Pointer[relay.Relay]   // of a connection that goes on as it is
+	upgraded       atomic.Pointer[relay.Relay]   // of one that has switched protocols
 
-	counted   bool        // against http-limit-peer,
-	countedAs netip.Addr  // as this address
-	served    bool        // it has been looked whether the first bytes are HTTP/2's
-	shared    atomic.Bool // HTTP/2: net/http reads and writes
-	broken    bool        // the end of the connection must not look like an end
-	first     [1]byte     // of a request on a TLS connection
+	counted   bool                               // against http-limit-peer,
+	countedAs netip.Addr                         // as this address
+	served    bool                               // it has been looked whether the first bytes are HTTP/2's
+	shared    atomic.Bool                        // HTTP/2: net/http reads and writes
+	broken    bool                               // the end of the connection must not look like an end
+	alone     bool                               // no goroutine serves it any more
+	begun     *flow                              // by whoever accepted it
+	first     [1]byte                            // of a request on a TLS connection
+	from      [longestAddress + longestPort]byte // where the texts in peer stand
 
 	// idle is set while the connection waits for the first byte of a request:
 	// that is when it may be closed without harm.
 	idle atomic.Bool
 }
 
+// How much text addresses and ports are at the most, but for a zone of a long name.
+const (
+	longestAddress = len("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+	longestPort    = len("65535")
+)
+
 func newClient(r *Router, l *listener, conn *socket.Conn) *client {
 	c := &client{router: r, socket: conn, conn: conn}
-	c.peer = peer{remoteAddr: []byte("0.0.0.0"), remotePort: []byte("0"), port: l.port, scheme: "http", option: l.described.Option, listener: l.described.Address}
+	c.peer = peer{port: l.port, scheme: "http", option: l.described.Option, listener: l.described.Address}
 	if from := conn.Remote(); from.IsValid() {
 		c.peer.remote = from.Addr().Unmap()
-		c.peer.remoteAddr = c.peer.remote.AppendTo(nil)
+		c.peer.remoteAddr = c.peer.remote.AppendTo(c.from[:0:longestAddress])
 		c.peer.port16 = from.Port()
-		c.peer.remotePort = strconv.AppendUint(nil, uint64(from.Port()), 10)
+		c.peer.remotePort = strconv.AppendUint(c.from[longestAddress:longestAddress], uint64(from.Port()), 10)
+	} else {
+		c.peer.remoteAddr, c.peer.remotePort = []byte("0.0.0.0"), []byte("0")
 	}
 	return c
 }
@@ -68,37 +82,28 @@ func newClient(r *Router, l *listener, conn *socket.Conn) *client {
 // discard closes a connection that is not served.
 func (c *client) discard() { _ = c.conn.Close() }
 
-// serve is the connection's life.
+// serve is the connection's life, up to its end or until it goes on alone.
 func (c *client) serve() {
 	defer func() {
-		v := recover()
-		if v != nil {
-			c.router.logPanic(v, &c.peer)
-			if c.framing.untilClose {
-				c.resetAtEnd()
-			}
+		if v := recover(); v != nil {
+			c.faulty(v)
 		}
-		switch {
-		case c.x == nil:
-		case v != nil:
-			c.x.own.Release() // nobody knows what the exchange looks like: it is not used again
-		default:
-			c.x.own.Close()
-			c.router.exchanges.giveBack(c.x)
+		if !c.alone {
+			c.depart()
 		}
-		c.x = nil
-		if c.broken {
-			_ = c.socket.Close() // without TLS's goodbye
-		}
-		_ = c.conn.Close()
 	}()
+	if c.begun != nil {
+		c.begun.run()
+		return
+	}
 	if !c.expectProxyHeader() {
 		return
 	}
-	if c.peer.option == optionHTTPS || c.peer.option == optionHTTPS2 {
-		if !c.secure(c.router.current()) {
-			return
-		}
+	if s := c.router.current(); s.streams.diverts && c.divert(s) == toEnd {
+		return
+	}
+	if isSecure(c.peer.option) && !c.secure(c.router.current(), false) {
+		return
 	}
 	for !c.closeAfterThis && (c.x != nil || c.tls != nil && c.speaksHTTP2() || c.awaitRequest()) {
 		if c.speaksHTTP2() {
@@ -115,6 +120,39 @@ func (c *client) serve() {
 		c.router.exchanges.giveBack(c.x)
 		c.x = nil
 	}
+}
+
+// faulty is what is left to do after a mistake of ours.
+func (c *client) faulty(v any) {
+	c.router.logPanic(v, &c.peer)
+	if c.framing.untilClose {
+		c.resetAtEnd()
+	}
+	if c.x != nil {
+		c.x.own.Release() // nobody knows what the exchange looks like: it is not used again
+		c.x = nil
+	}
+}
+
+// goAlone leaves the connection to a flow, which calls depart: it needs no goroutine from
+// now on, which must not touch it any more.
+func (c *client) goAlone() {
+	c.alone = true
+	c.router.serving.Add(1)
+}
+
+// depart closes the connection, and it is counted no more.
+func (c *client) depart() {
+	if c.x != nil {
+		c.x.own.Close()
+		c.router.exchanges.giveBack(c.x)
+		c.x = nil
+	}
+	if c.broken {
+		_ = c.socket.Close() // without TLS's goodbye
+	}
+	_ = c.conn.Close()
+	c.router.forget(c)
 }
 
 // serveRequest reads one request and has it answered. It returns whether the
@@ -348,7 +386,7 @@ func (x *exchange) makeRoom(head int) {
 // there who might be waiting is served.
 func (c *client) gone() bool {
 	over, ended := c.hungUp()
-	if over || !ended || c.knocked || c.x.request.Minor == 0 {
+	if over || !ended || c.knocked || c.x == nil || c.x.request.Minor == 0 {
 		return over
 	}
 	c.knocked = true
@@ -400,6 +438,12 @@ const (
 // abort ends the connection whatever it is doing.
 func (c *client) abort() {
 	c.aborting.Store(true)
+	if running := c.flowing.Load(); running != nil {
+		running.Stop(endShutDown)
+	}
+	if running := c.upgraded.Load(); running != nil {
+		running.Stop(endShutDown)
+	}
 	c.socket.StopReading()
 	c.socket.StopWriting()
 	if c.shared.Load() {

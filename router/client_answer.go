@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"emperor/router/http1"
+	"emperor/router/relay"
+	"emperor/router/upstream"
 )
 
 // answerFraming is how the answer under way is framed for an HTTP/1 client. What
@@ -141,8 +143,22 @@ func (c *client) tunnel(h *answerHead, first []byte) error {
 	return c.flush()
 }
 
-// writeTunnel is part of downstream.
-func (c *client) writeTunnel(p []byte) error { return c.write(p) }
+// relay is part of downstream: what came behind the head first.
+func (c *client) relay(conn *upstream.Conn, o relay.Options) relay.Result {
+	x := c.x
+	o.Early = x.in[x.start:x.end]
+	x.start = x.end
+	running := relay.New(c.conn.(relay.Side), conn, o)
+	c.upgraded.Store(running)
+	if c.aborted() {
+		running.Stop(endShutDown)
+	}
+	result := running.Run()
+	c.upgraded.Store(nil)
+	c.revive()
+	c.sentAll += result.FromUpstream
+	return result
+}
 
 // refuseHead answers a head that could not be read, if there is anything to
 // answer; the connection ends.

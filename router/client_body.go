@@ -149,14 +149,3 @@ func (c *client) invite() error {
 }
 
 var continueBytes = []byte(http1.Continue)
-
-// readTunnel is part of downstream: what came behind the head first.
-func (c *client) readTunnel(p []byte) (int, error) {
-	x := c.x
-	if x.start < x.end {
-		n := copy(p, x.in[x.start:x.end])
-		x.start += n
-		return n, nil
-	}
-	return c.read(p)
-}

@@ -22,6 +22,8 @@
 //	body.go           the request's body, collected or streamed
 //	respond.go        the response, relayed
 //	tunnel.go         upgraded connections
+//	divert.go         a connection by its ClientHello: to the rules of requests, or past them
+//	flow.go           one that goes on as it is: flow_reach.go where to, flow_ahead.go what goes ahead; package relay carries it
 //	secure.go         TLS on a connection
 //	h2.go             HTTP/2: a stream as the client of a request
 //	files.go          a file as the answer; folder.go: vassals of static files; client_file.go: by the kernel

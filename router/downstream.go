@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"emperor/router/http1"
+	"emperor/router/relay"
 	"emperor/router/upstream"
 )
 
@@ -26,7 +27,7 @@ type downstream interface {
 	readBody(p []byte, wait time.Duration) (int, error)
 	// invite answers a client that waits for 100 Continue; otherwise it does nothing.
 	invite() error
-	// stopReading makes a readBody or readTunnel of another goroutine return;
+	// stopReading makes a readBody of another goroutine return;
 	// revive makes them possible again, also after a limit was over.
 	stopReading()
 	revive()
@@ -50,10 +51,8 @@ type downstream interface {
 
 	// tunnel takes the head that switches protocols, and the first bytes after it.
 	tunnel(h *answerHead, first []byte) error
-	// readTunnel and writeTunnel carry the bytes of an upgraded connection;
-	// readTunnel may run beside writeTunnel.
-	readTunnel(p []byte) (int, error)
-	writeTunnel(p []byte) error
+	// relay carries the bytes of an upgraded connection until that is over.
+	relay(conn *upstream.Conn, o relay.Options) relay.Result
 
 	// closeAfter makes this request the last of its connection, where the protocol
 	// has such a thing.
@@ -89,9 +88,11 @@ type peer struct {
 	remoteAddr []byte     // REMOTE_ADDR
 	remotePort []byte     // REMOTE_PORT
 	port16     uint16     // remotePort
-	port       string     // SERVER_PORT
-	scheme     string     // "http"
-	secured    *secured   // nil on a plain connection
-	option     string     // the option that made the listener
-	listener   string     // its address
+	// local is what the visitor has connected to, if a PROXY header said so.
+	local    netip.AddrPort
+	port     string   // SERVER_PORT
+	scheme   string   // "http"
+	secured  *secured // nil on a plain connection
+	option   string   // the option that made the listener
+	listener string   // its address
 }

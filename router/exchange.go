@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"emperor/router/accesslog"
+	"emperor/router/hello"
 	"emperor/router/http1"
 	"emperor/router/rule"
 	"emperor/router/upstream"
@@ -50,8 +51,9 @@ type buffers struct {
 	in      []byte // from the client: in[start:end] is not consumed yet
 	start   int
 	end     int
-	headEnd int    // where the head of the request under way ends in in
-	out     []byte // to the vassal: packet or head, and the collected body
+	headEnd int         // where the head of the request under way ends in in
+	out     []byte      // to the vassal: packet or head, and the collected body
+	hello   hello.Hello // that a stream begins with, in in
 	writer  uwsgi.Writer
 	back    []byte // from the vassal: back[first:last] is not consumed yet
 	first   int

@@ -16,13 +16,9 @@ import (
 // Explain says what would become of a request: the listener it can come in by,
 // every rule with why it matched or not, and where it goes. vassals is the table
 // as `check` knows it, without a running emperor.
-func Explain(configuration *link.Configuration, vassals []link.Vassal, method, target string) (string, error) {
-	set, err := config.NewSet(Options)
+func Explain(configuration *link.Configuration, vassals []link.Vassal, asking Asking, method, target string) (string, error) {
+	settings, err := explained(configuration)
 	if err != nil {
-		return "", err
-	}
-	settings, problems := compile(options(set, configuration.Options), &supply{checking: true, given: configuration.Resources})
-	if err := problems.Err(); err != nil {
 		return "", err
 	}
 	if !strings.Contains(target, "://") {
@@ -33,7 +29,7 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 		return "", fmt.Errorf("%q: want a URL such as http://www.example.com/path", target)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("%q: want http:// or https://", target)
+		return "", fmt.Errorf("%q: want http:// or https://, or tls:// for a TLS client that is no browser", target)
 	}
 	var request http1.Request
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", method, requestURI(u), u.Host)
@@ -49,13 +45,19 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 	fmt.Fprintf(&out, "request    %s %s, host %s\n", method, request.Target, request.Host.Name)
 	explainListeners(&out, configuration, u)
 	if u.Scheme == "https" {
+		if explainStreamed(&out, settings, configuration, vassals, asking, u) {
+			return out.String(), nil
+		}
 		explainCertificate(&out, settings, configuration, u)
 	}
 	query := rule.Query{Host: request.Host.Name, Path: path, URI: request.Target, QueryString: request.Query}
 	if len(request.Host.Port) > 0 {
 		query.HostPort = []byte(string(request.Host.Name) + ":" + string(request.Host.Port))
 	}
-	if explainFirst(&out, settings, &request) {
+	if asking.Remote.IsValid() {
+		query.RemoteAddr = []byte(asking.Remote.String())
+	}
+	if explainFirst(&out, settings, &request, asking.Remote) {
 		return out.String(), nil
 	}
 	steps, decision := settings.rules.Explain(&query)
@@ -63,6 +65,16 @@ func Explain(configuration *link.Configuration, vassals []link.Vassal, method, t
 	explainOutcome(&out, settings, decision, vassals, string(request.Host.Name))
 	explainLater(&out, settings, &query, decision)
 	return out.String(), nil
+}
+
+// explained compiles a configuration as `check` does.
+func explained(configuration *link.Configuration) (*Settings, error) {
+	set, err := config.NewSet(Options)
+	if err != nil {
+		return nil, err
+	}
+	settings, problems := compile(options(set, configuration.Options), &supply{checking: true, given: configuration.Resources})
+	return settings, problems.Err()
 }
 
 func writeSteps(out *strings.Builder, steps []rule.Step) {
@@ -77,7 +89,7 @@ func writeSteps(out *strings.Builder, steps []rule.Step) {
 
 // explainFirst tells what the front does before it asks the rules; true when that
 // is an answer.
-func explainFirst(out *strings.Builder, s *Settings, r *http1.Request) bool {
+func explainFirst(out *strings.Builder, s *Settings, r *http1.Request, remote netip.Addr) bool {
 	if s.pages.health != "" && string(r.Path) == s.pages.health {
 		fmt.Fprintf(out, "answer     200 ok: http-health = %s\n", s.pages.health)
 		return true
@@ -87,8 +99,8 @@ func explainFirst(out *strings.Builder, s *Settings, r *http1.Request) bool {
 			fmt.Fprintf(out, "limit      http-limit-rate = %s\n", rate.text)
 		}
 	}
-	if s.pages.maintenance.Closed(r.Host.Name, netip.Addr{}) != nil {
-		fmt.Fprintf(out, "answer     503: in maintenance (for addresses that are not allowed)\n")
+	if s.pages.maintenance.Closed(r.Host.Name, remote) != nil {
+		fmt.Fprintf(out, "answer     503: in maintenance%s\n", map[bool]string{false: " (for addresses that are not allowed)"}[remote.IsValid()])
 		return true
 	}
 	return false
@@ -140,19 +152,32 @@ func explainListeners(out *strings.Builder, configuration *link.Configuration, u
 func listenerFor(configuration *link.Configuration, u *url.URL) *link.Listener {
 	for i := range configuration.Listeners {
 		l := &configuration.Listeners[i]
-		secure := l.Option == optionHTTPS || l.Option == optionHTTPS2
-		if l.Option != optionStats && !l.Datagrams && secure == (u.Scheme == "https") && strings.HasSuffix(l.Address, ":"+portOf(u)) {
+		if l.Option != optionStats && !l.Datagrams && takes(l.Option, u.Scheme) && strings.HasSuffix(l.Address, ":"+portOf(u)) {
 			return l
 		}
 	}
 	return nil
 }
 
+// takes tells whether a listener is one for clients that speak what a URL says: tls
+// without requests in it, tcp without TLS around it.
+func takes(option, scheme string) bool {
+	switch scheme {
+	case "https":
+		return isHTTPS(option)
+	case "tls":
+		return isSecure(option) || option == optionRawRouter
+	case "tcp":
+		return option == optionRawRouter || isSecure(option)
+	}
+	return !isSecure(option) && option != optionRawRouter
+}
+
 func portOf(u *url.URL) string {
 	switch {
 	case u.Port() != "":
 		return u.Port()
-	case u.Scheme == "https":
+	case u.Scheme != "http":
 		return "443"
 	}
 	return "80"
@@ -179,6 +204,7 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 					fmt.Fprintf(out, ", %s:%s", a.Protocol, a.Address)
 				}
 				fmt.Fprintln(out)
+				explainOnlyStreams(out, vassals[i].Addresses)
 				return
 			}
 		}
@@ -203,6 +229,7 @@ func explainOutcome(out *strings.Builder, settings *Settings, d *rule.Decision, 
 	default:
 		if settings.subscriptions.active && !settings.mapping.pattern {
 			fmt.Fprintf(out, "goes to    the nodes that have announced themselves for %s (%s); 404 if nobody has\n", host, optionSubscriptions)
+			explainAnnouncers(out, &settings.subscriptions, vassals, host)
 			return
 		}
 		if settings.mapping.active {
@@ -239,7 +266,9 @@ func explainAddress(out *strings.Builder, spoken, address string, vassals []link
 		explainFolder(out, owner.vassal)
 	default:
 		fmt.Fprintf(out, "goes to    %s:%s, vassal %s\n", owner.protocol, address, owner.vassal.Name)
-		if owner.protocol != spoken {
+		if owner.protocol == link.TCP {
+			explainOnlyStreams(out, []link.Address{{Protocol: link.TCP}})
+		} else if owner.protocol != spoken {
 			fmt.Fprintf(out, "           (the rule says %s; the vassal's own protocol counts)\n", spoken)
 		}
 	}

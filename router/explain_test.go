@@ -51,7 +51,7 @@ func TestExplainTheWholeWay(t *testing.T) {
 		{"https://other:8443/", []string{"listener   none for https on port 8443", "no certificate: unknown name", "unrecognized_name"}, "default.crt"},
 		{"http://other/up", []string{"answer     200 ok: http-health = /up"}, "http-to"},
 	} {
-		got, err := Explain(configuration, vassals, "GET", test.url)
+		got, err := Explain(configuration, vassals, Asking{}, "GET", test.url)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,8 @@ func (f *faulty) Write(b []byte) (int, error) {
 	return f.Conn.Write(b)
 }
 
+func (f *faulty) NetConn() net.Conn { return f.Conn }
+
 // visitFaulty connects to the front through a connection that fails in our hands.
 func (f *front) visitFaulty(t *testing.T, reads, writes int64) *visitor {
 	t.Helper()
@@ -56,7 +58,7 @@ func (f *front) visitFaulty(t *testing.T, reads, writes int64) *visitor {
 	bad.reads.Store(reads)
 	bad.writes.Store(writes)
 	c.conn = bad
-	f.serveClient(c)
+	f.serveClient(c, false)
 	return visitor
 }
 

@@ -28,6 +28,10 @@ func (x *exchange) expectation() bool {
 
 // forward brings the request to its destination and the response back.
 func (x *exchange) forward(d *destination) {
+	if d.site != nil && d.site.current.Load().takesOnlyStreams(d.address) {
+		x.answerNotAdmitted(d, errOnlyStreams) // and it need not wake for it
+		return
+	}
 	if err := x.body.collect(); err != nil {
 		x.refuseBody(err)
 		return
@@ -107,7 +111,7 @@ func (x *exchange) elsewhere(d *destination, g *generation, until time.Time) (*t
 	if d.site == nil || g == nil || !time.Now().Before(until) {
 		return nil, nil
 	}
-	x.awaitChange(d.site, g)
+	d.site.awaitChange(g)
 	d.tried = balance.Tried{}
 	return x.pick(d)
 }
@@ -137,11 +141,11 @@ func (x *exchange) enter(s *site, address []byte) (*target, error) {
 			return &g.targets[i], nil
 		}
 	}
-	return &g.targets[0], nil
+	return g.forRequests(), nil
 }
 
 // awaitChange gives the emperor a moment to say what has become of s.
-func (x *exchange) awaitChange(s *site, g *generation) {
+func (s *site) awaitChange(g *generation) {
 	s.mu.Lock()
 	changed := s.changed
 	same := s.current.Load() == g
@@ -203,6 +207,8 @@ func (x *exchange) attempt(d *destination, to *target, repeated bool) (o outcome
 		o = x.attemptSCGI(d, to)
 	case protocolStatic:
 		o = x.attemptFiles(d)
+	case protocolTCP:
+		o = outcome{err: errOnlyStreams}
 	}
 	x.entry.Exchange = time.Since(x.attempted)
 	return o

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"emperor/router/http1"
+	"emperor/router/relay"
 	"emperor/router/upstream"
 )
 
@@ -248,7 +249,7 @@ func (m *multiplexed) request(w http.ResponseWriter, r *http.Request) {
 func (m *multiplexed) answer(q streamRequest) (whole bool) {
 	c, r := q.c, q.r
 	x := m.router.exchanges.borrow()
-	s := &stream{w: q.w, request: r, control: http.NewResponseController(q.w), x: x}
+	s := &http2Stream{w: q.w, request: r, control: http.NewResponseController(q.w), x: x}
 	defer func() {
 		v := recover()
 		if v != nil {
@@ -273,8 +274,8 @@ func (m *multiplexed) answer(q streamRequest) (whole bool) {
 	return whole
 }
 
-// stream is one request of an HTTP/2 connection: a downstream.
-type stream struct {
+// http2Stream is one request of an HTTP/2 connection: a downstream.
+type http2Stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	request *http.Request
@@ -291,11 +292,11 @@ type stream struct {
 	ended bool           // guarded by mu; the client or the connection has gone
 }
 
-var _ downstream = (*stream)(nil)
+var _ downstream = (*http2Stream)(nil)
 
 // parse writes the request as HTTP/1.1 and has it read by the engine's own
 // parser: what is refused there is refused here.
-func (s *stream) parse() error {
+func (s *http2Stream) parse() error {
 	r, x := s.request, s.x
 	if err := consistent(r); err != nil {
 		return err
@@ -364,7 +365,7 @@ func consistent(r *http.Request) error {
 }
 
 // refuse answers a request that could not be taken apart.
-func (s *stream) refuse(err error, from *peer) {
+func (s *http2Stream) refuse(err error, from *peer) {
 	bad := &http1.Error{Status: 400, Reason: "malformed request"}
 	_ = errors.As(err, &bad)
 	s.begun = true
@@ -376,7 +377,7 @@ func (s *stream) refuse(err error, from *peer) {
 	s.all = int64(n)
 }
 
-func (s *stream) readBody(p []byte, wait time.Duration) (int, error) {
+func (s *http2Stream) readBody(p []byte, wait time.Duration) (int, error) {
 	_ = s.control.SetReadDeadline(time.Now().Add(wait))
 	n, err := s.request.Body.Read(p)
 	switch {
@@ -391,19 +392,19 @@ func (s *stream) readBody(p []byte, wait time.Duration) (int, error) {
 }
 
 // invite does nothing: the library does it with the first read.
-func (s *stream) invite() error { return nil }
+func (s *http2Stream) invite() error { return nil }
 
-func (s *stream) stopReading() {
+func (s *http2Stream) stopReading() {
 	s.stopped.Store(true)
 	_ = s.control.SetReadDeadline(time.Unix(1, 0))
 }
 
 // revive can't undo it: a stream that was stopped is not read again.
-func (s *stream) revive() {}
+func (s *http2Stream) revive() {}
 
-func (s *stream) gone() bool { return s.request.Context().Err() != nil }
+func (s *http2Stream) gone() bool { return s.request.Context().Err() != nil }
 
-func (s *stream) interim(r *http1.Response) error {
+func (s *http2Stream) interim(r *http1.Response) error {
 	header := s.w.Header()
 	for i := range r.Fields {
 		if f := &r.Fields[i]; f.Flags == 0 {
@@ -415,7 +416,7 @@ func (s *stream) interim(r *http1.Response) error {
 	return nil
 }
 
-func (s *stream) begin(h *answerHead) {
+func (s *http2Stream) begin(h *answerHead) {
 	header := s.w.Header()
 	// The library would guess a type and add a date.
 	header["Content-Type"], header["Date"] = nil, nil
@@ -450,7 +451,7 @@ func (s *stream) begin(h *answerHead) {
 
 var crlf, colon = []byte("\r\n"), []byte(":")
 
-func (s *stream) write(p []byte) error {
+func (s *http2Stream) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -463,14 +464,14 @@ func (s *stream) write(p []byte) error {
 	return err
 }
 
-func (s *stream) body(b []byte, from, to int) error {
+func (s *http2Stream) body(b []byte, from, to int) error {
 	if err := s.write(b[from:to]); err != nil {
 		return err
 	}
 	return s.flush()
 }
 
-func (s *stream) flush() error {
+func (s *http2Stream) flush() error {
 	err := s.control.Flush()
 	if err != nil {
 		s.failed = true
@@ -480,20 +481,21 @@ func (s *stream) flush() error {
 
 // end leaves the last bytes to the library, which sends them with the end of the
 // stream.
-func (s *stream) end(b []byte, from, to int) error { return s.write(b[from:to]) }
+func (s *http2Stream) end(b []byte, from, to int) error { return s.write(b[from:to]) }
 
-func (s *stream) cut() { s.broken = true }
+func (s *http2Stream) cut() { s.broken = true }
 
 var errNoTunnel = errors.New("HTTP/2 streams are not upgraded")
 
-func (s *stream) tunnel(*answerHead, []byte) error { return errNoTunnel }
-func (s *stream) readTunnel([]byte) (int, error)   { return 0, errNoTunnel }
-func (s *stream) writeTunnel([]byte) error         { return errNoTunnel }
-func (s *stream) version() int                     { return 2 }
-func (s *stream) closeAfter()                      {}
-func (s *stream) sent() (head, all int64)          { return s.head, s.all }
-func (s *stream) lost() bool                       { return s.failed || s.gone() }
-func (s *stream) sends(conn *upstream.Conn) {
+func (s *http2Stream) tunnel(*answerHead, []byte) error { return errNoTunnel }
+func (s *http2Stream) relay(*upstream.Conn, relay.Options) relay.Result {
+	return relay.Result{Reason: relay.ClientFailed, Err: errNoTunnel}
+}
+func (s *http2Stream) version() int            { return 2 }
+func (s *http2Stream) closeAfter()             {}
+func (s *http2Stream) sent() (head, all int64) { return s.head, s.all }
+func (s *http2Stream) lost() bool              { return s.failed || s.gone() }
+func (s *http2Stream) sends(conn *upstream.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn = conn
@@ -503,7 +505,7 @@ func (s *stream) sends(conn *upstream.Conn) {
 }
 
 // abort ends what is under way at the vassal: nobody wants the answer.
-func (s *stream) abort() {
+func (s *http2Stream) abort() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
@@ -512,4 +514,4 @@ func (s *stream) abort() {
 	}
 }
 
-func (s *stream) aborted() bool { return s.gone() }
+func (s *http2Stream) aborted() bool { return s.gone() }

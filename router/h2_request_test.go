@@ -155,7 +155,7 @@ func FuzzHTTP2Request(f *testing.F) {
 		defer router.exchanges.giveBack(x)
 		x.settings = router.current()
 		r := &http.Request{Method: method, RequestURI: path, Host: host, Header: http.Header{name: {value}}}
-		s := stream{request: r, x: x}
+		s := http2Stream{request: r, x: x}
 		if s.parse() != nil {
 			return
 		}

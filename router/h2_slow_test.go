@@ -90,7 +90,7 @@ func TestWindowThatStaysShut(t *testing.T) {
 			options := []string{"http-to = " + v.address, "http-keepalive-timeout = 1"}
 			f := newFront(t, options...)
 			f.secured(options...)
-			f.adjust(func(s *Settings) { s.responseTimeout = 500 * time.Millisecond })
+			f.adjust(func(s *Settings) { s.responseTimeout = 1500 * time.Millisecond })
 			c := f.frames(http2.Setting{ID: http2.SettingInitialWindowSize, Val: test.window})
 			_ = c.WriteWindowUpdate(0, 1<<30)
 			for i := range mostStreams {

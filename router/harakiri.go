@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"emperor/router/upstream"
@@ -39,6 +40,28 @@ func (x *exchange) beforeHarakiri() (left time.Duration, ok bool) {
 	return x.pinned.harakiri - time.Since(from), true
 }
 
+// silence is how many requests in a row a generation has left without an answer until its
+// harakiri, while nothing at all came from it.
+type silence struct {
+	mu    sync.Mutex
+	row   int    // guarded by mu
+	heard uint64 // guarded by mu; what had come when the last of them was cut
+}
+
+// longSilence is a row that is no slow request any more: the program may hang.
+const longSilence = 3
+
+// grows counts one more, and tells whether the emperor should look after the program.
+func (s *silence) grows(heard uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heard != heard {
+		s.row, s.heard = 0, heard
+	}
+	s.row++
+	return s.row%longSilence == 0
+}
+
 // harakiriError: the vassal's harakiri is over.
 type harakiriError struct{ limit time.Duration }
 
@@ -53,6 +76,9 @@ func (x *exchange) byHarakiri(err error) error {
 		return err
 	}
 	if left, ok := x.beforeHarakiri(); ok && left <= 0 {
+		if x.pinned.silence.grows(x.pinned.heard.Load()) {
+			x.router.table.silent(x.site.name, x.pinned.number)
+		}
 		return &harakiriError{x.pinned.harakiri}
 	}
 	return err

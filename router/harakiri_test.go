@@ -49,3 +49,39 @@ func TestHarakiri(t *testing.T) {
 		}
 	})
 }
+
+// TestSilence: a program that leaves several requests in a row without an answer, while
+// nothing comes from it, is reported; one that answers others in between is not.
+func TestSilence(t *testing.T) {
+	t.Parallel() // it waits
+	release := make(chan struct{})
+	v := httpVassal(t, func(c *call) {
+		if strings.Contains(c.head, "/silent") {
+			<-release
+			return
+		}
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	})
+	defer close(release)
+	f := newFront(t, "route-run = vassal:v")
+	reported := make(chan string, 10)
+	f.table.silent = func(name string, generation uint64) { reported <- fmt.Sprint(name, " ", generation) }
+	impatient := row("v", 7, link.Ready, v)
+	impatient.Harakiri = 50
+	f.vassals(impatient)
+	for _, path := range []string{"/silent", "/silent", "/", "/silent", "/silent", "/silent"} {
+		if len(reported) > 0 {
+			t.Errorf("%s too early", <-reported)
+		}
+		want := 504
+		if path == "/" {
+			want = 200
+		}
+		if got := f.ask("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"); got.StatusCode != want {
+			t.Errorf("%s: %d", path, got.StatusCode)
+		}
+	}
+	if got := <-reported; got != "v 7" || len(reported) > 0 {
+		t.Errorf("reported: %s and %d more", got, len(reported))
+	}
+}

@@ -36,6 +36,8 @@ type front struct {
 	log  *testlog.Text
 	// option is what made the TCP listener.
 	option string
+	// system is what files of the machine hold instead of what they do (/etc/hosts).
+	system map[string]string
 	later  atomic.Int64 // nanoseconds by which the clock of idle connections to vassals is ahead
 }
 
@@ -112,6 +114,9 @@ func (f *front) configure(options ...string) error {
 	for i := range c.Resources {
 		if err := resource.Load(&c.Resources[i]); err != nil {
 			return err
+		}
+		if text, ok := f.system[c.Resources[i].Path]; ok {
+			c.Resources[i].Content = []byte(text)
 		}
 	}
 	opened, err := resource.Open(c.Resources)

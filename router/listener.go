@@ -33,6 +33,7 @@ func (r *Router) openListener(described link.Listener, fd int) (*listener, error
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", described.Address, err)
 	}
+	socket.ForSpokenTo(isSecure(described.Option))
 	return &listener{described: described, socket: socket, port: serverPort(socket.Addr()), done: make(chan struct{})}, nil
 }
 
@@ -47,8 +48,18 @@ func serverPort(address net.Addr) string {
 }
 
 // acceptsAtOnce is how many connections of a burst are accepted before those that
-// are there get a turn.
-const acceptsAtOnce = 64
+// are there get a turn; one that is served on the spot counts for more.
+const (
+	acceptsAtOnce = 64
+	servedCounts  = 8
+)
+
+// mayServe tells whether who accepts should serve a connection as far as that needs no
+// waiting. In a burst that does not end it is left to the workers, of whom each
+// processor can have one.
+func (l *listener) mayServe() bool {
+	return l.socket.InARow() <= acceptsAtOnce/4 || runtime.GOMAXPROCS(0) == 1
+}
 
 // run accepts until the listener is closed.
 func (l *listener) run(r *Router) {
@@ -58,13 +69,17 @@ func (l *listener) run(r *Router) {
 		return
 	}
 	said := false
-	for accepted := 1; ; accepted++ {
+	for accepted := 0; ; {
 		conn, err := l.socket.Accept()
 		switch {
 		case err == nil:
 			said = false
-			r.serve(conn, l)
-			if accepted%acceptsAtOnce == 0 {
+			accepted++
+			if r.serve(conn, l) {
+				accepted += servedCounts - 1
+			}
+			if accepted >= acceptsAtOnce {
+				accepted = 0
 				runtime.Gosched()
 			}
 		case errors.Is(err, net.ErrClosed), err == io.EOF:

@@ -14,7 +14,6 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/router/http1"
-	"emperor/router/sni"
 )
 
 // What comes in by a listener depends on the option that asked for it.
@@ -27,7 +26,7 @@ const (
 
 // ListenerOptions are the options whose values are addresses that the emperor
 // opens for the router.
-var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionToHTTPS, optionStats, optionSubscriptions, optionZerg}
+var ListenerOptions = []string{optionHTTP, optionHTTPS, optionHTTPS2, optionSSLRouter, optionSSLRouter2, optionRawRouter, optionToHTTPS, optionStats, optionSubscriptions, optionSSLSubscriptions, optionRawSubscriptions, optionZerg}
 
 var listenerOptions = []config.Option{
 	{Name: optionHTTP, Aliases: []string{"httprouter", "http-socket", "http11-socket"}, Type: config.Address, Repeat: true, Where: config.Main,
@@ -53,12 +52,8 @@ func readListeners(c *config.Config) (all []link.Listener, problems config.Probl
 	for _, v := range c.All(ListenerOptions...) {
 		address := v.Value
 		switch v.Key {
-		case optionHTTPS, optionHTTPS2:
-			parse := sni.ParseHTTPS
-			if v.Key == optionHTTPS2 {
-				parse = sni.ParseHTTPS2
-			}
-			h, err := parse(v.Value)
+		case optionHTTPS, optionHTTPS2, optionSSLRouter, optionSSLRouter2:
+			h, err := parseSecure(v)
 			if err != nil {
 				continue // compile tells
 			}
@@ -71,7 +66,7 @@ func readListeners(c *config.Config) (all []link.Listener, problems config.Probl
 				}
 			}
 		}
-		all = append(all, link.Listener{Option: v.Key, Address: address, Datagrams: v.Key == optionSubscriptions, Zerg: v.Key == optionZerg, File: v.Pos.File, Line: v.Pos.Line})
+		all = append(all, link.Listener{Option: v.Key, Address: address, Datagrams: isSubscriptions(v.Key), Zerg: v.Key == optionZerg, File: v.Pos.File, Line: v.Pos.Line})
 	}
 	return all, problems
 }
@@ -150,7 +145,7 @@ func (r *Router) figures() map[string]any {
 	out := map[string]any{
 		"version": "emperor", "pid": os.Getpid(), "uid": os.Getuid(), "gid": os.Getgid(), "cwd": directory,
 		"active_sessions": r.counters.connections.Load(), "subscriptions": r.announcedFigures(), "cheap": r.cheapNow(),
-		"requests": r.counters.requests.Load(), "in_flight": r.counters.inFlight.Load(), "tunnels": r.counters.tunnels.Load(),
+		"streams": r.streamFigures(), "requests": r.counters.requests.Load(), "in_flight": r.counters.inFlight.Load(), "tunnels": r.counters.tunnels.Load(),
 		"refused_peers": r.peers.Refused(),
 	}
 	r.mu.Lock()

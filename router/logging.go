@@ -38,17 +38,13 @@ func (l *accessLog) compile(c *config.Config, supply *supply, mistake func(confi
 	if !ok || v.Value == "" {
 		return
 	}
-	path := v.Value
-	if path == "-" {
-		path = "/dev/stdout"
-	}
 	format, err := accesslog.Compile(c.Text("http-log-format"))
 	if err != nil {
 		at, _ := c.Last("http-log-format")
 		mistake(at, err)
 		return
 	}
-	file, err := supply.log(path, v)
+	path, file, err := supply.log(v)
 	if err != nil {
 		mistake(v, err)
 		return

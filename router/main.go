@@ -37,7 +37,7 @@ func Main(ctx context.Context, fd int, log *slog.Logger) error {
 	}
 	defer r.Close()
 	child := &child{router: r, peer: link.NewPeer(conn), quit: make(chan struct{}), leave: make(chan struct{}), drains: map[uint64]chan struct{}{}}
-	r.table.wake, r.table.loyal = child.wake, child.loyal
+	r.table.wake, r.table.loyal, r.table.silent = child.wake, child.loyal, child.silent
 	r.materials.ask = func(id uint64, q link.PairRequest) error {
 		return child.peer.Send(link.Message{Kind: link.Load, Sequence: id, Pair: &q})
 	}

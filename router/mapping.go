@@ -8,6 +8,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/router/http1"
+	"emperor/router/rule"
 	"emperor/router/upstream"
 )
 
@@ -53,24 +54,9 @@ func (m *mapping) compile(c *config.Config, mistake func(config.Value, error)) {
 	if !ok || v.Value == "" {
 		return
 	}
-	m.before, m.after, m.active, m.pattern = "", "", true, true
-	into, places := &m.before, 0
-	for i := 0; i < len(v.Value); i++ {
-		if v.Value[i] != '%' || i+1 == len(v.Value) {
-			*into += v.Value[i : i+1]
-			continue
-		}
-		i++
-		switch v.Value[i] {
-		case '%':
-			*into += "%"
-		case 's':
-			places++
-			into = &m.after
-		}
-	}
-	if places != 1 {
-		mistake(v, errors.New("want one %s, which becomes the host"))
+	m.active, m.pattern = true, true
+	if m.before, m.after, ok = rule.CutPattern(v.Value); !ok {
+		mistake(v, errors.New("want one %s, which becomes the host; in a file it is written %%s"))
 	} else if err := m.check(); err != nil {
 		mistake(v, err)
 	}

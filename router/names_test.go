@@ -195,7 +195,60 @@ func TestNamesAreAskedOnce(t *testing.T) {
 	if r := f.ask(get("a")); r.StatusCode != 200 {
 		t.Errorf("without a name server: %d", r.StatusCode)
 	}
-	if err := f.configure("resolver = name.test"); err == nil || !strings.Contains(err.Error(), "uwsgi.ini:3: resolver") {
-		t.Errorf("a name for a name server: %v", err)
+	if err := f.configure("resolver = 10.0.0"); err == nil || !strings.Contains(err.Error(), "uwsgi.ini:3: resolver") {
+		t.Errorf("half an address for a name server: %v", err)
+	}
+}
+
+// TestNamedNameServer: a name server may have a name, and what was not known without it
+// is asked for at once when an edit names it.
+func TestNamedNameServer(t *testing.T) {
+	dns := newNameServer(t)
+	_, dnsPort, _ := net.SplitHostPort(dns.address)
+	v := newVassal(t, "http", "tcp", "127.0.0.1:0", answering(okResponse))
+	_, port, _ := net.SplitHostPort(v.address)
+	dns.set("one.test", "127.0.0.1")
+	rule := "route-run = http:one.test:" + port
+	f := newFront(t, rule, "resolver = 127.0.0.1:1")
+	if r := f.ask(get("a")); r.StatusCode != 502 {
+		t.Errorf("without a name server: %d", r.StatusCode)
+	}
+	if err := f.configure(rule, "resolver = localhost:"+dnsPort); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.ask(get("a")); r.StatusCode != 200 {
+		t.Errorf("with a name server by name: %d", r.StatusCode)
+	}
+}
+
+// TestHostsFile: /etc/hosts is read whenever the configuration is.
+func TestHostsFile(t *testing.T) {
+	dns := newNameServer(t)
+	v := newVassal(t, "http", "tcp", "127.0.0.1:0", answering(okResponse))
+	_, port, _ := net.SplitHostPort(v.address)
+	dns.set("other.test", "127.0.0.1")
+	rules := []string{"route-host = ^other$ http:other.test:" + port, "route-run = http:site.test:" + port, "resolver = " + dns.address, "http-vassal-keepalive = 0"}
+	f := newFront(t, rules...)
+	want := func(host string, status int) {
+		t.Helper()
+		if r := f.ask(get(host)); r.StatusCode != status {
+			t.Errorf("%s with %v: %d, want %d", host, f.system, r.StatusCode, status)
+		}
+	}
+	for _, edit := range []struct {
+		hosts       string
+		site, other int
+	}{
+		{"", 502, 200},
+		{"127.0.0.1 site.test", 200, 200},
+		{"127.0.0.1 site.test\n127.0.0.77 other.test", 200, 502},
+		{"127.0.0.77 site.test", 502, 200},
+	} {
+		f.system = map[string]string{"/etc/hosts": edit.hosts}
+		if err := f.configure(rules...); err != nil {
+			t.Fatal(err)
+		}
+		want("site", edit.site)
+		want("other", edit.other)
 	}
 }

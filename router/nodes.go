@@ -24,7 +24,7 @@ var nodeOptions = []config.Option{
 	{Name: "http-balance", Type: config.String, Default: "wrr", Where: config.Main,
 		Help: "How addresses of one group share requests: wrr (in turns, by weight), lrc (fewest requests under way), wlrc (the same, by weight), iphash (by the visitor's address)."},
 	{Name: "resolver", Type: config.String, Repeat: true, Where: config.Main,
-		Help: "DNS servers (ADDRESS[:PORT] …) for host names in addresses; the default are those of /etc/resolv.conf."},
+		Help: "DNS servers (ADDRESS[:PORT] …) for host names in addresses; the default are those of /etc/resolv.conf. One that is named (kube-dns.kube-system.svc.cluster.local) is looked up there and in /etc/hosts."},
 	{Name: "http-gracetime", Type: config.Seconds, Default: "30", Where: config.Main,
 		Help: "How long an address that could not be reached is passed over; doubled with each further failure."},
 }
@@ -240,11 +240,16 @@ func (x *exchange) learned(result balance.Result, err error) {
 
 // noteChange says what became of the address that the request went to.
 func (x *exchange) noteChange(change balance.Change, err error) {
+	x.router.noteChange(x.node.Address, change, err)
+}
+
+// noteChange says what became of an address.
+func (r *Router) noteChange(address string, change balance.Change, err error) {
 	switch {
 	case change.Failed:
-		x.router.log.Warn("an address is passed over for a while", slog.String("address", x.node.Address), slog.Any("err", err), slog.Duration("time", change.Grace))
+		r.log.Warn("an address is passed over for a while", slog.String("address", address), slog.Any("err", err), slog.Duration("time", change.Grace))
 	case change.Recovered:
-		x.router.log.Info("an address works again", slog.String("address", x.node.Address))
+		r.log.Info("an address works again", slog.String("address", address))
 	}
 }
 

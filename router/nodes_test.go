@@ -2,7 +2,6 @@ package router
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,17 +10,14 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/internal/testport"
 )
 
-// deadPort is a TCP address at which nobody listens.
+// deadPort is a TCP address at which nobody listens, and nobody will: the kernel gives
+// its port to no other test.
 func deadPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return "127.0.0.1:" + testport.Free(t)
 }
 
 // node is a vassal that answers with its name.

@@ -52,7 +52,7 @@ var Options = slices.Concat([]config.Option{
 		Help: "How many requests may wait for one vassal that is starting."},
 	{Name: "http-hold-timeout", Type: config.Seconds, Min: 1, Default: "30", Where: config.Main,
 		Help: "How long a request may wait for a vassal that is starting."},
-}, sharedOptions, listenerOptions, certificateOptions, acmeOptions, mappingOptions, nodeOptions, subscriptionOptions, announcedPairOptions, upstreamTLSOptions, headerOptions, loggingOptions, pageOptions, protectionOptions, compressionOptions, ruleOptions())
+}, streamOptions, streamSubscriptionOptions, coalescingOptions, sharedOptions, listenerOptions, certificateOptions, acmeOptions, mappingOptions, nodeOptions, subscriptionOptions, announcedPairOptions, upstreamTLSOptions, headerOptions, loggingOptions, pageOptions, protectionOptions, compressionOptions, ruleOptions())
 
 // ruleOptions declares the directives of the route language.
 func ruleOptions() []config.Option {

@@ -17,6 +17,7 @@ const (
 	protocolSCGI
 	protocolHTTPS
 	protocolStatic // no socket at all: files that the router serves by itself
+	protocolTCP    // whatever it is, streams only
 )
 
 func parseProtocol(name string) (protocol, error) {
@@ -31,12 +32,14 @@ func parseProtocol(name string) (protocol, error) {
 		return protocolSCGI, nil
 	case link.Static:
 		return protocolStatic, nil
+	case link.TCP:
+		return protocolTCP, nil
 	}
-	return 0, fmt.Errorf("protocol %q, want uwsgi, http, fastcgi, scgi or static", name)
+	return 0, fmt.Errorf("protocol %q, want uwsgi, http, fastcgi, scgi, tcp or static", name)
 }
 
 func (p protocol) String() string {
-	return [...]string{"uwsgi", "http", "fastcgi", "scgi", "https", "static"}[p]
+	return [...]string{"uwsgi", "http", "fastcgi", "scgi", "https", "static", link.TCP}[p]
 }
 
 // protocolOf is the protocol of a rule's action; ok is false when it names no

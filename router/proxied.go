@@ -103,6 +103,7 @@ func (c *client) visitedBy(h *proxyproto.Header) {
 	if ssl, ok := h.SSL(); ok && ssl.TLS {
 		c.peer.scheme = "https" // up to the proxy, which is where it matters
 	}
+	c.peer.local = h.Destination
 	if h.Source.IsValid() {
 		c.peer.remote = h.Source.Addr().Unmap()
 		c.peer.remoteAddr = c.peer.remote.AppendTo(nil)

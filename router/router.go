@@ -14,6 +14,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/router/balance"
+	"emperor/router/check"
 	"emperor/router/compress"
 	"emperor/router/deadline"
 	"emperor/router/limit"
@@ -38,10 +39,12 @@ type Router struct {
 
 	date         dateLine
 	accessWriter accessWriter
+	streamWriter accessWriter
 	multiplexed  *multiplexed
 	materials    materials
 	certificates *sni.Certificates
-	looked       chan struct{}          // holds one: pairs were loaded, watchExpiry is to look
+	looked       chan struct{} // holds one: pairs were loaded, watchExpiry is to look
+	covered      covered
 	proofs       atomic.Pointer[proofs] // of challenges by HTTP; nil: none
 	tickets      *sni.Ring
 	compressors  *compress.Pool
@@ -49,10 +52,13 @@ type Router struct {
 	passwords    *password.Checker
 	resolver     *resolve.Resolver
 	book         *balance.Book // what is known of addresses
+	checker      *check.Checker
 	announced    *subscription.Table[*nodes]
-	resubscriber resubscriber
-	hearsay      hearsay     // of log lines about announcements
-	room         *limit.Room // of requests that wait for their turn, at all vassals
+	// announcedStreams are the nodes of sslrouter and rawrouter, by these names.
+	announcedStreams map[string]*subscription.Table[*flowNodes]
+	resubscriber     resubscriber
+	hearsay          hearsay     // of log lines about announcements
+	room             *limit.Room // of requests that wait for their turn, at all vassals
 
 	settings   atomic.Pointer[Settings]
 	complaints rationing
@@ -70,6 +76,7 @@ type Router struct {
 	clients   map[*client]struct{} // guarded by mu
 	closed    bool                 // guarded by mu
 	serving   sync.WaitGroup       // clients and listeners
+	workers   clientWorkers        // those of the clients
 
 	cancel  context.CancelFunc
 	helpers sync.WaitGroup
@@ -80,6 +87,10 @@ type counters struct {
 	connections atomic.Int64
 	inFlight    atomic.Int64
 	tunnels     atomic.Int64
+
+	streams                                     atomic.Int64 // at this moment
+	streamsBegun, streamsFailed, streamsRefused atomic.Uint64
+	streamsIn, streamsOut                       atomic.Uint64 // bytes of clients, and of what is behind
 
 	handshakesFailed atomic.Uint64
 }
@@ -110,6 +121,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 		clients:     make(map[*client]struct{}),
 	}
 	r.announced = subscription.New(now, r.prepareAnnounced)
+	r.announcedStreams = r.newAnnouncedStreams(now)
 	if r.poller, err = socket.NewPoller(r.sweeper); err != nil {
 		return nil, err
 	}
@@ -117,6 +129,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.pool = upstream.NewPool(r.dialer, now)
 	r.resolver = resolve.New(resolve.Config{}, log)
 	r.dialer.SetNames(r.resolver)
+	r.checker = check.New(r.book, r.dialer, func(address string) bool { return r.table.named(address) != nil }, log)
 	r.exchanges.router = r
 	r.multiplexed = newMultiplexed(r)
 	if r.tickets, err = sni.NewRing(sni.RingOptions{}); err != nil {
@@ -129,6 +142,7 @@ func newRouter(log *slog.Logger, now func() time.Time) (*Router, error) {
 	r.helpers.Go(func() { r.pool.Run(ctx) })
 	r.helpers.Go(func() { r.exchanges.run(ctx) })
 	r.helpers.Go(func() { r.resolver.Run(ctx) })
+	r.helpers.Go(func() { r.checker.Run(ctx) })
 	r.helpers.Go(func() { r.watchExpiry(ctx) })
 	r.helpers.Go(func() { r.expire(ctx) })
 	return r, nil
@@ -222,13 +236,15 @@ func (r *Router) use(settings *Settings) {
 	}
 	settings.protection.inherit(&before.protection)
 	r.accessWriter.use(&settings.accessLog, r.log)
+	r.streamWriter.use(&settings.streams.log, r.log)
 	settings.balancing.prepare(r.book, settings.rules.Rules())
 	settings.defaults.prepare(r.book, settings.balancing.options, &before.defaults)
 	r.resolver.Configure(settings.resolver)
-	r.preload(settings.certificates.listen(r.certificates, &before.certificates, r.log), settings.certificates.cacheSize)
+	r.preload(settings.certificates.listen(r.certificates, &before.certificates, r.log), settings.certificates.cacheSize, &settings.streams)
 	r.peers.SetLimit(settings.protection.peers)
 	r.room.SetLimit(int(settings.hold.together))
 	r.settings.Store(settings)
+	r.checker.Set(settings.streams.checked())
 	r.useSubscriptions(settings)
 	for _, s := range r.table.all() {
 		s.setCaps(settings.protection.caps)
@@ -236,18 +252,20 @@ func (r *Router) use(settings *Settings) {
 }
 
 // serve starts the goroutine of an accepted connection.
-func (r *Router) serve(conn *socket.Conn, l *listener) {
+func (r *Router) serve(conn *socket.Conn, l *listener) (here bool) {
 	if l.described.Option == optionStats {
 		r.serving.Go(func() { r.serveStats(conn) })
-		return
+		return false
 	}
-	r.serveClient(newClient(r, l, conn))
+	return r.serveClient(newClient(r, l, conn), l.mayServe())
 }
 
-func (r *Router) serveClient(c *client) {
+// serveClient has a client served: by the caller, if he may and nothing has to be waited
+// for, which it tells; otherwise by a worker.
+func (r *Router) serveClient(c *client, mayServe bool) (here bool) {
 	if !r.current().wantsProxyHeader(&c.peer) && !c.enter() {
 		c.discard()
-		return
+		return false
 	}
 	r.mu.Lock()
 	r.clients[c] = struct{}{}
@@ -256,18 +274,25 @@ func (r *Router) serveClient(c *client) {
 	}
 	r.mu.Unlock()
 	r.counters.connections.Add(1)
-	r.serving.Go(func() {
-		defer func() {
-			r.counters.connections.Add(-1)
-			if c.counted {
-				r.peers.Leave(c.countedAs)
-			}
-			r.mu.Lock()
-			delete(r.clients, c)
-			r.mu.Unlock()
-		}()
-		c.serve()
-	})
+	if mayServe && c.serveNow() {
+		return true
+	}
+	r.workers.serve(r, c)
+	return false
+}
+
+// forget is the end of a client, which serveClient has made known.
+func (r *Router) forget(c *client) {
+	r.counters.connections.Add(-1)
+	if c.counted {
+		r.peers.Leave(c.countedAs)
+	}
+	r.mu.Lock()
+	delete(r.clients, c)
+	r.mu.Unlock()
+	if c.alone {
+		r.serving.Done()
+	}
 }
 
 // logPanic: a fault of ours costs one connection, not the front.
@@ -380,8 +405,15 @@ func (r *Router) Drain(ctx context.Context) {
 	for _, l := range listeners {
 		l.drain()
 	}
-	r.announced.Rest()
+	for _, t := range r.announcedTables {
+		t.Rest()
+	}
+	r.checker.Set(nil, check.Plan{}) // nobody comes any more who would be sent there
+	if patience := r.current().streams.drain; patience > 0 {
+		defer time.AfterFunc(patience, r.cutFlows).Stop()
+	}
 	r.serving.Go(func() { r.multiplexed.leave(ctx) })
+	r.workers.close()
 	done := make(chan struct{})
 	go func() { // ends with the last connection; Close makes sure of that
 		r.serving.Wait()
@@ -390,6 +422,17 @@ func (r *Router) Drain(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+	}
+}
+
+// cutFlows ends what goes on as it is and has not ended by itself.
+func (r *Router) cutFlows() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.clients {
+		if running := c.flowing.Load(); running != nil {
+			running.Stop(endDrained)
+		}
 	}
 }
 
@@ -425,10 +468,12 @@ func (r *Router) Close() {
 		l.close()
 	}
 	close(r.stopped)
+	r.workers.close()
 	r.serving.Wait()
 	r.multiplexed.close()
 	r.certificates.Close()
 	r.accessWriter.close(r.log)
+	r.streamWriter.close(r.log)
 	r.exchanges.close()
 	r.cancel()
 	r.helpers.Wait()

@@ -31,6 +31,9 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return p.Conn.Read(b)
 }
 
+// NetConn is the connection itself, as crypto/tls says it of its own.
+func (p *prefixed) NetConn() net.Conn { return p.Conn }
+
 // unread is the connection with what was read of it and is not consumed before
 // it, and gives the exchange back.
 func (c *client) unread() net.Conn {
@@ -57,14 +60,19 @@ type secured struct {
 }
 
 // secure does the TLS handshake of a connection that came in by an https
-// listener. false: it failed, and has been said.
-func (c *client) secure(s *Settings) bool {
+// listener. plain: what is decrypted goes on as it is. false: it failed, and has been
+// said.
+func (c *client) secure(s *Settings, plain bool) bool {
 	l := s.certificates.byName[c.peer.listener]
 	if l == nil {
 		return false // a listener that has just been removed
 	}
 	known := &secured{listener: l, handshake: sni.Handshake{Context: context.Background()}}
-	conn := tls.Server(c.unread(), l.TLSConfig())
+	config := l.TLSConfig()
+	if plain {
+		config = l.PlainConfig()
+	}
+	conn := tls.Server(c.unread(), config)
 	c.conn, c.tls = conn, conn
 	c.socket.Reading.Set(handshakeTime)
 	c.socket.Writing.Set(handshakeTime)
@@ -115,7 +123,7 @@ func (x *exchange) hostOfHandshake() {
 // client that was not asked for on this connection (RFC 9110 §15.5.20).
 func (x *exchange) wrongConnection() bool {
 	s := x.peer.secured
-	if s == nil || !s.listener.Misdirected(&s.handshake, string(x.request.Host.Name)) {
+	if s == nil || !s.listener.Misdirected(&s.handshake, string(x.request.Host.Name)) && !x.isPassedOn() {
 		return false
 	}
 	x.refuseRequest(421, "this host needs a connection of its own")

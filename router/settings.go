@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"emperor/internal/config"
@@ -14,6 +15,7 @@ import (
 	"emperor/router/http1"
 	"emperor/router/resolve"
 	"emperor/router/rule"
+	"emperor/router/stream"
 )
 
 // Settings are the front's options, compiled. They never change; a new
@@ -63,6 +65,8 @@ type Settings struct {
 	protection    protection
 	compression   compression
 	balancing     balancing
+	streams       streams
+	streamNodes   sync.Map // of *stream.Rule: *flowNodes
 	subscriptions subscriptions
 	resolver      resolve.Config
 	upstreamTLS   *upstreamTLS
@@ -161,6 +165,7 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 	}
 	s.balancing.compile(c, mistake)
 	s.defaults.compile(c, mistake)
+	s.streams.compile(c, supply, mistake, warn)
 	s.subscriptions.compile(c, supply, mistake, warn)
 	var sources []rule.Source // those of http-var that depend on the request first
 	for _, v := range c.All("http-var") {
@@ -195,6 +200,9 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 		}
 	}
 	for _, v := range c.All(rule.Keys()...) {
+		if stream.IsRule(v.Key, v.Value) {
+			continue
+		}
 		sources = append(sources, rule.Source{Key: v.Key, Value: v.Value, File: v.Pos.File, Line: v.Pos.Line})
 	}
 	table, errs := rule.Compile(sources)
@@ -212,6 +220,8 @@ func compile(c *config.Config, supply *supply) (*Settings, config.Problems) {
 		}
 	}
 	s.certificates.compileTable(s, mistake)
+	s.streams.warnOfCoalescing(&s.certificates, table, warn)
+	s.streams.warnOfCertificates(c, &s.certificates, warn)
 	return s, problems
 }
 

@@ -50,6 +50,7 @@ var subscriptionOptions = []config.Option{
 // subscriptions are the options of nodes that announce themselves.
 type subscriptions struct {
 	active    bool
+	servers   []announcementServer
 	cheap     bool // http-cheap
 	options   subscription.Options
 	forwardTo []string // http-resubscribe
@@ -59,7 +60,7 @@ type subscriptions struct {
 
 func (s *subscriptions) compile(c *config.Config, supply *supply, mistake, warn func(config.Value, error)) {
 	servers := c.All(optionSubscriptions)
-	s.active, s.cheap = len(servers) > 0, c.Bool("http-cheap")
+	s.active, s.servers, s.cheap = len(servers) > 0, announcementServers(servers), c.Bool("http-cheap")
 	s.options = subscription.Options{
 		Tolerance: c.Seconds("subscription-tolerance"), DotSplit: c.Bool("subscription-dotsplit"), FallbackKey: c.Text("http-subscription-fallback-key"),
 		Check: func(n *subscription.Node) error {
@@ -75,13 +76,13 @@ func (s *subscriptions) compile(c *config.Config, supply *supply, mistake, warn 
 	s.signatures(c, supply, mistake)
 	s.owners(c, supply, mistake, warn)
 	s.forward(c, mistake)
-	if !s.active {
-		return
-	}
-	for _, v := range servers {
+	for _, v := range c.All(optionSubscriptions, optionSSLSubscriptions, optionRawSubscriptions) {
 		if at, err := netip.ParseAddrPort(v.Value); s.options.Signatures == nil && s.options.Owners == nil && !strings.ContainsAny(v.Value, "/@") && (err != nil || !at.Addr().IsLoopback()) && !strings.HasPrefix(v.Value, "localhost:") {
 			warn(v, errors.New("whoever can send a datagram to it decides where requests go: want 127.0.0.1:PORT, a unix path, or subscriptions-sign-check"))
 		}
+	}
+	if !s.active {
+		return
 	}
 	for _, v := range c.All("http-to", "http-fallback", "http-use-base") {
 		if _, pattern := c.Last("http-use-pattern"); !pattern {
@@ -219,7 +220,9 @@ func (r *Router) prepareAnnounced(v *subscription.View[*nodes]) *nodes {
 func (r *Router) useSubscriptions(s *Settings) {
 	o := s.subscriptions.options
 	o.Held, o.Asleep = r.heldSocket, r.asleep
-	r.announced.Configure(o)
+	for _, t := range r.announcedTables {
+		t.Configure(o)
+	}
 	r.resubscriber.use(&s.subscriptions, r.log)
 }
 
@@ -227,6 +230,11 @@ func (r *Router) useSubscriptions(s *Settings) {
 // host; false when it was answered.
 func (x *exchange) toAnnounced(d *destination) bool {
 	v := x.router.announced.Lookup(x.request.Host.Name, x.hostPort)
+	if s := x.announcer(v); s != nil {
+		if v = x.awaitAnnouncer(s); v == nil {
+			return false
+		}
+	}
 	if v == nil && x.settings.subscriptions.cheap && x.router.announced.Deserted() {
 		if v = x.awaitView(x.settings.hold.time, func(v *subscription.View[*nodes]) bool { return !v.Empty() }); v == nil {
 			x.answerNoNode()

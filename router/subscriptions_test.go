@@ -45,7 +45,7 @@ func (f *front) withdraw(key string, nodes ...*vassal) {
 }
 
 func (f *front) tell(p subscription.Packet) {
-	f.hear(p.Append(nil), origin{who: "127.0.0.1", local: true})
+	f.hear(optionSubscriptions, p.Append(nil), origin{who: "127.0.0.1", local: true})
 }
 
 var wanted = get("k.test")
@@ -267,7 +267,7 @@ func TestRefusedAnnouncement(t *testing.T) {
 	long := subscription.Packet{Key: strings.Repeat("k", 1000), Node: subscription.Node{Address: "/s"}}
 	for range 1000 {
 		f.tell(long)
-		f.hear([]byte("hello"), origin{who: "unix"})
+		f.hear(optionSubscriptions, []byte("hello"), origin{who: "unix"})
 	}
 	f.tell(subscription.Packet{Key: "k.test", Node: subscription.Node{Address: "/" + strings.Repeat("x", 200)}})
 	if lines := strings.Count(f.log.String(), "announcement refused"); lines == 0 || lines > 3*complaintsPerSecond {
@@ -487,7 +487,7 @@ func TestAnnouncementsOfUsers(t *testing.T) {
 
 func TestExplainAnnounced(t *testing.T) {
 	c := &link.Configuration{Options: []link.Option{{Key: optionSubscriptions, Value: "127.0.0.1:7000"}, {Key: "http-to", Value: "/x"}}}
-	text, err := Explain(c, nil, "GET", "http://k.test/")
+	text, err := Explain(c, nil, Asking{}, "GET", "http://k.test/")
 	if err != nil || !strings.Contains(text, "announced themselves for k.test") {
 		t.Errorf("%s %v", text, err)
 	}

@@ -68,12 +68,15 @@ func (s *supply) system(path string) []byte {
 }
 
 // log returns an open file to append to; nil while checking.
-func (s *supply) log(path string, v config.Value) (*os.File, error) {
+func (s *supply) log(v config.Value) (path string, file *os.File, err error) {
+	if path = v.Value; path == "-" {
+		path = "/dev/stdout"
+	}
 	_, descriptors, err := s.take(link.Log, path, v)
 	if err != nil || s.checking {
-		return nil, err
+		return path, nil, err
 	}
-	return os.NewFile(uintptr(descriptors[0]), path), nil
+	return path, os.NewFile(uintptr(descriptors[0]), path), nil
 }
 
 // folder returns descriptors of a folder and of its parent; -1 while checking. served:

@@ -20,9 +20,13 @@ type table struct {
 	mu        sync.RWMutex
 	byName    map[string]*site // guarded by mu
 	byAddress map[string]*site // guarded by mu; by the text of the address
+	// Those that announce themselves, by the canonical key.
+	byKey map[string][]*site // guarded by mu
 	// Addresses whose vassal was removed: a rule may still name them, and the
 	// answer is then that there is no such site, not that it is broken.
 	removed map[string]struct{} // guarded by mu
+	// departed are those of byName that were removed, and may still be working.
+	departed map[string]*site // guarded by mu
 
 	leaving atomic.Bool // a successor has the listeners
 
@@ -30,6 +34,8 @@ type table struct {
 	wake func(vassal string) // tells the emperor that somebody waits
 	// loyal tells the emperor that a generation has answered its first request.
 	loyal func(vassal string, generation uint64)
+	// silent tells the emperor that a generation leaves requests without any answer.
+	silent func(vassal string, generation uint64)
 }
 
 // holdLimits bound what waits for sites that are not ready (DESIGN §2).
@@ -106,13 +112,17 @@ type generation struct {
 	refuse   bool      // and nobody waits until then
 	targets  []target
 	removed  bool
+	since    time.Time     // it is in this state
 	harakiri time.Duration // until an answer begins; 0: no limit of its own
-	folder   *folder       // of static files, and of those beside scripts; closed with the last request to it
+	// The keys that it announces itself for.
+	announces []link.Announcement
+	folder    *folder // of static files, and of those beside scripts; closed with the last request to it
 
 	inFlight atomic.Int64
 	begun    atomic.Uint64  // requests, since it is the current one
 	loyal    atomic.Bool    // it has answered one
 	heard    *atomic.Uint64 // how often a part of an answer came from it; one for all its rows
+	silence  silence
 }
 
 // ready tells whether requests may be sent to it.
@@ -136,7 +146,7 @@ type target struct {
 }
 
 func newTable() *table {
-	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, removed: map[string]struct{}{}, wake: func(string) {}, loyal: func(string, uint64) {}}
+	return &table{byName: map[string]*site{}, byAddress: map[string]*site{}, byKey: map[string][]*site{}, removed: map[string]struct{}{}, departed: map[string]*site{}, wake: func(string) {}, loyal: func(string, uint64) {}, silent: func(string, uint64) {}}
 }
 
 // vassal returns the site of that name, or nil.
@@ -206,9 +216,10 @@ func (t *table) apply(m *link.Table, descriptors []int) error {
 func (t *table) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for name, s := range t.byName {
-		if s.current.Load().removed && !s.busy(math.MaxUint64) {
+	for name, s := range t.departed {
+		if !s.busy(math.MaxUint64) {
 			delete(t.byName, name)
+			delete(t.departed, name)
 		}
 	}
 }
@@ -244,7 +255,10 @@ func (t *table) all() []*site {
 }
 
 func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
-	g := &generation{heard: new(atomic.Uint64), number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse, harakiri: time.Duration(v.Harakiri) * time.Millisecond}
+	g := &generation{heard: new(atomic.Uint64), number: v.Generation, state: v.State, reason: v.Reason, removed: v.Removed, refuse: v.Refuse, since: time.Now(), harakiri: time.Duration(v.Harakiri) * time.Millisecond}
+	if !v.Removed {
+		g.announces = v.Announces
+	}
 	if v.Retry > 0 {
 		g.retryAt = time.Now().Add(time.Duration(v.Retry) * time.Millisecond)
 	}
@@ -300,6 +314,12 @@ func (t *table) set(v *link.Vassal, descriptors []int) (err error) {
 			delete(t.removed, to.text)
 		}
 	}
+	t.setKeys(s, s.current.Load().announces, g.announces)
+	if v.Removed {
+		t.departed[v.Name] = s
+	} else {
+		delete(t.departed, v.Name)
+	}
 	t.mu.Unlock()
 
 	s.replace(g)
@@ -322,6 +342,9 @@ func (s *site) replace(g *generation) {
 	defer s.mu.Unlock()
 	if before := s.current.Load(); before.number == g.number {
 		g.heard = before.heard
+		if before.state == g.state {
+			g.since = before.since
+		}
 	}
 	old := s.current.Swap(g)
 	if g.number != old.number {

@@ -2,13 +2,10 @@ package router
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"sync"
-	"sync/atomic"
 	"time"
 
+	"emperor/router/relay"
 	"emperor/router/upstream"
 )
 
@@ -23,17 +20,29 @@ func (x *exchange) relayTunnel(conn *upstream.Conn) outcome {
 	if err := x.down.tunnel(&x.head, x.back[x.first:x.last]); err != nil {
 		return outcome{err: err, sent: true, answered: true}
 	}
-	if err := conn.Share(); err != nil {
-		return outcome{err: err, sent: true, answered: true}
-	}
 	x.router.counters.tunnels.Add(1)
 	defer x.router.counters.tunnels.Add(-1)
 
-	t := &tunnel{x: x, conn: conn}
-	t.alive()
-	t.running.Go(t.up)
-	defer t.stop() // also when down panics: up must not outlive the request
-	return outcome{err: t.down(), sent: true, answered: true}
+	return outcome{err: x.carryTunnel(conn), sent: true, answered: true}
+}
+
+// tunnelGrace is how long a vassal may take to end after its client has.
+const tunnelGrace = 10 * time.Second
+
+// carryTunnel carries bytes both ways until the vassal ends, or after a time in which
+// nothing moves. An end of the client's is passed on, and the vassal may finish.
+func (x *exchange) carryTunnel(conn *upstream.Conn) error {
+	o := relay.Options{Idle: x.settings.tunnelTimeout, Grace: tunnelGrace, UpstreamDecides: true}
+	if x.pinned != nil {
+		o.Heard = x.pinned.heard
+	}
+	switch r := x.down.relay(conn, o); r.Reason {
+	case relay.Idle:
+		return upstream.ErrTimeout
+	case relay.UpstreamReset, relay.UpstreamFailed:
+		return r.Err
+	}
+	return nil
 }
 
 // upgrade is the protocol that the client offers to switch to, nil when it does
@@ -56,78 +65,4 @@ func (x *exchange) upgrade() []byte {
 		}
 	}
 	return r.Upgrade
-}
-
-// tunnel is an upgraded connection: one goroutine each way.
-type tunnel struct {
-	x       *exchange
-	conn    *upstream.Conn
-	ended   atomic.Bool // the client has sent its last byte
-	running sync.WaitGroup
-}
-
-// stop ends the way up and waits for it.
-func (t *tunnel) stop() {
-	t.conn.Abort()
-	t.x.down.stopReading()
-	t.running.Wait()
-	t.x.down.revive()
-}
-
-// tunnelGrace is how long a vassal may take to end after its client has.
-const tunnelGrace = 10 * time.Second
-
-// alive pushes the limit away that both directions share: silence means silence
-// of both.
-func (t *tunnel) alive() {
-	if t.ended.Load() {
-		t.conn.Deadline.Set(tunnelGrace)
-		return
-	}
-	t.conn.Deadline.Set(t.x.settings.tunnelTimeout)
-}
-
-// up carries the client's bytes. When the client has sent its last, the vassal
-// is told (half-close) and may finish.
-func (t *tunnel) up() {
-	defer t.x.guard(t.conn)
-	for buffer := make([]byte, 16<<10); ; {
-		n, err := t.x.down.readTunnel(buffer)
-		if n == 0 {
-			if err == nil || err == io.EOF {
-				t.ended.Store(true)
-				t.alive()
-				_ = t.conn.CloseWrite()
-			} else {
-				t.conn.Abort()
-			}
-			return
-		}
-		t.alive()
-		if _, err := t.conn.Write(buffer[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// down carries the vassal's bytes until it ends.
-func (t *tunnel) down() error {
-	x := t.x
-	for {
-		n, err := t.conn.Read(x.back)
-		if n > 0 {
-			t.alive()
-			x.hear()
-			if err := x.down.writeTunnel(x.back[:n]); err != nil {
-				return err
-			}
-		}
-		switch {
-		case err == nil:
-		case err == io.EOF, errors.Is(err, upstream.ErrAborted), t.ended.Load():
-			return nil
-		default:
-			return err
-		}
-	}
 }

@@ -119,6 +119,12 @@ func (c *child) loyal(vassal string, generation uint64) {
 	_ = c.peer.Send(link.Message{Kind: link.Loyal, Vassal: vassal, Generation: generation})
 }
 
+// silent reports that a generation leaves requests without any answer. If it cannot be
+// said now, it is said of the next ones.
+func (c *child) silent(vassal string, generation uint64) {
+	_ = c.peer.Send(link.Message{Kind: link.Silent, Vassal: vassal, Generation: generation})
+}
+
 // news forgets it: there is news of the vassals.
 func (w *waking) news(rows []link.Vassal) {
 	w.mu.Lock()

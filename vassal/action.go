@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
 	"emperor/internal/config"
 	"emperor/internal/proc"
+	"emperor/vassal/commandline"
+	"emperor/vassal/spec"
 )
 
 // Action is what a hook of the main file does: the command line of an exec-… option,
@@ -17,7 +18,7 @@ import (
 // uWSGI does it by itself (mkdir, chmod …): so it has the rights of whoever it is done
 // for, a time limit, and is no business of the emperor's own process.
 type Action struct {
-	Program
+	spec.Program
 	words []string // the argument vector
 	say   string   // only this is said in the log
 }
@@ -43,10 +44,10 @@ var inProcess = map[string]string{
 // ReadAction reads a line of the main file: one of the hook-… options, or one of the
 // exec-… options, whose value is a command line.
 func ReadAction(v config.Value) (Action, error) {
-	a := Action{Program: Program{Option: v.Key, Line: v.Value, Pos: v.Pos}}
+	a := Action{Program: spec.Program{Option: v.Key, Line: v.Value, Pos: v.Pos}}
 	if !strings.HasPrefix(v.Key, "hook-") {
 		var err error
-		a.words, err = commandVector(v.Value)
+		a.words, err = commandline.Vector(v.Value)
 		return a, err
 	}
 	verb, arguments, ok := strings.Cut(strings.TrimPrefix(v.Value, "!"), ":")
@@ -63,7 +64,7 @@ func ReadAction(v config.Value) (Action, error) {
 	switch verb {
 	case "exec", "safeexec":
 		var err error
-		a.words, err = commandVector(arguments)
+		a.words, err = commandline.Vector(arguments)
 		return a, err
 	case "print", "log":
 		a.say = arguments
@@ -110,7 +111,7 @@ func (a Action) Run(ctx context.Context, starter *proc.Starter, log *slog.Logger
 		return nil
 	}
 	c.Path, c.Args = a.words[0], a.words
-	return carryOut(ctx, starterOnly{starter}, log, c, 0)
+	return carryOut(ctx, starterOnly{starter}, log, c, nil, 0)
 }
 
 // Foresee says why its program could not be started, as far as that shows.
@@ -122,21 +123,12 @@ func (a Action) Foresee(env []string, dir string) error {
 		}
 		line = arguments
 	}
-	program, _, sure := programOf(line)
+	program, _, sure := commandline.Program(line)
 	if program == "" || !sure {
 		return nil
 	}
 	if strings.Contains(program, "/") {
-		program = pathIn(dir, program)
+		program = spec.PathIn(dir, program)
 	}
 	return proc.Foresee(program, env)
-}
-
-// Inherited is what a program beside the vassals gets of the emperor's environment: all
-// but what is between the emperor and whoever runs it.
-func Inherited(base []string) []string {
-	if base == nil {
-		base = os.Environ()
-	}
-	return inherited(base, false)
 }

@@ -1,28 +1,27 @@
 package vassal
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"emperor/internal/carry"
 	"emperor/internal/link"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
+	"emperor/vassal/clock"
+	"emperor/vassal/logs"
 	"emperor/vassal/pipe"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // adoption is what the bodies of one emperor share while they are adopted.
 type adoption struct {
-	sockets *Sockets
+	sockets *sockets.Registry
 }
 
 // standable are the states in which a vassal can stand still.
@@ -30,17 +29,18 @@ var standable = []State{Waiting, Asleep, Ready, Failed, Stopped, Stopping, Leavi
 
 // Adopt makes the vassal that an earlier binary of this emperor has described. It
 // stands still until Run; nothing is started, read or closed before. The sockets of
-// deps must have been adopted before it (Sockets.Adopt).
+// deps must have been adopted before it (Registry.Adopt).
 //
 // base, which may be nil, is what the file says to this binary: fields of a spec that
 // the earlier one did not know have base's value.
-func Adopt(deps Deps, c *Carried, base *Spec) (*Vassal, error) {
+func Adopt(deps Deps, c *Carried, base *spec.Spec) (*Vassal, error) {
 	v := New(c.Name, deps)
+	c.recall(v.clock)
 	specs, err := c.readSpecs(base)
 	if err != nil {
 		return nil, err
 	}
-	pick := func(i int) *Spec {
+	pick := func(i int) *spec.Spec {
 		if i < 0 || i >= len(specs) {
 			return nil
 		}
@@ -60,7 +60,8 @@ func Adopt(deps Deps, c *Carried, base *Spec) (*Vassal, error) {
 	v.wanted, v.spec, v.number = pick(c.Wanted), pick(c.Spec), c.Number
 	v.failures, v.restarts, v.blocked, v.failure = c.Failures, c.Restarts, c.Blocked, c.Failure
 	v.fromSleep, v.keptAwake, v.selfBound, v.retryAt = c.FromSleep, c.KeptAwake, c.SelfBound, c.RetryAt
-	v.output.restore(c.Last, c.Own)
+	v.hookFailure.Store(c.Hook)
+	v.output.Restore(c.Last, c.Own)
 	v.errands.Store(c.Errands)
 	if v.spec == nil && v.state != Waiting && v.state != Failed && v.state != Stopping && v.state != Stopped && v.state != Leaving {
 		return nil, fmt.Errorf("it is %s and has no spec", c.State)
@@ -85,6 +86,7 @@ func Adopt(deps Deps, c *Carried, base *Spec) (*Vassal, error) {
 	if v.state == Ready && v.current == nil {
 		return nil, errors.New("it is ready and has no generation")
 	}
+	v.helpers.adopt(c, pick)
 	v.stillness.Lock()
 	v.holding <- struct{}{}
 	v.pausing = &pausing{standing: true}
@@ -93,18 +95,18 @@ func Adopt(deps Deps, c *Carried, base *Spec) (*Vassal, error) {
 }
 
 // readSpecs reads the specs. Each begins as base.
-func (c *Carried) readSpecs(base *Spec) ([]*Spec, error) {
-	specs := make([]*Spec, len(c.Specs))
+func (c *Carried) readSpecs(base *spec.Spec) ([]*spec.Spec, error) {
+	specs := make([]*spec.Spec, len(c.Specs))
 	for i, text := range c.Specs {
 		var err error
-		if specs[i], err = UncarrySpec(text, base); err != nil {
+		if specs[i], err = spec.Uncarry(text, base); err != nil {
 			return nil, err
 		}
 	}
 	return specs, nil
 }
 
-func (v *Vassal) adoptGeneration(c *CarriedGeneration, spec *Spec, on *adoption) (*generation, error) {
+func (v *Vassal) adoptGeneration(c *CarriedGeneration, spec *spec.Spec, on *adoption) (*generation, error) {
 	if spec == nil {
 		return nil, fmt.Errorf("generation %d has no spec", c.Number)
 	}
@@ -192,7 +194,7 @@ func (v *Vassal) carryOn() {
 		}
 	}
 	if key := v.blocked; key != "" {
-		v.sockets.await(key, v.name, func() { v.send(message{kind: socketFreed, address: key}) })
+		v.sockets.Await(key, v.name, func() { v.send(message{kind: socketFreed, address: key}) })
 	}
 	if c.Woken != "" {
 		v.Wake(c.Woken)
@@ -203,6 +205,7 @@ func (v *Vassal) carryOn() {
 	if v.current != nil && c.Moved {
 		v.send(message{kind: folderMoved, generation: v.current.number})
 	}
+	v.helpers.goOn()
 	v.endStrays(c.Helpers)
 	v.checkEnded()
 }
@@ -219,7 +222,7 @@ func (v *Vassal) endStrays(all []proc.Carried) {
 	if len(all) == 0 {
 		return
 	}
-	over, stop := after(v.clock, straysTime)
+	over, stop := clock.After(v.clock, straysTime)
 	defer stop()
 	var strays []*proc.Process
 	for _, one := range all {
@@ -235,7 +238,7 @@ func (v *Vassal) endStrays(all []proc.Carried) {
 		}
 		killTree(v.ctx, v.log, p)
 	}
-	v.log.Info("daemons and cron jobs are started anew", "ended", len(strays))
+	v.log.Info("processes that cannot be taken over are ended", "ended", len(strays))
 }
 
 // goOn is the goroutine of an adopted generation.
@@ -249,63 +252,9 @@ func (g *generation) goOn() {
 	g.serve()
 }
 
-// adopt makes the listener that was described, or finds it, and takes hold of it.
-func (s *Sockets) adopt(c CarriedListener) (*listener, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.adopted[c.FD]; l != nil {
-		return l.retain(), nil
-	}
-	if on, err := unix.GetsockoptInt(c.FD, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
-		return nil, fmt.Errorf("descriptor %d is not the listening socket %s", c.FD, c.Path)
-	}
-	l := &listener{fd: c.FD, path: c.Path, dev: c.Dev, ino: c.Ino, as: c.As}
-	l.uses.Store(1)
-	if s.adopted == nil {
-		s.adopted = map[int]*listener{}
-	}
-	s.adopted[c.FD] = l
-	return l, nil
-}
-
-// Adopt takes over what an earlier binary has held. What is not there any more is left
-// out: it is bound anew when a vassal wants it.
-func (s *Sockets) Adopt(c CarriedSockets) (problems []error) {
-	for _, one := range c.Held {
-		l, err := s.adopt(one.Listener)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("the socket %s of vassal %s: %w", one.Key, one.Owner, err))
-			continue
-		}
-		s.mu.Lock()
-		h := &holding{owner: one.Owner, leaving: one.Leaving, where: one.Where, listener: l}
-		s.held[one.Key] = h
-		s.own(one.Key, h)
-		s.mu.Unlock()
-	}
-	return problems
-}
-
-// Adopted ends the time in which descriptors are found by their numbers.
-func (s *Sockets) Adopted() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.adopted = nil
-}
-
-// restore puts back what kept gave.
-func (o *output) restore(last []Line, own map[uint64][]Line) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.last = last
-	for generation, lines := range own {
-		o.own[generation] = lines
-	}
-}
-
-func (on *adoption) listeners(all []CarriedListener) (out []*listener, err error) {
+func (on *adoption) listeners(all []sockets.CarriedListener) (out []*sockets.Listener, err error) {
 	for _, c := range all {
-		l, err := on.sockets.adopt(c)
+		l, err := on.sockets.AdoptListener(c)
 		if err != nil {
 			return nil, err
 		}
@@ -355,7 +304,7 @@ func (b *uwsgiBody) adopt(c *CarriedBody, on *adoption) (err error) {
 	if b.listeners, err = on.listeners(c.Listeners); err != nil {
 		return err
 	}
-	if b.capture, err = adoptCapture(&b.surroundings, nil, c.Output); err != nil {
+	if b.capture, err = logs.Adopt(b.output, b.generation, nil, c.Output); err != nil {
 		return err
 	}
 	if err := b.adoptLog(c.Log); err != nil {
@@ -375,7 +324,7 @@ func (b *uwsgiBody) adopt(c *CarriedBody, on *adoption) (err error) {
 
 func (b *uwsgiBody) resume() {
 	b.conn.Resume()
-	b.capture.resume()
+	b.capture.Resume()
 	if b.hungUp == nil {
 		b.watch(b.conn.Events())
 	}
@@ -393,7 +342,7 @@ func (b *commandBody) adopt(c *CarriedBody, on *adoption) (err error) {
 			return err
 		}
 	}
-	if b.capture, err = adoptCapture(&b.surroundings, b.spec.logs, c.Output); err != nil {
+	if b.capture, err = logs.Adopt(b.output, b.generation, b.spec.Logs, c.Output); err != nil {
 		return err
 	}
 	if c.Notify != nil {
@@ -409,7 +358,7 @@ func (b *commandBody) adopt(c *CarriedBody, on *adoption) (err error) {
 }
 
 func (b *commandBody) resume() {
-	b.capture.resume()
+	b.capture.Resume()
 	switch {
 	case b.notify == nil:
 	case b.senders.Load() == nil:
@@ -454,27 +403,9 @@ func (s *copySet) resume() {
 		return
 	}
 	pause := nextDelay(max(1, s.failures), s.body.defaults.Throttle, s.body.defaults.MaxThrottle)
-	for i := range s.body.spec.command.copies {
+	for i := range s.body.spec.Command.Copies {
 		if s.running[i] == nil {
 			s.tasks.Go(func() { s.revive(i, pause) })
 		}
 	}
-}
-
-// SpecShape tells binaries with another idea of a vassal's file apart.
-var SpecShape = sync.OnceValue(func() string {
-	sum := sha256.Sum256([]byte(carry.Shape(reflect.TypeFor[Spec]())))
-	return hex.EncodeToString(sum[:8])
-})
-
-// CarrySpec writes a spec down; UncarrySpec reads it. base is as for Adopt.
-func CarrySpec(s *Spec) ([]byte, error) { return carry.Marshal(s) }
-
-// UncarrySpec reads what CarrySpec wrote.
-func UncarrySpec(text []byte, base *Spec) (*Spec, error) {
-	s := new(Spec)
-	if base != nil {
-		*s = *base
-	}
-	return s, carry.Unmarshal(text, s)
 }

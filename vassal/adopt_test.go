@@ -5,39 +5,19 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"reflect"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"emperor/internal/carry"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
-
-func TestSpecsAreCarried(t *testing.T) {
-	for _, text := range []string{
-		"[uwsgi]\nsocket = 127.0.0.1:3000\nwsgi-file = app.py\nidle = 5\ndie-on-idle = true\n",
-		"[uwsgi]\nsocket = s\ncommand = x $HOME\nenv = A=\xff\nuid = nobody\nprocesses = 3\non-demand = true\n",
-		"[uwsgi]\nstatic = .\n",
-	} {
-		spec, problems, _ := readText(t, "site.ini", text, nil)
-		if spec == nil {
-			t.Fatalf("%q: %s", text, problems)
-		}
-		carried, err := CarrySpec(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := UncarrySpec(carried, nil)
-		if err != nil || !reflect.DeepEqual(got, spec) || got.Fingerprint() != spec.Fingerprint() {
-			t.Errorf("%q:\ngot  %+v, %v\nwant %+v", text, got, err, spec)
-		}
-	}
-}
 
 // What a broken state says of a vassal is an error, and nothing worse.
 func FuzzAdopt(f *testing.F) {
-	spec, err := CarrySpec(&Spec{Name: "site", Kind: Command})
+	spec, err := spec.Carry(&spec.Spec{Name: "site", Kind: spec.Command})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -56,7 +36,7 @@ func FuzzAdopt(f *testing.F) {
 		c.Descriptors()
 		c.Processes()
 		c.WantedSpec(nil)
-		c.Current, c.Draining, c.Helpers = nil, nil, nil // theirs are real descriptors and processes
+		c.Current, c.Draining, c.Helpers, c.Beside = nil, nil, nil, nil // theirs are real descriptors and processes
 		_, _ = Adopt(Deps{Log: slog.New(slog.DiscardHandler), Defaults: Defaults{Environment: []string{}}}, &c, nil)
 	})
 }
@@ -77,17 +57,17 @@ func TestSleeperIsAdopted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets := s.sockets.Describe()
+	registry := s.sockets.Describe()
 	text, err := carry.Marshal(described)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The other one has the descriptor under another number, as there is no exec here.
-	fd, err := unix.FcntlInt(uintptr(sockets.Held[0].Listener.FD), unix.F_DUPFD_CLOEXEC, 3)
+	fd, err := unix.FcntlInt(uintptr(registry.Held[0].Listener.FD), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets.Held[0].Listener.FD, sockets.Held[0].Listener.Path = fd, ""
+	registry.Held[0].Listener.FD, registry.Held[0].Listener.Path = fd, ""
 	var c Carried
 	if err := carry.Unmarshal(text, &c); err != nil {
 		t.Fatal(err)
@@ -96,8 +76,8 @@ func TestSleeperIsAdopted(t *testing.T) {
 		t.Error("that somebody wants something of it was forgotten")
 	}
 	c.Woken = ""
-	held := NewSockets()
-	if problems := held.Adopt(sockets); len(problems) > 0 {
+	held := sockets.New()
+	if problems := held.Adopt(registry); len(problems) > 0 {
 		t.Fatal(problems)
 	}
 	held.Adopted()

@@ -10,6 +10,10 @@ import (
 
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/logs"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // alive is how long a generation must live to be believed.
@@ -78,14 +82,14 @@ func deathOf(what string, e proc.Exit) death {
 type surroundings struct {
 	name       string
 	generation uint64
-	spec       *Spec
+	spec       *spec.Spec
 	log        *slog.Logger // with the vassal's name and generation
 	starter    *proc.Starter
-	clock      Clock
-	sockets    *Sockets
+	clock      clock.Clock
+	sockets    *sockets.Registry
 	stillness  *sync.RWMutex // the vassal's
 	defaults   Defaults
-	output     *output
+	output     *logs.Output
 	// contested are the keys of those held sockets at which another generation
 	// takes connections, so that this one must be tried on sockets of its own.
 	contested map[string]bool
@@ -102,7 +106,7 @@ type surroundings struct {
 	prompt bool
 	// idle is called when a uWSGI says that it has nothing to do.
 	idle func()
-	// selfBound says why the sockets are not held for it, when that was found out
+	// SelfBound says why the sockets are not held for it, when that was found out
 	// by an earlier generation; empty otherwise.
 	selfBound string
 	// booted is called, by boot, when it answers: what boot still waits for takes no
@@ -123,33 +127,33 @@ type surroundings struct {
 // another generation takes connections at the path a fresh one, elsewhere (and
 // where sockets cannot be exchanged) the one that is passed on. named: the fresh
 // ones must have exactly the name that the file says.
-func (s *surroundings) listeners(ctx context.Context, named bool) ([]*listener, error) {
+func (s *surroundings) listeners(ctx context.Context, named bool) ([]*sockets.Listener, error) {
 	rules := s.rules()
-	held := s.spec.held()
-	out := make([]*listener, len(held))
+	held := s.spec.Held()
+	out := make([]*sockets.Listener, len(held))
 	var missing []int
 	for i, socket := range held {
-		l, err := s.sockets.hold(s.name, socket, rules)
+		l, err := s.sockets.Hold(s.name, socket, rules)
 		if err != nil {
 			releaseAll(out)
 			return nil, fmt.Errorf("%s: %w", socket.Pos, err)
 		}
 		switch {
-		case !s.contested[socket.key(s.spec)]:
-			if err := l.blocking(); err != nil {
+		case !s.contested[socket.Key(s.spec)]:
+			if err := l.Blocking(); err != nil {
 				s.log.Warn("cannot make a socket blocking", "socket", socket.Address, "err", err)
 			}
-		case s.spec.exchangeable():
+		case s.spec.Exchangeable():
 			// The other's stays at its path; now it is certain that it is there.
-			l.release()
+			l.Release()
 			missing = append(missing, i)
 			continue
 		}
 		out[i] = l
 	}
-	bind, do := s.sockets.beside, func(_ context.Context, f func()) { f() }
+	bind, do := s.sockets.Beside, func(_ context.Context, f func()) { f() }
 	if named {
-		bind = s.sockets.twin
+		bind = s.sockets.Twin
 		if len(missing) > 0 {
 			do = s.underHold
 		}
@@ -171,17 +175,17 @@ func (s *surroundings) listeners(ctx context.Context, named bool) ([]*listener, 
 }
 
 // fresh says whether it has sockets that nobody connects to before promote.
-func (s *surroundings) fresh() bool { return len(s.contested) > 0 && s.spec.exchangeable() }
+func (s *surroundings) fresh() bool { return len(s.contested) > 0 && s.spec.Exchangeable() }
 
 // exchange gives the fresh sockets among the listeners the paths that everybody
 // knows.
-func (s *surroundings) exchange(listeners []*listener) error {
+func (s *surroundings) exchange(listeners []*sockets.Listener) error {
 	if !s.fresh() {
 		return nil
 	}
-	for i, socket := range s.spec.held() {
-		if s.contested[socket.key(s.spec)] {
-			if err := s.sockets.exchange(s.name, socket, s.rules(), listeners[i]); err != nil {
+	for i, socket := range s.spec.Held() {
+		if s.contested[socket.Key(s.spec)] {
+			if err := s.sockets.Exchange(s.name, socket, s.rules(), listeners[i]); err != nil {
 				return err
 			}
 		}
@@ -190,16 +194,16 @@ func (s *surroundings) exchange(listeners []*listener) error {
 }
 
 // rules are the spec's with the emperor's default for who may connect.
-func (s *surroundings) rules() socketRules {
-	rules := s.spec.sockets
-	rules.group = s.defaults.SocketGroup
+func (s *surroundings) rules() spec.SocketRules {
+	rules := s.spec.SocketRules
+	rules.Group = s.defaults.SocketGroup
 	return rules
 }
 
-func releaseAll(listeners []*listener) {
+func releaseAll(listeners []*sockets.Listener) {
 	for _, l := range listeners {
 		if l != nil {
-			l.release()
+			l.Release()
 		}
 	}
 }
@@ -209,4 +213,15 @@ func killTree(ctx context.Context, log *slog.Logger, p *proc.Process) {
 	if err := p.KillTree(ctx); err != nil {
 		log.Error("processes could not be ended", "pid", p.PID(), "err", err)
 	}
+}
+
+// restrictions are what the vassal's processes are started with.
+func (s *surroundings) restrictions() proc.Restrictions {
+	l := &s.spec.Limits
+	r := proc.Restrictions{NoNewPrivileges: l.NoNewPrivileges, Limits: l.Resources, Bounded: l.Bounded, Bounding: l.Bounding, Granted: l.Granted,
+		NoAmbient: s.spec.Kind == spec.Command}
+	if s.group != nil {
+		r.Group = s.group()
+	}
+	return r
 }

@@ -5,6 +5,10 @@ import (
 
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
+	"emperor/vassal/clock"
+	"emperor/vassal/logs"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // An emperor can be replaced by another binary while its vassals run (emperor upgrade).
@@ -16,11 +20,14 @@ import (
 //   - describe.go writes a standing vassal down;
 //   - adopt.go makes a standing vassal of what was written down.
 //
-// Time goes on meanwhile: back-offs and the mercy of old generations keep their ends.
+// Time goes on meanwhile: back-offs and the mercy of old generations keep their ends, also
+// if the clock is set (Written).
 
 // Carried is a vassal as one binary of the emperor describes it to the next.
 type Carried struct {
 	Name string
+	// Written is when this was.
+	Written clock.Moment
 	// State is the name of one in which a vassal can stand still.
 	State           string
 	Since           time.Time
@@ -40,18 +47,22 @@ type Carried struct {
 	Restarts     uint64
 	Blocked      string
 	Failure      *Failure
+	Hook         *HookFailure
 	FromSleep    bool
 	KeptAwake    string
 	SelfBound    string
 	RetryAt      time.Time
 	// Last and Own are the lines that are shown.
-	Last []Line
-	Own  map[uint64][]Line
+	Last []logs.Line
+	Own  map[uint64][]logs.Line
 	// Woken, Idle and Moved came while it stood still.
 	Woken string
 	Idle  bool
 	Moved bool
-	// Helpers are processes beside the generations. They are ended and started anew.
+	// Beside are the daemons and runs of cron jobs, Jobs their lines. Helpers are other
+	// processes beside the generations, which are ended.
+	Beside  []CarriedHelper
+	Jobs    []CarriedJob
 	Helpers []proc.Carried
 	// Errands is how many were started: their marks are not to be used again.
 	Errands uint64
@@ -78,8 +89,8 @@ type CarriedGeneration struct {
 // CarriedBody is what a generation consists of. Which fields count depends on its kind.
 type CarriedBody struct {
 	Processes []CarriedCopy
-	Listeners []CarriedListener
-	Output    *CarriedOutput
+	Listeners []sockets.CarriedListener
+	Output    *logs.Carried
 	// Of a uWSGI: our end of its control socket, reports that were read and not acted
 	// upon, whether its workers accept, pid files that we wrote.
 	Control  int
@@ -107,20 +118,37 @@ type CarriedCopy struct {
 	Process proc.Carried
 }
 
-// CarriedListener is a listening socket that is held.
-type CarriedListener struct {
-	FD       int
-	Path     string
-	Dev, Ino uint64
-	As       *account
-}
-
-// CarriedOutput is the pipe that a generation writes to, and what was read of a line
-// that has not ended.
-type CarriedOutput struct {
-	Read, Write  int
-	Rest, Marker []byte
-	Settling     bool
+// recall makes its times those of c. Those that are only shown, and those of cron jobs,
+// are the wall clock's and stay.
+func (c *Carried) recall(to clock.Clock) {
+	recall := c.Written.Recall(to)
+	set := func(times ...*time.Time) {
+		for _, t := range times {
+			*t = recall(*t)
+		}
+	}
+	of := func(g *CarriedGeneration) {
+		set(&g.ReadyAt, &g.LeftAt)
+		for i := range g.Body.Processes {
+			set(&g.Body.Processes[i].Started)
+		}
+	}
+	set(&c.Since, &c.RetryAt)
+	if c.Failure != nil {
+		set(&c.Failure.At)
+	}
+	if c.Hook != nil {
+		set(&c.Hook.At)
+	}
+	if c.Current != nil {
+		of(c.Current)
+	}
+	for i := range c.Draining {
+		of(&c.Draining[i])
+	}
+	for i := range c.Beside {
+		set(&c.Beside[i].Began)
+	}
 }
 
 // Descriptors are all that it needs.
@@ -131,6 +159,11 @@ func (c *Carried) Descriptors() []int {
 	}
 	for i := range c.Draining {
 		out = c.Draining[i].Body.descriptors(out)
+	}
+	for i := range c.Beside {
+		if o := c.Beside[i].Output; o != nil {
+			out = append(out, o.Read, o.Write)
+		}
 	}
 	return out
 }
@@ -154,6 +187,9 @@ func (b *CarriedBody) descriptors(out []int) []int {
 // Processes are all of it, those of its helpers among them.
 func (c *Carried) Processes() []proc.Carried {
 	out := append([]proc.Carried{}, c.Helpers...)
+	for i := range c.Beside {
+		out = append(out, c.Beside[i].Process)
+	}
 	of := func(g *CarriedGeneration) {
 		for _, p := range g.Body.Processes {
 			out = append(out, p.Process)
@@ -170,7 +206,7 @@ func (c *Carried) Processes() []proc.Carried {
 
 // WantedSpec is the spec that the vassal was given last; nil if it was given none, or
 // if it cannot be read. base has what the writer may not have known, see Adopt.
-func (c *Carried) WantedSpec(base *Spec) *Spec {
+func (c *Carried) WantedSpec(base *spec.Spec) *spec.Spec {
 	specs, err := c.readSpecs(base)
 	if err != nil || c.Wanted < 0 || c.Wanted >= len(specs) {
 		return nil

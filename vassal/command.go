@@ -16,6 +16,12 @@ import (
 	"emperor/internal/listening"
 	"emperor/internal/proc"
 	"emperor/internal/sysd"
+	"emperor/vassal/clock"
+	"emperor/vassal/commandline"
+	"emperor/vassal/environment"
+	"emperor/vassal/logs"
+	"emperor/vassal/probe"
+	"emperor/vassal/sockets"
 )
 
 // firstFD is where handed-over sockets begin (sd_listen_fds(3)).
@@ -33,8 +39,8 @@ const portTries = 3
 // commandBody is any program, in as many copies as processes says.
 type commandBody struct {
 	surroundings
-	listeners []*listener
-	capture   *capture
+	listeners []*sockets.Listener
+	capture   *logs.Capture
 	notify    *sysd.NotifySocket
 	port      int              // port = auto: what was promised to it
 	at        string           // and where it listens
@@ -49,7 +55,7 @@ type commandBody struct {
 
 func newCommandBody(s surroundings) *commandBody {
 	b := &commandBody{surroundings: s, reason: s.selfBound}
-	if b.reason == "" && s.spec.command.selfBound {
+	if b.reason == "" && s.spec.Command.SelfBound {
 		b.reason = "the command names its socket itself"
 	}
 	return b
@@ -57,12 +63,12 @@ func newCommandBody(s surroundings) *commandBody {
 
 func (b *commandBody) boot(ctx context.Context) error {
 	var err error
-	if b.spec.static.files.Path != "" {
+	if b.spec.Static.Files.Path != "" {
 		if b.folder, err = b.openFolder(ctx, "document-root", nil); err != nil {
 			return err
 		}
 	}
-	if b.capture, err = newCapture(b.output, b.generation, b.spec.logs...); err != nil {
+	if b.capture, err = logs.NewCapture(b.output, b.generation, b.spec.Logs...); err != nil {
 		return err
 	}
 	if b.notify, err = sysd.NewNotifySocket(); err != nil {
@@ -78,9 +84,9 @@ func (b *commandBody) boot(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errPortTaken) && try < portTries:
 			b.log.Warn("another program took the port first: trying another", "port", b.port)
-		case b.spec.command.eitherWay && b.complainsOfAddress() && try < portTries:
+		case b.spec.Command.EitherWay && b.complainsOfAddress() && try < portTries:
 			b.log.Warn("it could not bind an address: trying it with another port", "port", b.port)
-		case b.spec.command.eitherWay:
+		case b.spec.Command.EitherWay:
 			return err
 		case b.reason == "" && !b.fresh() && len(b.listeners) > 0 && b.copies != nil && b.complainsOfAddress():
 			b.bindsItself("it could not bind its address, because it was held for it")
@@ -98,14 +104,14 @@ func (b *commandBody) boot(ctx context.Context) error {
 func (b *commandBody) bindsItself(how string) {
 	b.reason = "the program binds its socket itself"
 	b.log.Warn("the program binds its socket itself, which works, but the old process must end before a new one can start; to change without that, let it take its socket from LISTEN_FDS or %(fd)", "how", how)
-	b.sockets.keep(b.name, nil)
+	b.sockets.Keep(b.name, nil)
 }
 
 var addressInUse = regexp.MustCompile(`(?i)EADDRINUSE|address already in use`)
 
 // complainsOfAddress: it wrote what programs write when bind(2) fails.
 func (b *commandBody) complainsOfAddress() bool {
-	for _, l := range b.output.lines(b.generation) {
+	for _, l := range b.output.Lines(b.generation) {
 		if addressInUse.MatchString(l.Text) {
 			return true
 		}
@@ -119,8 +125,8 @@ func (b *commandBody) attempt(ctx context.Context) error {
 		return err
 	}
 	b.copies = newCopySet(b)
-	together := b.spec.command.copies
-	if b.spec.command.eitherWay {
+	together := b.spec.Command.Copies
+	if b.spec.Command.EitherWay {
 		together = 1
 	}
 	for i := range together {
@@ -147,11 +153,11 @@ func (b *commandBody) takeSockets(ctx context.Context) error {
 		return err
 	case b.reason != "":
 		for _, socket := range b.spec.Sockets {
-			if socket.address.path == "" {
+			if socket.At.Path == "" {
 				continue
 			}
-			path := socket.address.in(b.spec.sockets.dir)
-			err := b.spec.sockets.onBehalf(func() error { return errors.Join(makeParent(path), clearPath(path)) })
+			path := socket.At.In(b.spec.SocketRules.Dir)
+			err := b.spec.SocketRules.OnBehalf(func() error { return sockets.MakeRoom(path) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", socket.Pos, err)
 			}
@@ -159,7 +165,7 @@ func (b *commandBody) takeSockets(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if b.listeners, err = b.surroundings.listeners(ctx, false); err != nil || !b.spec.command.eitherWay {
+	if b.listeners, err = b.surroundings.listeners(ctx, false); err != nil || !b.spec.Command.EitherWay {
 		return err
 	}
 	b.port, err = freePort()
@@ -177,10 +183,10 @@ func (b *commandBody) returnSockets() {
 
 // describe is one copy for the starter.
 func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
-	c := &b.spec.command
-	words, err := commandVector(b.fill(c.line))
+	c := &b.spec.Command
+	words, err := commandline.Vector(b.fill(c.Line))
 	if err != nil {
-		return nil, fmt.Errorf("%s: command: %w", c.pos, err)
+		return nil, fmt.Errorf("%s: command: %w", c.Pos, err)
 	}
 	name := b.name
 	if copyNumber > 0 {
@@ -190,27 +196,27 @@ func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 	}
 	p := &proc.Command{
 		Name: name, Generation: b.generation,
-		Path: words[0], Args: words, Dir: c.dir, Umask: c.umask,
-		Files:             map[int]int{1: b.capture.write, 2: b.capture.write},
+		Path: words[0], Args: words, Dir: c.Dir, Umask: c.Umask,
+		Files:             map[int]int{1: b.capture.Write, 2: b.capture.Write},
 		ListenFDs:         len(b.listeners),
 		ParentDeathSignal: true,
-		Chroot:            b.spec.limits.chroot, Restrictions: b.restrictions(),
+		Chroot:            b.spec.Limits.Chroot, Restrictions: b.restrictions(),
 	}
-	if c.protocol == "fastcgi" {
+	if c.Protocol == "fastcgi" {
 		// PHP-FPM: its workers stay when it is killed, and it has written its name over
 		// the environment by which they would be found. Asked, it takes them with it.
 		p.DeathSignal = syscall.SIGTERM
 	}
 	for i, l := range b.listeners {
-		p.Files[firstFD+i] = l.fd
-		p.ListenNames = append(p.ListenNames, b.spec.held()[i].Protocol)
+		p.Files[firstFD+i] = l.FD
+		p.ListenNames = append(p.ListenNames, b.spec.Held()[i].Protocol)
 	}
-	env := inherited(b.defaults.Environment, false)
-	if c.user != nil {
-		p.Credential = c.user.credential()
-		for name, value := range map[string]string{"USER": c.user.name, "LOGNAME": c.user.name, "HOME": c.user.home} {
+	env := environment.Inherited(b.defaults.Environment, false)
+	if c.User != nil {
+		p.Credential = c.User.Credential()
+		for name, value := range map[string]string{"USER": c.User.Name, "LOGNAME": c.User.Name, "HOME": c.User.Home} {
 			if value != "" {
-				env = append(without(env, name), name+"="+value)
+				env = append(environment.Without(env, name), name+"="+value)
 			}
 		}
 	}
@@ -220,15 +226,15 @@ func (b *commandBody) describe(copyNumber int) (*proc.Command, error) {
 	if b.port != 0 {
 		env = append(env, "PORT="+strconv.Itoa(b.port))
 	}
-	if len(b.listeners) > 0 && b.spec.held()[0].Protocol == "fastcgi" {
+	if len(b.listeners) > 0 && b.spec.Held()[0].Protocol == "fastcgi" {
 		env = append(env, fpmSockets)
 	}
-	changes := make([]change, len(c.environment))
-	for i, e := range c.environment {
-		e.value = b.fill(e.value)
+	changes := make([]environment.Change, len(c.Environment))
+	for i, e := range c.Environment {
+		e.Value = b.fill(e.Value)
 		changes[i] = e
 	}
-	p.Env = apply(env, changes)
+	p.Env = environment.Apply(env, changes)
 	return p, nil
 }
 
@@ -258,7 +264,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 		}
 	}()
 
-	lived, stop := after(b.clock, alive)
+	lived, stop := clock.After(b.clock, alive)
 	defer stop()
 	if b.prompt {
 		lived = nil
@@ -281,14 +287,16 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 		case <-ready:
 			ready, announced = nil, true
 		case died := <-b.copies.firstDeath:
-			b.capture.settle()
+			b.capture.Settle()
 			return fmt.Errorf("ended before it was ready: %s", died.text)
 		case <-ctx.Done():
 			switch err := asked.last(); {
 			case err != nil && answered != nil:
 				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			case answered != nil && b.spec.Command.Protocol == link.TCP:
+				return fmt.Errorf("%w: it does not take connections on its socket, which it gets as descriptor 3 (LISTEN_FDS); a program that only knows $PORT wants port = auto instead of socket", context.Cause(ctx))
 			case answered != nil:
-				return fmt.Errorf("%w: it does not answer on its socket (asked in %s); it gets it as descriptor 3 (LISTEN_FDS); a program that only knows $PORT wants port = auto instead of socket", context.Cause(ctx), b.spec.command.protocol)
+				return fmt.Errorf("%w: it does not answer on its socket (asked in %s); it gets it as descriptor 3 (LISTEN_FDS); a program that only knows $PORT wants port = auto instead of socket", context.Cause(ctx), b.spec.Command.Protocol)
 			case b.mustAnnounce() && !announced:
 				return fmt.Errorf("%w: it did not send READY=1 (its status: %s)", context.Cause(ctx), b.notify.Status())
 			}
@@ -298,7 +306,7 @@ func (b *commandBody) awaitReady(ctx context.Context) error {
 	b.copies.grown()
 	if b.reason == "" && !b.fresh() {
 		for _, l := range b.listeners {
-			if l.path != "" && !l.atPath() {
+			if l.Path != "" && !l.AtPath() {
 				b.bindsItself("it replaced the file of its socket")
 				b.returnSockets()
 				break
@@ -313,7 +321,7 @@ func (b *commandBody) mustAnnounce() bool { return b.notify != nil && b.notify.S
 
 // ask puts the question until it is answered or ctx ends.
 func (b *commandBody) ask(ctx context.Context, asked *lastAnswer) error {
-	if b.spec.command.eitherWay {
+	if b.spec.Command.EitherWay {
 		return b.askEither(ctx, asked)
 	}
 	network, to := b.target()
@@ -339,7 +347,7 @@ func (b *commandBody) askAt(ctx context.Context, asked *lastAnswer, network, to 
 		if ctx.Err() == nil {
 			asked.note(err)
 		}
-		if !sleep(ctx, b.clock, pause) {
+		if !clock.Sleep(ctx, b.clock, pause) {
 			return context.Cause(ctx)
 		}
 	}
@@ -350,7 +358,7 @@ func (b *commandBody) askAt(ctx context.Context, asked *lastAnswer, network, to 
 func (b *commandBody) askOnce(ctx context.Context, network, to string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if len(b.listeners) > 0 && b.listeners[0].path == to && b.listeners[0].atPath() {
+	if len(b.listeners) > 0 && b.listeners[0].Path == to && b.listeners[0].AtPath() {
 		l := b.listeners[0]
 		var look func()
 		var mu sync.Mutex
@@ -361,7 +369,7 @@ func (b *commandBody) askOnce(ctx context.Context, network, to string) error {
 			if ctx.Err() != nil {
 				return // too late: the listener may be moving to its path by now
 			}
-			if !l.atPath() {
+			if !l.AtPath() {
 				cancel()
 				return
 			}
@@ -377,7 +385,33 @@ func (b *commandBody) askOnce(ctx context.Context, network, to string) error {
 			}
 		}()
 	}
-	return probe(ctx, network, to, b.spec.command.protocol, b.spec.readyPath)
+	protocol := b.spec.Command.Protocol
+	l := b.listenerAt(network, to)
+	if l == nil {
+		return probe.Ask(ctx, network, to, protocol, b.spec.Scripts(protocol), b.spec.ReadyPath)
+	}
+	question, waits := l.Left().(*probe.Waiting)
+	if !waits {
+		question = new(probe.Waiting)
+	}
+	err := question.Ask(ctx, network, to, protocol, b.spec.Scripts(protocol), b.spec.ReadyPath)
+	if question.Waits() {
+		l.Leave(question) // for the program that gets the socket next
+	}
+	return err
+}
+
+// listenerAt is the socket held for it that is asked at; nil where there is none, or
+// where another program has put its own in its place.
+func (b *commandBody) listenerAt(network, to string) *sockets.Listener {
+	if len(b.listeners) == 0 {
+		return nil
+	}
+	l := b.listeners[0]
+	if ownNetwork, own := b.target(); network != ownNetwork || to != own || l.Path != "" && !l.AtPath() {
+		return nil
+	}
+	return l
 }
 
 // replaceLook is how often it is looked whether the file of a socket was replaced.
@@ -389,9 +423,9 @@ func (b *commandBody) target() (network, to string) {
 		return "tcp", ""
 	}
 	if b.fresh() {
-		return "unix", b.listeners[0].path
+		return "unix", b.listeners[0].Path
 	}
-	return b.spec.Sockets[0].address.dialable(b.spec.sockets.dir)
+	return b.spec.Sockets[0].At.Dialable(b.spec.SocketRules.Dir)
 }
 
 var errPortTaken = errors.New("another program listens on the port it was given")
@@ -413,7 +447,7 @@ func (b *commandBody) findPort(network, to *string) error {
 	case others:
 		return errPortTaken
 	}
-	if b.spec.command.eitherWay {
+	if b.spec.Command.EitherWay {
 		return fmt.Errorf("it neither takes the socket it is given (descriptor 3, LISTEN_FDS) nor listens on port %d ($PORT)", b.port)
 	}
 	return fmt.Errorf("it does not listen on port %d ($PORT)", b.port)
@@ -426,7 +460,7 @@ func (b *commandBody) accepting() bool { return false }
 func (b *commandBody) died() <-chan struct{} { return b.copies.ended }
 
 func (b *commandBody) cause() death {
-	b.capture.settle() // its last words
+	b.capture.Settle() // its last words
 	return b.copies.lastDeath()
 }
 
@@ -461,10 +495,10 @@ func (b *commandBody) connections() int {
 		return listening.ConnectedTCP(b.port)
 	}
 	for _, socket := range b.spec.Sockets {
-		if a := socket.address; a.isTCP() {
-			count += listening.ConnectedTCP(int(a.tcp.Port()))
+		if a := socket.At; a.IsTCP() {
+			count += listening.ConnectedTCP(int(a.TCP.Port()))
 		} else {
-			count += listening.ConnectedUnix(a.in(b.spec.sockets.dir))
+			count += listening.ConnectedUnix(a.In(b.spec.SocketRules.Dir))
 		}
 	}
 	return count
@@ -472,7 +506,7 @@ func (b *commandBody) connections() int {
 
 func (b *commandBody) quiet() bool {
 	for _, l := range b.listeners {
-		if l.pending() {
+		if l.Pending() {
 			return false
 		}
 	}
@@ -487,7 +521,7 @@ func (b *commandBody) end(ctx context.Context) {
 		b.notify.Close()
 	}
 	if b.capture != nil {
-		b.capture.finish()
+		b.capture.Finish()
 	}
 	b.returnSockets()
 	if b.folder != nil {
@@ -500,13 +534,13 @@ func (b *commandBody) files() (*link.StaticFiles, *link.OpenFolder) {
 	if b.folder == nil {
 		return nil, nil
 	}
-	files := b.spec.static.files
+	files := b.spec.Static.Files
 	return &files, b.folder
 }
 
 func (b *commandBody) addresses() []link.Address {
 	if b.spec.Port || b.byPort {
-		return []link.Address{b.spec.rooted(link.Address{Address: b.at, Protocol: b.spec.command.protocol})}
+		return []link.Address{b.spec.Rooted(link.Address{Address: b.at, Protocol: b.spec.Command.Protocol})}
 	}
 	return b.spec.Addresses()
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/commandline"
 )
 
 // copySet is the processes of one command: processes = N copies that share the
@@ -52,7 +54,7 @@ func (s *copySet) start(ctx context.Context, i int) error {
 	}
 	p, err := s.body.starter.Start(ctx, command)
 	if started := new(proc.StartError); errors.As(err, &started) {
-		return fmt.Errorf("%s: %w", s.body.spec.command.pos, err)
+		return fmt.Errorf("%s: %w", s.body.spec.Command.Pos, err)
 	}
 	if err != nil {
 		return err
@@ -127,7 +129,7 @@ func (s *copySet) mourn(i int, p *proc.Process, started time.Time) (restart bool
 // revive starts a copy again, as often as it takes.
 func (s *copySet) revive(i int, pause time.Duration) {
 	for {
-		if !sleep(s.ctx, s.body.clock, pause) || s.body.halted.Load() {
+		if !clock.Sleep(s.ctx, s.body.clock, pause) || s.body.halted.Load() {
 			return
 		}
 		s.body.stillness.RLock()
@@ -181,8 +183,8 @@ func (s *copySet) retire() {
 // signal asks one copy to end. A line for the shell that is more than one command
 // has a shell in between, which would die without telling anybody.
 func (s *copySet) signal(p *proc.Process) {
-	sig := s.body.spec.command.signal
-	words, _ := commandVector(s.body.spec.command.line)
+	sig := s.body.spec.Command.Signal
+	words, _ := commandline.Vector(s.body.spec.Command.Line)
 	var err error
 	if len(words) == 3 && words[0] == "/bin/sh" && !strings.HasPrefix(words[2], "exec ") {
 		err = p.SignalTree(sig)

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"emperor/vassal/clock"
+	"emperor/vassal/spec"
 )
 
 // CronStatus is what can be seen of a cron line.
 type CronStatus struct {
-	Program
+	spec.Program
 	Schedule string
 	// Next is when it is due.
 	Next time.Time
@@ -34,9 +37,10 @@ const (
 // job is one cron line of a vassal. A goroutine waits for its times; each run has its
 // own.
 type job struct {
-	Cron
-	v    *Vassal
-	spec *Spec
+	spec.Cron
+	v     *Vassal
+	spec  *spec.Spec
+	place int // of its line in the spec
 
 	ctx     context.Context // ends when it is not to be started any more
 	cancel  context.CancelFunc
@@ -48,8 +52,9 @@ type job struct {
 	waiting bool // its goroutine lives
 }
 
-func newJob(v *Vassal, c Cron, s *Spec) *job {
-	j := &job{Cron: c, v: v, spec: s, status: CronStatus{Program: c.Program, Schedule: c.Schedule.String()}, waiting: true}
+func newJob(v *Vassal, place int, s *spec.Spec) *job {
+	c := s.Crons[place]
+	j := &job{Cron: c, v: v, spec: s, place: place, status: CronStatus{Program: c.Program, Schedule: c.Schedule.String()}, waiting: true}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
 	j.runs, j.endRuns = context.WithCancel(context.Background())
 	return j
@@ -60,28 +65,46 @@ func (j *job) run() {
 	defer func() {
 		j.change(func(s *CronStatus) { j.waiting, s.Next = false, time.Time{} })
 	}()
-	for {
-		next := j.Schedule.Next(j.v.clock.Now())
+	due, _ := j.snapshot()
+	for next := due.Next; ; next = (time.Time{}) { // that of an adopted one may have come meanwhile
+		if next.IsZero() {
+			next = j.Schedule.Next(j.wall())
+		}
 		if next.IsZero() {
 			return // a machine whose clock is far off
 		}
 		j.change(func(s *CronStatus) { s.Next = next })
-		for {
-			left := next.Sub(j.v.clock.Now())
-			if left <= 0 {
-				if left < -cronLate {
-					j.v.log.Warn("a cron job was not run, because its time has long passed", "option", j.Program.String(), "late", (-left).Round(time.Second))
-					break
-				}
-				j.begin()
-				break
-			}
-			if !sleep(j.ctx, j.v.clock, min(left, cronLook)) {
-				return
-			}
-		}
+		late, come := j.await(next)
 		if j.ctx.Err() != nil {
 			return
+		}
+		switch {
+		case !come: // the clock was set back
+		case late > cronLate:
+			j.v.log.Warn("a cron job was not run, because its time has long passed", "option", j.Program.String(), "late", late.Round(time.Second))
+		default:
+			j.begin()
+		}
+	}
+}
+
+// wall is the time that schedules are about: not the one of the kernel's clock, by which
+// everything else goes, and which is not set with it.
+func (j *job) wall() time.Time { return j.v.clock.Now().Round(0) }
+
+// await waits until the time has come, however the clock is set meanwhile, and says how
+// late it is then. It gives up when the clock was set back so far that the next time may be
+// another one, and when no job is to be started any more.
+func (j *job) await(next time.Time) (late time.Duration, come bool) {
+	for {
+		now := j.wall()
+		left := next.Sub(now)
+		if left <= 0 {
+			return -left, true
+		}
+		nap := min(left, cronLook)
+		if !clock.Sleep(j.ctx, j.v.clock, nap) || now.Add(nap).Sub(j.wall()) > cronLook {
+			return 0, false
 		}
 	}
 }
@@ -110,9 +133,20 @@ func (j *job) begin() {
 		j.v.log.Warn("a cron job is not started, because it still runs", "option", j.Program.String(), "running", running)
 		return
 	}
-	began := j.v.clock.Now()
+	j.perform(j.v.clock.Now(), func() error {
+		e := j.errand()
+		var err error
+		if e.command, err = j.v.helperCommand(j.spec, "cron", j.Line); err != nil {
+			return fmt.Errorf("%s: %w", j.Program, err)
+		}
+		return j.v.perform(j.runs, e)
+	})
+}
+
+// perform does a run, which has been counted, beside.
+func (j *job) perform(began time.Time, run func() error) {
 	j.v.tasks.Go(func() {
-		err := j.perform()
+		err := run()
 		if err != nil {
 			j.v.log.Warn("a cron job failed", "err", err)
 		}
@@ -126,12 +160,9 @@ func (j *job) begin() {
 	})
 }
 
-func (j *job) perform() error {
-	c, err := j.v.helperCommand(j.spec, "cron", j.Line)
-	if err != nil {
-		return fmt.Errorf("%s: %w", j.Program, err)
-	}
-	return j.v.perform(j.runs, errand{what: j.Program, spec: j.spec, command: c, limit: j.Limit, grace: j.v.defaults.Stop, limitedBy: "cron-harakiri"})
+// errand is a run of it.
+func (j *job) errand() errand {
+	return errand{what: j.Program, spec: j.spec, job: j, limit: j.Limit, grace: j.v.defaults.Stop, limitedBy: "cron-harakiri"}
 }
 
 // snapshot is its status now; busy tells whether anything of it is left.

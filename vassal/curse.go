@@ -1,6 +1,10 @@
 package vassal
 
-import "fmt"
+import (
+	"fmt"
+
+	"emperor/vassal/clock"
+)
 
 // A uWSGI talks to its emperor over one descriptor. When it closes its end and was not told
 // to end, it is about to end by itself (somebody else has told its master to), or something
@@ -30,7 +34,7 @@ func (g *generation) accompany() {
 		select {
 		case <-g.body.died():
 			if !g.retired.Load() {
-				g.v.send(message{kind: died, generation: g.number, death: g.body.cause()})
+				g.v.send(message{kind: died, generation: g.number, death: g.explained(g.body.cause())})
 			}
 			return
 		case <-g.leaving:
@@ -48,7 +52,7 @@ func (g *generation) accompany() {
 // livesOn: a second after it has closed its end it is still there, and nobody has told it
 // to go.
 func (g *generation) livesOn() bool {
-	over, stop := after(g.v.clock, alive)
+	over, stop := clock.After(g.v.clock, alive)
 	defer stop()
 	select {
 	case <-over:

@@ -12,11 +12,15 @@ import (
 	"time"
 
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/commandline"
+	"emperor/vassal/logs"
+	"emperor/vassal/spec"
 )
 
 // DaemonStatus is what can be seen of an attached daemon.
 type DaemonStatus struct {
-	Program
+	spec.Program
 	PID      int       // 0: it does not run
 	Since    time.Time // since when it does, or does not
 	Restarts uint64    // that nobody asked for
@@ -27,9 +31,10 @@ type DaemonStatus struct {
 // attached is one daemon of a vassal, kept running by a goroutine of its own. Its
 // processes are a session, which is killed as a whole when it is over.
 type attached struct {
-	Daemon
+	spec.Daemon
 	v     *Vassal
-	spec  *Spec
+	spec  *spec.Spec
+	place int               // of its line in the spec
 	after []<-chan struct{} // what must have ended before
 	epoch uint64            // the generation that it belongs to; the loop's
 
@@ -41,10 +46,12 @@ type attached struct {
 
 	restarts uint64
 	touched  map[string]int64 // times of the files of Touch
+	adopted  *adoptedHelper   // it runs already; nil: it does not
 }
 
-func newAttached(v *Vassal, d Daemon, s *Spec, epoch uint64, after []<-chan struct{}) *attached {
-	a := &attached{Daemon: d, v: v, spec: s, epoch: epoch, after: after, anew: make(chan string, 1), done: make(chan struct{})}
+func newAttached(v *Vassal, place int, s *spec.Spec, epoch uint64, after []<-chan struct{}) *attached {
+	d := s.Daemons[place]
+	a := &attached{Daemon: d, v: v, spec: s, place: place, epoch: epoch, after: after, anew: make(chan string, 1), done: make(chan struct{})}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.status.Store(&DaemonStatus{Program: d.Program, Since: v.clock.Now()})
 	return a
@@ -75,6 +82,9 @@ func (a *attached) run() {
 	failures := 0
 	for a.ctx.Err() == nil {
 		began := a.v.clock.Now()
+		if a.adopted != nil {
+			began = a.adopted.beside.began
+		}
 		asked, err := a.once()
 		if a.ctx.Err() != nil {
 			return
@@ -104,7 +114,7 @@ func (a *attached) run() {
 
 // rest is the pause before the next start, which a deploy ends.
 func (a *attached) rest(d time.Duration) {
-	over, stop := after(a.v.clock, d)
+	over, stop := clock.After(a.v.clock, d)
 	defer stop()
 	select {
 	case <-over:
@@ -122,11 +132,20 @@ func (a *attached) tell(s DaemonStatus) {
 
 // once runs it until it ends, or is to end or be restarted, which is what asked says.
 func (a *attached) once() (asked bool, err error) {
-	capture, err := newCapture(a.v.output, 0, a.spec.logs...)
-	if err != nil {
+	if it := a.adopted; it != nil {
+		a.adopted, a.touched = nil, a.times()
+		return a.accompany(it.process, it.beside, it.endGroup)
+	}
+	b := &beside{daemon: a, began: a.v.clock.Now()}
+	if b.capture, err = logs.NewCapture(a.v.output, 0, a.spec.Logs...); err != nil {
 		return false, err
 	}
-	defer capture.finish()
+	begun := false
+	defer func() {
+		if !begun {
+			b.capture.Finish()
+		}
+	}()
 	a.touched = a.times()
 	if other := a.fromPIDFile(); other != nil {
 		a.v.log.Info("a daemon runs already", "option", a.Program.String(), "pid", other.PID())
@@ -136,22 +155,34 @@ func (a *attached) once() (asked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c.Dir, c.Files = a.dir, map[int]int{1: capture.write, 2: capture.write}
-	if a.user != a.spec.Helpers.user {
-		a.v.asUser(c, a.user)
+	c.Dir, c.Files = a.Dir, map[int]int{1: b.capture.Write, 2: b.capture.Write}
+	if a.User != a.spec.Helpers.User {
+		a.v.asUser(c, a.User)
 	}
-	defer a.v.ownGroup(a.spec, c)()
-	p, err := a.v.startHelper(a.ctx, c)
+	var endGroup func()
+	b.group, endGroup = a.v.ownGroup(a.spec, c)
+	p, err := a.v.startHelper(a.ctx, c, b)
 	if err != nil {
+		endGroup()
 		return false, proc.ExplainLimit(err)
 	}
-	defer a.v.endHelper(p)
-	defer a.v.clear(p)
+	begun = true
 	a.v.log.Info("daemon started", "option", a.Program.String(), "pid", p.PID())
 	if a.PIDFile != "" && !a.Detaches {
 		if err := a.writePID(p.PID()); err != nil {
 			a.v.log.Warn("the pid file of a daemon cannot be written", "option", a.Program.String(), "err", err)
 		}
+	}
+	return a.accompany(p, b, endGroup)
+}
+
+// accompany follows a child of ours, and takes away what is left of it.
+func (a *attached) accompany(p *proc.Process, b *beside, endGroup func()) (asked bool, err error) {
+	defer b.capture.Finish()
+	defer endGroup()
+	defer a.v.endHelper(p)
+	defer a.v.clear(p)
+	if a.PIDFile != "" && !a.Detaches {
 		defer a.removePID(p.PID())
 	}
 	return a.follow(p, nil)
@@ -220,7 +251,7 @@ func (a *attached) follow(p *proc.Process, other *proc.Stranger) (asked bool, er
 				// It is in the background by now, or about to be: its pid file says where.
 				if other = a.fromPIDFile(); other == nil {
 					var stopLeft func() bool
-					left, stopLeft = after(a.v.clock, a.Every)
+					left, stopLeft = clock.After(a.v.clock, a.Every)
 					defer stopLeft()
 				}
 			case left != nil:
@@ -265,7 +296,7 @@ func (a *attached) nextLook(soon bool) (<-chan struct{}, func() bool) {
 	if soon {
 		every = min(every, pidLook)
 	}
-	return after(a.v.clock, every)
+	return clock.After(a.v.clock, every)
 }
 
 // times are those of the last change of the files of Touch.
@@ -314,7 +345,7 @@ func (a *attached) renew(p *proc.Process, other *proc.Stranger, why string) bool
 // in between, which would tell nobody.
 func (a *attached) ask(p *proc.Process, other *proc.Stranger, sig syscall.Signal) {
 	var err error
-	words, _ := commandVector(a.Line)
+	words, _ := commandline.Vector(a.Line)
 	switch {
 	case other != nil:
 		err = other.Signal(sig)
@@ -332,7 +363,7 @@ func (a *attached) ask(p *proc.Process, other *proc.Stranger, sig syscall.Signal
 func (a *attached) stop(p *proc.Process, other *proc.Stranger) {
 	a.ask(p, other, a.Stop)
 	limit := a.v.defaults.Stop
-	over, stop := after(a.v.clock, limit)
+	over, stop := clock.After(a.v.clock, limit)
 	defer stop()
 	ended := p.Done()
 	if other != nil {
@@ -367,7 +398,7 @@ func (a *attached) fromPIDFile() *proc.Stranger {
 	if err != nil {
 		return nil
 	}
-	other, err := proc.Meet(pid, int(a.user.orSelf().uid))
+	other, err := proc.Meet(pid, int(a.User.OrSelf().UID))
 	if err != nil {
 		return nil
 	}
@@ -377,7 +408,7 @@ func (a *attached) fromPIDFile() *proc.Stranger {
 // asItsUser does something to a file with the daemon's rights: the emperor's own would
 // let whoever writes the vassal's file write anywhere.
 func (a *attached) asItsUser(f func() error) error {
-	return socketRules{umask: -1, as: a.user}.onBehalf(f)
+	return spec.SocketRules{Umask: -1, As: a.User}.OnBehalf(f)
 }
 
 func (a *attached) writePID(pid int) error {

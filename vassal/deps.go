@@ -9,6 +9,8 @@ import (
 	"emperor/internal/link"
 	"emperor/internal/logsink"
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/sockets"
 )
 
 // Front is what a vassal asks of the router. The emperor implements it over the
@@ -48,17 +50,11 @@ type Slots interface {
 
 // Turn says how urgent a start is.
 type Turn struct {
+	Name string // the vassal's
 	// Again: the vassal has failed, and nobody has changed anything since.
 	Again bool
 	// Visited ends when somebody waits for the vassal: requests, or who gave an order.
 	Visited context.Context
-}
-
-// Clock is time, so that a test can be its master.
-type Clock interface {
-	Now() time.Time
-	// AfterFunc calls f in its own goroutine after d; stop says whether it prevented that.
-	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 
 // Deps is everything a vassal needs from the world. Log and Starter must be
@@ -70,8 +66,8 @@ type Deps struct {
 	Front Front
 	// Sockets is shared by all vassals of one emperor, so that two of them cannot
 	// hold one address and a renamed file takes over its socket. nil: its own.
-	Sockets *Sockets
-	Clock   Clock
+	Sockets *sockets.Registry
+	Clock   clock.Clock
 	// Changed is called with each new Status, in order, from the goroutine that
 	// owns the vassal: it must return quickly and must not call the vassal.
 	Changed func(Status)

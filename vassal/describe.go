@@ -7,7 +7,10 @@ import (
 	"slices"
 
 	"emperor/internal/carry"
+	"emperor/vassal/clock"
 	"emperor/vassal/pipe"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // carriable is a body that can be handed to another binary of the emperor.
@@ -27,9 +30,9 @@ func (v *Vassal) describe() (*Carried, error) {
 		return nil, errors.New("it does not stand still")
 	}
 	c := &Carried{
-		Name: v.name, State: v.state.String(), Since: v.since, Reason: v.reason, Problem: v.problem, Refused: v.refused, Removed: v.removed,
+		Name: v.name, Written: clock.Here(v.clock), State: v.state.String(), Since: v.since, Reason: v.reason, Problem: v.problem, Refused: v.refused, Removed: v.removed,
 		Paused: v.paused,
-		Number: v.number, Failures: v.failures, Restarts: v.restarts, Blocked: v.blocked, Failure: v.failure,
+		Number: v.number, Failures: v.failures, Restarts: v.restarts, Blocked: v.blocked, Failure: v.failure, Hook: v.hookFailure.Load(),
 		FromSleep: v.fromSleep, KeptAwake: v.keptAwake, SelfBound: v.selfBound, RetryAt: v.retryAt,
 	}
 	specs := &specTable{}
@@ -51,18 +54,19 @@ func (v *Vassal) describe() (*Carried, error) {
 		}
 		c.Draining = append(c.Draining, *one)
 	}
+	c.Beside, c.Helpers, c.Jobs = v.helpers.describe(specs)
 	if c.Specs, err = specs.text, specs.err; err != nil {
 		return nil, err
 	}
-	c.Last, c.Own = v.output.kept()
-	c.Helpers, c.Errands = v.helpers.processes(), v.errands.Load()
+	c.Last, c.Own = v.output.Kept()
+	c.Errands = v.errands.Load()
 	// Readers have stopped; what they said last may still be in the inbox.
 	v.pausing.later = append(v.pausing.later, v.inbox.take()...)
 	for _, m := range v.pausing.later {
 		switch {
 		case m.kind == wokenUp:
 			c.Woken = m.by
-		case m.kind == saidIdle, m.kind == machineEvent && m.event == GrownIdle && v.current != nil && v.current.spec.Kind == UWSGI:
+		case m.kind == saidIdle, m.kind == machineEvent && m.event == GrownIdle && v.current != nil && v.current.spec.Kind == spec.UWSGI:
 			c.Idle = true
 		case m.kind == folderMoved:
 			c.Moved = true
@@ -73,12 +77,12 @@ func (v *Vassal) describe() (*Carried, error) {
 
 // specTable writes each spec once.
 type specTable struct {
-	known []*Spec
+	known []*spec.Spec
 	text  [][]byte
 	err   error
 }
 
-func (t *specTable) index(s *Spec) int {
+func (t *specTable) index(s *spec.Spec) int {
 	if s == nil {
 		return -1
 	}
@@ -111,51 +115,11 @@ func (g *generation) describe(specs *specTable) (*CarriedGeneration, error) {
 	return c, err
 }
 
-func (l *listener) describe() CarriedListener {
-	return CarriedListener{FD: l.fd, Path: l.path, Dev: l.dev, Ino: l.ino, As: l.as}
-}
-
-func describeListeners(listeners []*listener) (out []CarriedListener) {
+func describeListeners(listeners []*sockets.Listener) (out []sockets.CarriedListener) {
 	for _, l := range listeners {
-		out = append(out, l.describe())
+		out = append(out, l.Describe())
 	}
 	return out
-}
-
-// CarriedSockets are the addresses that are held for vassals.
-type CarriedSockets struct {
-	Held []CarriedHolding
-}
-
-// CarriedHolding is one address and who has it.
-type CarriedHolding struct {
-	Key, Owner string
-	Leaving    bool
-	Where      string
-	Listener   CarriedListener
-}
-
-// Describe writes down what is held. No vassal may be taking a step.
-func (s *Sockets) Describe() CarriedSockets {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var c CarriedSockets
-	for _, key := range slices.Sorted(maps.Keys(s.held)) {
-		h := s.held[key]
-		c.Held = append(c.Held, CarriedHolding{Key: key, Owner: h.owner, Leaving: h.leaving, Where: h.where, Listener: h.listener.describe()})
-	}
-	return c
-}
-
-// kept are copies of the lines that are shown.
-func (o *output) kept() (last []Line, own map[uint64][]Line) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	own = map[uint64][]Line{}
-	for generation, lines := range o.own {
-		own[generation] = slices.Clone(lines)
-	}
-	return slices.Clone(o.last), own
 }
 
 func (b *staticBody) pause() (CarriedBody, error) {
@@ -165,7 +129,7 @@ func (b *staticBody) pause() (CarriedBody, error) {
 func (b *uwsgiBody) pause() (CarriedBody, error) {
 	c := CarriedBody{Listeners: describeListeners(b.listeners), Accepts: b.accepts, PIDFiles: b.pidFiles, Log: b.ownLog.describe()}
 	c.Processes = []CarriedCopy{{Process: b.process.Carry()}}
-	c.Output = b.capture.pause()
+	c.Output = b.capture.Pause()
 	var reports []pipe.Report
 	c.Control, reports = b.conn.Pause()
 	for _, r := range reports {
@@ -179,7 +143,7 @@ func (b *commandBody) pause() (CarriedBody, error) {
 		Control: -1, Listeners: describeListeners(b.listeners), Folder: describeFolder(b.folder),
 		Port: b.port, At: b.at, ByPort: b.byPort, Reason: b.reason,
 	}
-	c.Output = b.capture.pause()
+	c.Output = b.capture.Pause()
 	if b.notify != nil {
 		notify := b.notify.Pause()
 		c.Notify = &notify

@@ -49,9 +49,9 @@ func (b *commandBody) settle(byPort bool) {
 // startOthers starts the remaining copies, once it is known that they can share
 // what the first one uses.
 func (b *commandBody) startOthers(ctx context.Context) error {
-	copies := b.spec.command.copies
+	copies := b.spec.Command.Copies
 	switch {
-	case !b.spec.command.eitherWay || copies == 1:
+	case !b.spec.Command.EitherWay || copies == 1:
 		return nil
 	case b.byPort:
 		b.log.Warn("it listens on $PORT, which only one process can: one is run; they could share a socket that they take from LISTEN_FDS", "processes", copies)

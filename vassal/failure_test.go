@@ -7,6 +7,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/vassal/logs"
+	"emperor/vassal/spec"
 )
 
 // takenSocket lets another vassal have the socket at DIR/s, and returns what lets
@@ -14,18 +17,18 @@ import (
 func (s *site) takenSocket(name string) (free func(how string)) {
 	s.t.Helper()
 	path := filepath.Join(s.dir, name)
-	socket := Socket{Address: path, Held: true, address: address{text: path, path: path}}
-	l, err := s.sockets.hold("other", socket, socketRules{umask: -1, uid: -1, gid: -1, backlog: 5})
+	socket := spec.Socket{Address: path, Held: true, At: spec.Address{Text: path, Path: path}}
+	l, err := s.sockets.Hold("other", socket, spec.SocketRules{Umask: -1, UID: -1, GID: -1, Backlog: 5})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	l.release()
-	s.t.Cleanup(func() { s.sockets.keep("other", nil) })
+	l.Release()
+	s.t.Cleanup(func() { s.sockets.Keep("other", nil) })
 	return func(how string) {
 		if how == "leaves" {
-			s.sockets.leave("other", true) // and the other takes it over
+			s.sockets.Leave("other", true) // and the other takes it over
 		} else {
-			s.sockets.keep("other", nil)
+			s.sockets.Keep("other", nil)
 		}
 	}
 }
@@ -83,7 +86,7 @@ func TestNoLongerAwaited(t *testing.T) {
 	s.want()
 	s.until("failed", func(st Status) bool { return st.State == Failed })
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = 'x\n")
-	_, problems := readSpec(Reading{Name: "site", File: s.file})
+	_, problems := readSpec(spec.Reading{Name: "site", File: s.file})
 	s.Refuse(problems)
 	s.until("refused", func(st Status) bool { return st.Problem != "" })
 	free("lets go")
@@ -95,7 +98,7 @@ func TestNoLongerAwaited(t *testing.T) {
 	}
 }
 
-func texts(lines []Line) string {
+func texts(lines []logs.Line) string {
 	var all []string
 	for _, l := range lines {
 		all = append(all, fmt.Sprint(l.Generation, " ", l.Text))
@@ -109,20 +112,20 @@ func TestLastWords(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, commandSite(t, "serve", "fd=3"), func(d *Deps) { d.Defaults.Throttle = time.Millisecond })
 	s.ready(1)
-	for i := range 3 * keptLines {
-		s.output.add(1, fmt.Appendln(nil, "talk", i))
+	for i := range 3 * 20 {
+		s.output.Add(1, fmt.Appendln(nil, "talk", i))
 	}
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = echo last words; echo of generation $EMPEROR_MARK | sed 's/[^ ]*$/two/'; for i in `seq 99`; do echo talk; done; exit 9\n")
 	s.want()
 	st := s.until("told", func(st Status) bool { return st.State == Ready && st.Failure != nil })
-	if f := st.Failure; f.Generation != 2 || f.How != "ended before it was ready: exit status 9" || len(f.Lines) != keptLines || strings.Contains(texts(f.Lines), "1 talk") {
+	if f := st.Failure; f.Generation != 2 || f.How != "ended before it was ready: exit status 9" || len(f.Lines) != 20 || strings.Contains(texts(f.Lines), "1 talk") {
 		t.Errorf("failure %+v", f)
 	}
 	s.write("[uwsgi]\nsocket = DIR/s\ncommand = echo last words; exit 9\n")
 	s.want()
 	st = s.until("told", func(st Status) bool { return st.State == Ready && st.Failure != nil && st.Failure.Generation == 3 })
-	for i := range 3 * keptLines {
-		s.output.add(1, fmt.Appendln(nil, "talk", i))
+	for i := range 3 * 20 {
+		s.output.Add(1, fmt.Appendln(nil, "talk", i))
 	}
 	if got := texts(s.Status().Failure.Lines); got != "3 last words" {
 		t.Errorf("its last words are %q", got)

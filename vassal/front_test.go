@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/vassal/clock"
 )
 
 // fakeFront does what the router does for one vassal: clients ask it for leave
@@ -108,7 +109,7 @@ func (f *fakeFront) Unused(ctx context.Context, _ string, quiet time.Duration) e
 		}
 		return nil
 	}
-	if !sleep(ctx, systemClock{}, quiet) {
+	if !clock.Sleep(ctx, clock.System{}, quiet) {
 		return ctx.Err()
 	}
 	return f.Drained(ctx, "", math.MaxUint64)

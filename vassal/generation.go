@@ -10,6 +10,8 @@ import (
 
 	"emperor/internal/cgroup"
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/spec"
 )
 
 // slotTime is the most a start holds its slot: what takes longer waits for
@@ -27,7 +29,7 @@ const aloneDrain = 20 * time.Second
 // the loop what happened by events that carry its number.
 type generation struct {
 	number uint64
-	spec   *Spec
+	spec   *spec.Spec
 	body   body
 	v      *Vassal
 
@@ -70,21 +72,21 @@ type generation struct {
 }
 
 // newGeneration makes one; run starts it.
-func (v *Vassal) newGeneration(spec *Spec, contested map[string]bool) *generation {
+func (v *Vassal) newGeneration(spec *spec.Spec, contested map[string]bool) *generation {
 	v.number++
 	return v.makeGeneration(v.number, spec, contested)
 }
 
-func (v *Vassal) makeGeneration(number uint64, spec *Spec, contested map[string]bool) *generation {
-	g := &generation{number: number, spec: spec, v: v, contested: contested, wokenBy: v.wokenBy, vitals: vitals{mustBeWell: v.mustBeWell}, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
+func (v *Vassal) makeGeneration(number uint64, s *spec.Spec, contested map[string]bool) *generation {
+	g := &generation{number: number, spec: s, v: v, contested: contested, wokenBy: v.wokenBy, vitals: vitals{mustBeWell: v.mustBeWell}, again: v.failures > 0, freeSlot: func() {}, awake: make(chan string, 1), leaving: make(chan struct{}), done: make(chan struct{})}
 	g.abandoned, g.abandon = context.WithCancel(context.Background())
 	g.visited, g.visit = context.WithCancel(context.Background())
 	g.hurrying, g.hurry = context.WithCancel(context.Background())
 	g.pids.Store(&[]int{})
 	g.body = v.newBody(surroundings{
-		name: v.name, generation: g.number, spec: spec, log: v.log.With("gen", g.number),
+		name: v.name, generation: g.number, spec: s, log: v.log.With("gen", g.number),
 		starter: v.deps.Starter, clock: v.clock, sockets: v.sockets, defaults: v.defaults, output: v.output,
-		replacesApp: v.current != nil && (v.current.spec.Kind != UWSGI || v.current.spec.uwsgi.needApp),
+		replacesApp: v.current != nil && (v.current.spec.Kind != spec.UWSGI || v.current.spec.UWSGI.NeedApp),
 		stillness:   &v.stillness, contested: contested, try: v.try, underHold: v.underHold, selfBound: v.selfBound,
 		prompt: v.wokenBy != "" && v.current == nil,
 		group:  g.groupPath,
@@ -129,7 +131,7 @@ func (g *generation) serve() {
 // the socket it shares with others: killing it would lose them.
 func (g *generation) withdraw() {
 	g.v.underHold(g.hurrying, func() { g.retireShared(g.hurrying) })
-	over, stop := after(g.v.clock, g.stopTime())
+	over, stop := clock.After(g.v.clock, g.stopTime())
 	defer stop()
 	select {
 	case <-g.body.died():
@@ -147,8 +149,8 @@ func (g *generation) boot(others []*generation) error {
 		}
 	}
 	// Opening a folder takes no processor, and for one that is woken requests wait.
-	if g.v.deps.Slots != nil && g.spec.Kind != Static && g.wokenBy == "" {
-		release, err := g.v.deps.Slots.Acquire(g.abandoned, Turn{Again: g.again, Visited: g.visited})
+	if g.v.deps.Slots != nil && g.spec.Kind != spec.Static && g.wokenBy == "" {
+		release, err := g.v.deps.Slots.Acquire(g.abandoned, Turn{Name: g.v.name, Again: g.again, Visited: g.visited})
 		if err != nil {
 			return err
 		}
@@ -163,7 +165,7 @@ func (g *generation) boot(others []*generation) error {
 	if limit <= 0 {
 		limit = g.v.defaults.Boot
 	}
-	ctx, cancel := within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s (boot-timeout)", limit))
+	ctx, cancel := clock.Within(g.abandoned, g.v.clock, limit, fmt.Errorf("not ready within %s (boot-timeout)", limit))
 	defer cancel()
 	g.enterGroup()
 	if err := g.body.boot(ctx); err != nil {
@@ -193,17 +195,17 @@ func (g *generation) retire() {
 // retireShared is retire for a body whose socket another one shares, while the
 // router holds requests back.
 func (g *generation) retireShared(ctx context.Context) {
-	sleep(ctx, g.v.clock, settle)
+	clock.Sleep(ctx, g.v.clock, settle)
 	g.retire()
-	sleep(ctx, g.v.clock, handOverTime)
+	clock.Sleep(ctx, g.v.clock, handOverTime)
 }
 
 // depart drains and ends a serving body.
 func (g *generation) depart() {
-	ctx, cancel := within(g.hurrying, g.v.clock, g.drain, errors.New("its mercy is over"))
+	ctx, cancel := clock.Within(g.hurrying, g.v.clock, g.drain, errors.New("its mercy is over"))
 	defer cancel()
 	started := g.v.clock.Now()
-	if g.spec.Kind == Static {
+	if g.spec.Kind == spec.Static {
 		// The router has what requests under way need of it.
 		g.v.publisher.wait(ctx, g.row)
 		g.retire()
@@ -218,10 +220,10 @@ func (g *generation) depart() {
 	// asked to end, and has the stop time for its farewell.
 	left := g.drain - g.v.clock.Now().Sub(started)
 	stop := g.stopTime()
-	if g.spec.Kind != UWSGI || left < stop {
+	if g.spec.Kind != spec.UWSGI || left < stop {
 		left = stop
 	}
-	over, stopTimer := after(g.v.clock, left)
+	over, stopTimer := clock.After(g.v.clock, left)
 	defer stopTimer()
 	select {
 	case <-g.body.died():
@@ -231,7 +233,7 @@ func (g *generation) depart() {
 		return
 	case <-g.hurrying.Done():
 	}
-	over, stopHurry := after(g.v.clock, stop)
+	over, stopHurry := clock.After(g.v.clock, stop)
 	defer stopHurry()
 	select {
 	case <-g.body.died():
@@ -265,7 +267,7 @@ func (g *generation) awaitDrained(ctx context.Context) {
 		if !g.body.quiet() {
 			quiet = -1
 		}
-		sleep(ctx, g.v.clock, settle)
+		clock.Sleep(ctx, g.v.clock, settle)
 	}
 	cancel()
 	<-finished
@@ -300,4 +302,15 @@ func (g *generation) end() {
 	g.body.end(ctx)
 	g.leaveGroup(ctx)
 	g.over.Store(true)
+}
+
+// whileServing runs f until g is dismissed, or the vassal ends.
+func (v *Vassal) whileServing(g *generation, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(v.ctx)
+	stop := context.AfterFunc(g.abandoned, cancel)
+	v.tasks.Go(func() {
+		defer cancel()
+		defer stop()
+		f(ctx)
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/vassal/spec"
 )
 
 const (
@@ -59,7 +60,7 @@ func (v *Vassal) handOver(old, successor *generation, row link.Vassal) {
 	}
 	var err error
 	switch {
-	case successor.spec.Kind == UWSGI && !successor.spec.exchangeable():
+	case successor.spec.Kind == spec.UWSGI && !successor.spec.Exchangeable():
 		// Both accept from the same socket. The old one must leave it while nothing
 		// arrives; what it has accepted it finishes.
 		v.underHold(v.ctx, func() {

@@ -6,11 +6,18 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"emperor/vassal/clock"
+	"emperor/vassal/probe"
+	"emperor/vassal/spec"
 )
 
 // A vassal whose processes live may work no more: a lock that nobody gives back, an
 // event loop that goes round in circles, a stopped process. With health-path it is
 // asked again and again; a uWSGI that promised a heartbeat is asked when that stops.
+//
+// One with a harakiri is asked whether it answers at all when several requests in a row
+// were given up, and nothing came from it meanwhile.
 //
 // Busy is not dead. A question that is not answered proves nothing while the router
 // hears answers to others, or while a request is under way that may still be answered:
@@ -23,7 +30,7 @@ import (
 // Inspection is what is known of a vassal's health; immutable.
 type Inspection struct {
 	Generation uint64
-	// Question is what was asked last: "GET /health", "heartbeat".
+	// Question is what was asked last: "GET /health", "heartbeat", "any answer".
 	Question string
 	At       time.Time
 	// Result is what came of it, after Took.
@@ -44,20 +51,15 @@ type unhealthy struct {
 	since, wellSince time.Time
 }
 
-// badAnswer: the program answers, and says that it is not well.
-type badAnswer struct{ path, status string }
-
-func (e *badAnswer) Error() string {
-	return fmt.Sprintf("%s is answered with status %s", e.path, e.status)
-}
-
 // inspector watches one generation's health, in a goroutine of its own.
 type inspector struct {
 	v     *Vassal
 	g     *generation
-	rules Health
+	rules spec.Health
 	// required is how long a heartbeat may fail to come; 0: none is awaited.
 	required time.Duration
+	// silent says that it has left requests without any answer; nil: it is asked anyway.
+	silent <-chan struct{}
 
 	failures  int
 	bad       bool      // the last failure was an answer
@@ -86,7 +88,7 @@ type finding struct {
 func (v *Vassal) watchHealth() {
 	g := v.current
 	rules := g.spec.Health
-	if g.spec.Kind == Static {
+	if g.spec.Kind == spec.Static {
 		return
 	}
 	now := v.clock.Now()
@@ -100,26 +102,24 @@ func (v *Vassal) watchHealth() {
 		i.wellSince = now // a heartbeat says so
 		i.required = max(v.defaults.Heartbeat, 2*rules.Heartbeat)
 		i.rules = heartbeatRules(v.defaults.Heartbeat, rules)
+	case rules.Harakiri > 0:
+		i.wellSince = now // requests that are answered say so
+		g.silent = make(chan struct{}, 1)
+		i.silent = g.silent
 	default:
 		return
 	}
 	g.inspected = true
-	ctx, cancel := context.WithCancel(v.ctx)
-	stop := context.AfterFunc(g.abandoned, cancel) // when it is dismissed
-	v.tasks.Go(func() {
-		defer cancel()
-		defer stop()
-		i.run(ctx)
-	})
+	v.whileServing(g, func(ctx context.Context) { i.run(ctx) })
 }
 
 // heartbeatRules are how a uWSGI is asked whose heartbeat has stopped: with the default
 // of 30 seconds as others by the defaults of health-interval and health-timeout.
-func heartbeatRules(required time.Duration, file Health) Health {
+func heartbeatRules(required time.Duration, file spec.Health) spec.Health {
 	between := func(least, d, most time.Duration) time.Duration { return min(max(least, d), most) }
-	return Health{
+	return spec.Health{
 		Interval: between(time.Second, required/3, 10*time.Second), Timeout: between(time.Second, required/6, 5*time.Second),
-		Threshold: 3, onlyUsed: file.onlyUsed,
+		Threshold: 3, OnlyUsed: file.OnlyUsed,
 	}
 }
 
@@ -130,6 +130,7 @@ type vitals struct {
 	mustBeWell bool
 	heals      bool                      // it takes the place of one that is unhealthy
 	inspected  bool                      // somebody watches it
+	silent     chan struct{}             // holds one: it has left requests without any answer; nil: nobody asks
 	beat       atomic.Pointer[time.Time] // the last heartbeat; nil: none is promised
 }
 
@@ -161,17 +162,30 @@ func (i *inspector) await(ctx context.Context) bool {
 		return true
 	}
 	switch {
+	case i.silent != nil:
+		return i.awaitCuts(ctx)
 	case i.required > 0:
 		return i.awaitSilence(ctx)
-	case i.rules.onlyUsed:
+	case i.rules.OnlyUsed:
 		return i.awaitUse(ctx)
 	}
 	return i.pause(ctx, i.rules.Interval)
 }
 
+// awaitCuts returns when it has left requests without any answer.
+func (i *inspector) awaitCuts(ctx context.Context) bool {
+	select {
+	case <-i.silent:
+		return true
+	case <-i.g.body.died():
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // pause waits for d, and takes the signs of life that come meanwhile.
 func (i *inspector) pause(ctx context.Context, d time.Duration) bool {
-	over, stop := after(i.v.clock, d)
+	over, stop := clock.After(i.v.clock, d)
 	defer stop()
 	for {
 		select {
@@ -192,7 +206,7 @@ func (i *inspector) pause(ctx context.Context, d time.Duration) bool {
 // awaitAnswer waits for the answer to the last question to a busy vassal, but not too
 // long: it may have stopped to work meanwhile.
 func (i *inspector) awaitAnswer(ctx context.Context) bool {
-	over, stop := after(i.v.clock, 3*i.rules.Timeout)
+	over, stop := clock.After(i.v.clock, 3*i.rules.Timeout)
 	defer stop()
 	answers := i.unanswered
 	i.unanswered = nil
@@ -223,7 +237,7 @@ func (i *inspector) awaitSilence(ctx context.Context) bool {
 			}
 			continue
 		}
-		if !i.rules.onlyUsed || i.underWay(ctx) != "" {
+		if !i.rules.OnlyUsed || i.underWay(ctx) != "" {
 			return true
 		}
 		i.lastWell = i.v.clock.Now() // it has no workers now, as it should
@@ -237,7 +251,7 @@ func (i *inspector) awaitUse(ctx context.Context) bool {
 			return i.pause(ctx, i.rules.Interval)
 		}
 		started := i.v.clock.Now()
-		looking, cancel := within(ctx, i.v.clock, i.rules.Interval+i.rules.Interval/5, context.DeadlineExceeded)
+		looking, cancel := clock.Within(ctx, i.v.clock, i.rules.Interval+i.rules.Interval/5, context.DeadlineExceeded)
 		err := i.v.unused(looking, i.rules.Interval)
 		cancel()
 		if ctx.Err() != nil {
@@ -264,7 +278,7 @@ func (i *inspector) round(ctx context.Context) bool {
 	own := make(chan finding, 1)
 	asked := i.v.clock.Now()
 	i.ask(asked, own)
-	over, stop := after(i.v.clock, i.rules.Timeout)
+	over, stop := clock.After(i.v.clock, i.rules.Timeout)
 	defer stop()
 	for {
 		select {
@@ -328,7 +342,7 @@ func (i *inspector) judge(ctx context.Context, a finding) {
 		i.show(a, "")
 		return
 	}
-	bad := new(badAnswer)
+	bad := new(probe.BadAnswer)
 	i.bad = errors.As(a.err, &bad)
 	i.why = a.err.Error()
 	if i.failures++; i.failures == 1 {
@@ -388,7 +402,7 @@ func (i *inspector) listen() {
 				heard <- struct{}{}
 				return
 			}
-			sleep(ctx, i.v.clock, time.Second) // there is no router just now
+			clock.Sleep(ctx, i.v.clock, time.Second) // there is no router just now
 		}
 	})
 }
@@ -410,7 +424,7 @@ func (i *inspector) hear() {
 
 // late takes the answer to a question that had been given up.
 func (i *inspector) late(a finding) {
-	bad := new(badAnswer)
+	bad := new(probe.BadAnswer)
 	switch {
 	case a.err == nil:
 		i.wellAgain()
@@ -444,10 +458,13 @@ func (i *inspector) forgetQuestions() {
 
 // question names what is asked.
 func (i *inspector) question() string {
-	if i.rules.Path == "" {
-		return "heartbeat"
+	switch {
+	case i.rules.Path != "":
+		return "GET " + i.rules.Path
+	case i.silent != nil:
+		return "any answer"
 	}
-	return "GET " + i.rules.Path
+	return "heartbeat"
 }
 
 // show publishes what is known.

@@ -13,6 +13,9 @@ import (
 
 	"emperor/internal/link"
 	"emperor/internal/testlog"
+	"emperor/vassal/clock"
+	"emperor/vassal/probe"
+	"emperor/vassal/spec"
 )
 
 // patient is a body whose health a test decides.
@@ -69,7 +72,7 @@ func (w *ward) Drained(context.Context, string, uint64) error {
 }
 func (w *ward) Unused(ctx context.Context, _ string, quiet time.Duration) error {
 	if w.underWay == "" {
-		sleep(ctx, systemClock{}, quiet)
+		clock.Sleep(ctx, clock.System{}, quiet)
 		return ctx.Err()
 	}
 	if quiet > 0 {
@@ -80,7 +83,7 @@ func (w *ward) Unused(ctx context.Context, _ string, quiet time.Duration) error 
 }
 func (w *ward) Answered(ctx context.Context, _ string, _ uint64) error {
 	if w.hears {
-		sleep(ctx, systemClock{}, time.Second)
+		clock.Sleep(ctx, clock.System{}, time.Second)
 		return ctx.Err()
 	}
 	<-ctx.Done()
@@ -89,7 +92,7 @@ func (w *ward) Answered(ctx context.Context, _ string, _ uint64) error {
 
 func well(context.Context, uint64) error { return nil }
 
-func unwell(context.Context, uint64) error { return &badAnswer{"/up", "500"} }
+func unwell(context.Context, uint64) error { return &probe.BadAnswer{Path: "/up", Status: "500"} }
 
 func silent(ctx context.Context, _ uint64) error {
 	<-ctx.Done()
@@ -108,11 +111,11 @@ func firstOnly(answer func(context.Context, uint64) error) func(context.Context,
 
 // TestHealth: who is taken for unhealthy, when, and what is done about it.
 func TestHealth(t *testing.T) {
-	asked := Health{Path: "/up", Interval: 10 * time.Second, Timeout: 5 * time.Second, Threshold: 3}
+	asked := spec.Health{Path: "/up", Interval: 10 * time.Second, Timeout: 5 * time.Second, Threshold: 3}
 	for _, test := range []struct {
 		name   string
 		ward   *ward
-		adjust func(*Spec)
+		adjust func(*spec.Spec)
 		// made is when generations are started, in seconds from the first, within ten minutes.
 		made []int
 		want string // in the log
@@ -122,7 +125,10 @@ func TestHealth(t *testing.T) {
 		{"silent", &ward{answer: firstOnly(silent)}, nil, []int{0, 45}, "GET /up: no answer within 5s (3 times in a row)"},
 		{"says so although it answers others", &ward{answer: firstOnly(unwell), hears: true, underWay: "a request is under way"}, nil, []int{0, 30}, ""},
 		{"answers others", &ward{answer: silent, hears: true}, nil, []int{0}, ""},
-		{"late", &ward{answer: func(ctx context.Context, _ uint64) error { sleep(ctx, systemClock{}, 12*time.Second); return ctx.Err() }}, nil, []int{0}, ""},
+		{"late", &ward{answer: func(ctx context.Context, _ uint64) error {
+			clock.Sleep(ctx, clock.System{}, 12*time.Second)
+			return ctx.Err()
+		}}, nil, []int{0}, ""},
 		// One worker, and it works on a request that may still be answered.
 		{"at work on a request", &ward{answer: firstOnly(silent), underWay: "a request is under way"}, nil, []int{0, 15 + 60}, ""},
 		{"now and then", &ward{answer: flicker()}, nil, []int{0}, ""},
@@ -132,12 +138,12 @@ func TestHealth(t *testing.T) {
 		{"nobody answers", &ward{answer: silent}, nil, []int{0, 45, 90, 150, 270, 450}, ""},
 		{"alone and not well", &ward{answer: unwell}, cannotOverlap, []int{0}, "it does answer, and another generation could only start when it has ended"},
 		{"alone and silent", &ward{answer: firstOnly(silent)}, cannotOverlap, []int{0, 45}, ""},
-		{"asked only when it is used, and it is not", &ward{answer: silent}, func(s *Spec) { s.Health.onlyUsed = true }, []int{0}, ""},
-		{"asked only when it is used, and it is", &ward{answer: firstOnly(silent), underWay: "a request is under way"}, func(s *Spec) { s.Health.onlyUsed = true }, []int{0, 17 + 60}, ""},
+		{"asked only when it is used, and it is not", &ward{answer: silent}, func(s *spec.Spec) { s.Health.OnlyUsed = true }, []int{0}, ""},
+		{"asked only when it is used, and it is", &ward{answer: firstOnly(silent), underWay: "a request is under way"}, func(s *spec.Spec) { s.Health.OnlyUsed = true }, []int{0, 17 + 60}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				spec := &Spec{Name: "site", Kind: Command, Overlap: true, Health: asked}
+				spec := &spec.Spec{Name: "site", Kind: spec.Command, Overlap: true, Health: asked}
 				if test.adjust != nil {
 					test.adjust(spec)
 				}
@@ -157,7 +163,50 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func cannotOverlap(s *Spec) { s.Overlap, s.OverlapReason = false, "overlap (site.ini:3)" }
+// TestSilent: a vassal with a harakiri and no health-path is asked when it has left
+// requests without any answer, and replaced if it gives none.
+func TestSilent(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		ward   *ward
+		told   []uint64 // of that generation, at one minute
+		adjust func(*spec.Spec)
+		asked  []int
+		made   []int
+	}{
+		{"never", &ward{answer: silent}, nil, nil, nil, []int{0}},
+		{"it hangs", &ward{answer: firstOnly(silent)}, []uint64{1}, nil, []int{60, 75, 90}, []int{0, 95}},
+		{"it hangs, and what it was asked for is under way", &ward{answer: firstOnly(silent), underWay: "a request is under way"}, []uint64{1}, nil, []int{60, 75, 90}, []int{0, 95}},
+		{"it hangs and cannot overlap", &ward{answer: firstOnly(silent)}, []uint64{1}, cannotOverlap, []int{60, 75, 90}, []int{0, 95}},
+		{"only some requests are slow", &ward{answer: well}, []uint64{1, 1}, nil, []int{60, 60}, []int{0}},
+		{"another generation did", &ward{answer: silent}, []uint64{7}, nil, nil, []int{0}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				spec := &spec.Spec{Name: "site", Kind: spec.Command, Overlap: true, Health: spec.Health{Harakiri: 20 * time.Second, Interval: 10 * time.Second, Timeout: 5 * time.Second, Threshold: 3}}
+				if test.adjust != nil {
+					test.adjust(spec)
+				}
+				log := &testlog.Text{}
+				v := test.ward.open(t, log, spec)
+				time.Sleep(time.Minute)
+				for _, generation := range test.told {
+					v.Silent(generation)
+					synctest.Wait()
+				}
+				time.Sleep(9 * time.Minute)
+				synctest.Wait()
+				test.ward.compare(t, log, test.made)
+				test.ward.compareAsked(t, test.asked)
+				if len(test.made) > 1 && !strings.Contains(log.String(), "any answer: no answer within 5s (3 times in a row)") {
+					t.Errorf("log:\n%s", log)
+				}
+			})
+		})
+	}
+}
+
+func cannotOverlap(s *spec.Spec) { s.Overlap, s.OverlapReason = false, "overlap (site.ini:3)" }
 
 // flicker fails twice of three times.
 func flicker() func(context.Context, uint64) error {
@@ -171,7 +220,7 @@ func flicker() func(context.Context, uint64) error {
 }
 
 // open begins the life of a vassal; it ends with the test.
-func (w *ward) open(t *testing.T, log *testlog.Text, spec *Spec) *Vassal {
+func (w *ward) open(t *testing.T, log *testlog.Text, spec *spec.Spec) *Vassal {
 	w.begun = time.Now()
 	v := New("site", Deps{Log: slog.New(slog.NewTextHandler(log, nil)), Front: w, Defaults: Defaults{Environment: []string{}}})
 	v.newBody = func(s surroundings) body {
@@ -202,6 +251,19 @@ func (w *ward) compare(t *testing.T, log *testlog.Text, want []int) {
 	}
 }
 
+func (w *ward) compareAsked(t *testing.T, want []int) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var asked []int
+	for _, at := range w.asked {
+		asked = append(asked, int(at.Seconds()))
+	}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked at %v s, want %v", asked, want)
+	}
+}
+
 // TestHeartbeat: a uWSGI whose heartbeat stops is asked, and replaced only if it does
 // not answer; one that promised nothing is never asked.
 func TestHeartbeat(t *testing.T) {
@@ -210,7 +272,7 @@ func TestHeartbeat(t *testing.T) {
 		ward   *ward
 		every  time.Duration // 0: it promises nothing
 		until  time.Duration
-		adjust func(*Spec)
+		adjust func(*spec.Spec)
 		asked  []int
 		made   []int
 	}{
@@ -218,12 +280,12 @@ func TestHeartbeat(t *testing.T) {
 		{"kept", &ward{answer: silent}, 10 * time.Second, time.Hour, nil, nil, []int{0}},
 		{"stops, and it answers", &ward{answer: well}, 10 * time.Second, 25 * time.Second, nil, []int{50, 80, 110, 140, 170}, []int{0}},
 		{"stops, and it does not", &ward{answer: firstOnly(silent)}, 10 * time.Second, 25 * time.Second, nil, []int{50, 65, 80}, []int{0, 85}},
-		{"stops, and begins again", &ward{answer: silent}, 40 * time.Second, time.Hour, func(s *Spec) { s.Health.Heartbeat = 40 * time.Second }, nil, []int{0}},
+		{"stops, and begins again", &ward{answer: silent}, 40 * time.Second, time.Hour, func(s *spec.Spec) { s.Health.Heartbeat = 40 * time.Second }, nil, []int{0}},
 		{"stops, and it works", &ward{answer: silent, hears: true}, 10 * time.Second, 25 * time.Second, nil, []int{50, 86, 122, 158}, []int{0}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				spec := &Spec{Name: "site", Kind: UWSGI, Overlap: true}
+				spec := &spec.Spec{Name: "site", Kind: spec.UWSGI, Overlap: true}
 				if test.adjust != nil {
 					test.adjust(spec)
 				}
@@ -237,13 +299,7 @@ func TestHeartbeat(t *testing.T) {
 				time.Sleep(time.Until(test.ward.begun.Add(3 * time.Minute)))
 				synctest.Wait()
 				test.ward.compare(t, log, test.made)
-				var asked []int
-				for _, at := range test.ward.asked {
-					asked = append(asked, int(at.Seconds()))
-				}
-				if !slices.Equal(asked, test.asked) {
-					t.Errorf("asked at %v s, want %v\n%s", asked, test.asked, log)
-				}
+				test.ward.compareAsked(t, test.asked)
 			})
 		})
 	}

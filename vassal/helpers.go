@@ -2,14 +2,12 @@ package vassal
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
 	"emperor/internal/proc"
+	"emperor/vassal/spec"
 )
 
 // helpers are the daemons and cron jobs of a vassal. They belong to the vassal and not
@@ -26,11 +24,13 @@ type helpers struct {
 	ending  []*job      // not started again, while runs are under way
 
 	mu      sync.Mutex
-	running map[*proc.Process]bool // guarded by mu; all that run beside the generations
+	running map[*proc.Process]*beside // guarded by mu; all that run beside the generations
+	// adopted are to be taken care of when the vassal goes on; nil: there are none.
+	adopted *adoptedHelpers
 }
 
 func newHelpers(v *Vassal) *helpers {
-	return &helpers{v: v, daemons: map[string]*attached{}, jobs: map[string]*job{}, running: map[*proc.Process]bool{}}
+	return &helpers{v: v, daemons: map[string]*attached{}, jobs: map[string]*job{}, running: map[*proc.Process]*beside{}}
 }
 
 // quiet tells that no daemon is left.
@@ -121,7 +121,7 @@ func (v *Vassal) handleLifeEnded(m message) {
 func (v *Vassal) unattended() bool { return v.life == nil && v.endings == 0 && !v.helpers.busy() }
 
 // comparePlaces orders programs by their lines.
-func comparePlaces(a, b Program) int {
+func comparePlaces(a, b spec.Program) int {
 	return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Line, b.Line))
 }
 
@@ -131,16 +131,12 @@ func (h *helpers) keepDaemons(g *generation) {
 		return // as most of ten thousand vassals
 	}
 	wanted := map[string]bool{}
-	fresh := map[string]Daemon{}
+	fresh := map[string]int{}
 	if g != nil {
-		for i, d := range g.spec.Daemons {
-			key := helperKey(d, g.spec)
-			for wanted[key] {
-				key += "+" // the same line twice is two daemons
-			}
+		for place, key := range g.spec.DaemonKeys() {
 			wanted[key] = true
 			if h.daemons[key] == nil {
-				fresh[key] = g.spec.Daemons[i]
+				fresh[key] = place
 			}
 		}
 	}
@@ -155,8 +151,8 @@ func (h *helpers) keepDaemons(g *generation) {
 	for _, a := range h.going {
 		before = append(before, a.done)
 	}
-	for key, d := range fresh {
-		a := newAttached(h.v, d, g.spec, g.number, before)
+	for key, place := range fresh {
+		a := newAttached(h.v, place, g.spec, g.number, before)
 		h.daemons[key] = a
 		h.v.tasks.Go(a.run)
 	}
@@ -177,20 +173,16 @@ func (h *helpers) renew(epoch uint64) {
 
 // keepJobs makes those of the spec wait for their times, and no others. Runs under way
 // go on.
-func (h *helpers) keepJobs(s *Spec) {
+func (h *helpers) keepJobs(s *spec.Spec) {
 	if len(h.jobs) == 0 && (s == nil || len(s.Crons) == 0) {
 		return
 	}
 	wanted := map[string]bool{}
 	if s != nil {
-		for _, c := range s.Crons {
-			key := helperKey(c, s)
-			for wanted[key] {
-				key += "+"
-			}
+		for place, key := range s.CronKeys() {
 			wanted[key] = true
 			if h.jobs[key] == nil {
-				j := newJob(h.v, c, s)
+				j := newJob(h.v, place, s)
 				h.jobs[key] = j
 				h.v.tasks.Go(j.run)
 			}
@@ -210,17 +202,6 @@ func (h *helpers) endRuns() {
 	for _, j := range h.ending {
 		j.endRuns()
 	}
-}
-
-// helperKey stands for everything that decides how a daemon or a job runs.
-func helperKey(line any, s *Spec) string {
-	sum := sha256.New()
-	fingerprint(sum, reflect.ValueOf(line))
-	for _, part := range []any{s.Helpers.environment, s.Helpers.user, s.limits, s.logs} {
-		fingerprint(sum, reflect.ValueOf(part))
-	}
-	fmt.Fprint(sum, s.Helpers.umask, s.Helpers.dir)
-	return string(sum.Sum(nil))
 }
 
 // status lists them in the order of their lines.

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"emperor/internal/config"
+	"emperor/vassal/spec"
 )
 
 // words are the words in a file of the site, none when it is not there.
@@ -251,7 +253,7 @@ func TestLifeHooks(t *testing.T) {
 		}
 		return a
 	}
-	main.Start, main.Stop = Program{Option: "vassals-start-hook", Line: s.dir + "/start"}, Program{Option: "vassals-stop-hook", Line: s.dir + "/stop"}
+	main.Start, main.Stop = spec.Program{Option: "vassals-start-hook", Line: s.dir + "/start"}, spec.Program{Option: "vassals-stop-hook", Line: s.dir + "/stop"}
 	main.AsVassal = []Action{action("hook-as-vassal", "exec:"+s.dir+"/vassal hook"), action("exec-as-vassal", s.dir+"/vassal exec")}
 	main.AsEmperor = []Action{action("exec-as-emperor", s.dir+"/emperor $(kill -0 $UWSGI_VASSAL_PID && echo living)")}
 	s.write(commandSite(t, "serve", "fd=3") + "exec-post-stop = " + note("log", "post-stop") + "\nexec-post-stop = sh -c 'exit 7'\n")
@@ -282,6 +284,47 @@ func TestLifeHooks(t *testing.T) {
 	main.AsVassal = []Action{action("exec-as-vassal", "false")}
 	if err := s.Order(t.Context(), OrderStart); err == nil || !strings.Contains(err.Error(), "exec-as-vassal (main.ini:3): exit status 1") {
 		t.Errorf("a start whose exec-as-vassal fails: %v", err)
+	}
+}
+
+// TestHooksThatChangeNothing: the main file's hooks whose failure keeps nothing from
+// running are shown while it runs, and no longer when they work at the next start.
+func TestHooksThatChangeNothing(t *testing.T) {
+	t.Parallel()
+	var main atomic.Pointer[MainHooks]
+	main.Store(&MainHooks{Timeout: deadline})
+	s := newSite(t, "", func(d *Deps) { d.Hooks = main.Load })
+	s.eventuallyShown()
+	text := commandSite(t, "serve", "fd=3")
+	action := func(key, value string) []Action {
+		a, err := ReadAction(config.Value{Key: key, Value: value, Pos: config.Pos{File: "main.ini", Line: 3}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []Action{a}
+	}
+	generation := uint64(0)
+	for _, test := range []struct {
+		hooks MainHooks
+		want  string
+	}{
+		{MainHooks{Start: spec.Program{Option: "vassals-start-hook", Line: "/bin/false", Pos: config.Pos{File: "main.ini", Line: 2}}}, "vassals-start-hook (main.ini:2): exit status 1"},
+		{MainHooks{BeforeVassal: action("hook-as-emperor-before-vassal", "exec:sh -c 'exit 6'")}, "hook-as-emperor-before-vassal (main.ini:3): exit status 6"},
+		{MainHooks{AsEmperor: action("exec-as-emperor", "sh -c 'exit 7'")}, "exec-as-emperor (main.ini:3): exit status 7"},
+		{MainHooks{}, ""},
+	} {
+		test.hooks.Timeout = deadline
+		main.Store(&test.hooks)
+		s.write(text)
+		s.want()
+		generation++
+		st := s.ready(generation)
+		if test.want != "" {
+			st = s.until("the failure is shown", func(st Status) bool { return st.Hook != nil && st.Hook.How == test.want })
+		}
+		if st.State != Ready || st.Problem != "" || test.want == "" && st.Hook != nil {
+			t.Errorf("%q: %+v, hook %+v", test.want, st, st.Hook)
+		}
 	}
 }
 
@@ -356,7 +399,7 @@ func TestHelpersMistakes(t *testing.T) {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "site.ini")
 		os.WriteFile(file, []byte("[uwsgi]\ncommand = true\n"+line+"\n"), 0o644)
-		_, problems := readSpec(Reading{Name: "site", File: file})
+		_, problems := readSpec(spec.Reading{Name: "site", File: file})
 		got := errorsOf(problems)
 		if want == "" && got != "" || want != "" && !strings.Contains(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", line, got, want)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"emperor/internal/config"
+	"emperor/vassal/spec"
 )
 
 // messageKind says what a message is about.
@@ -33,6 +34,7 @@ const (
 	staysBusy                            // generation, by: what keeps it awake
 	foundUnhealthy                       // generation, unhealthy
 	heartbeatPromised                    // generation
+	fellSilent                           // generation
 	healthChanged                        // the last inspection is another
 	forgiven                             //
 	helpersChanged                       // by: a daemon has ended that ends the vassal
@@ -42,6 +44,7 @@ const (
 	resumeAsked                          //
 	describeAsked                        // described
 	standAgain                           //
+	keysChanged                          // what it announces stands in a file, which was changed
 )
 
 // message is what the owner of the state is told. Those about a generation
@@ -52,7 +55,7 @@ type message struct {
 	generation uint64
 	err        error
 	death      death
-	spec       *Spec
+	spec       *spec.Spec
 	seen       time.Time
 	address    string
 	by         string
@@ -133,9 +136,11 @@ func (v *Vassal) handle(m message) {
 		}
 	case forgiven:
 		v.handleForgiven()
-	case foundUnhealthy, heartbeatPromised, healthChanged:
+	case foundUnhealthy, heartbeatPromised, healthChanged, fellSilent:
 		v.handleHealth(m)
 	case pidsChanged:
+	case keysChanged:
+		v.publish()
 	case helpersChanged:
 		v.handleHelpers(m)
 	case lifeEnded:
@@ -147,7 +152,7 @@ func (v *Vassal) handle(m message) {
 			g.stopAging()
 		}
 		delete(v.draining, m.generation)
-		v.output.forget(m.generation)
+		v.output.Forget(m.generation)
 		v.releaseSockets()
 		v.checkEnded()
 	case backOffOver:
@@ -277,12 +282,12 @@ func (v *Vassal) handleWanted(m message) {
 	if v.halted {
 		return
 	}
-	if v.spec == nil || v.spec.command.line != m.spec.command.line {
+	if v.spec == nil || v.spec.Command.Line != m.spec.Command.Line {
 		v.selfBound = "" // perhaps it takes its socket now
 	}
 	before := v.spec
 	v.wanted, v.spec, v.refused, v.problem, v.removed, v.blocked = m.spec, m.spec, false, "", false, ""
-	v.sockets.leave(v.name, false)
+	v.sockets.Leave(v.name, false)
 	event := Wanted
 	switch {
 	case !v.maySleep():

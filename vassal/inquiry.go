@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"emperor/vassal/clock"
+	"emperor/vassal/probe"
+	"emperor/vassal/spec"
 )
 
 // fullQueue is how long is waited where no connection fits into a socket's queue.
@@ -14,8 +18,8 @@ const fullQueue = 50 * time.Millisecond
 // inquireAt asks once, on a socket whose queue may be full.
 func (s *surroundings) inquireAt(ctx context.Context, network, to, protocol, path string) error {
 	for {
-		err := probe(ctx, network, to, protocol, path)
-		if !errors.Is(err, syscall.EAGAIN) || !sleep(ctx, s.clock, fullQueue) {
+		err := probe.Ask(ctx, network, to, protocol, s.spec.Scripts(protocol), path)
+		if !errors.Is(err, syscall.EAGAIN) || !clock.Sleep(ctx, s.clock, fullQueue) {
 			return err
 		}
 	}
@@ -26,25 +30,25 @@ func (b *commandBody) inquire(ctx context.Context, path string) error {
 	switch {
 	case b.spec.Port || b.byPort:
 	case b.promoted.Load():
-		network, to = b.spec.Sockets[0].address.dialable(b.spec.sockets.dir)
+		network, to = b.spec.Sockets[0].At.Dialable(b.spec.SocketRules.Dir)
 	default:
 		network, to = b.target()
 	}
-	return b.inquireAt(ctx, network, to, b.spec.command.protocol, path)
+	return b.inquireAt(ctx, network, to, b.spec.Command.Protocol, path)
 }
 
 func (b *uwsgiBody) inquire(ctx context.Context, path string) error {
-	socket, held, ok := b.spec.askable()
+	socket, held, ok := b.spec.Askable()
 	if !ok || !b.promoted.Load() && !b.fresh() && len(b.contested) > 0 {
 		return nil // nobody, or another generation, would answer
 	}
-	network, to := socket.address.dialable(b.spec.sockets.dir)
+	network, to := socket.At.Dialable(b.spec.SocketRules.Dir)
 	if held >= 0 && b.fresh() && !b.promoted.Load() {
-		to = b.listeners[held].path
+		to = b.listeners[held].Path
 	}
 	protocol := socket.Protocol
 	if protocol == "uwsgi" && path == "" {
-		protocol = emptyUWSGI
+		protocol = probe.EmptyUWSGI
 	}
 	return b.inquireAt(ctx, network, to, protocol, path)
 }
@@ -55,8 +59,8 @@ func (b *staticBody) inquire(context.Context, string) error { return nil }
 // answer well before it is ready.
 func (g *generation) proveWell(ctx context.Context) error {
 	var paths []string
-	if g.spec.Kind == UWSGI && g.spec.readyPath != "" { // a command was asked when it booted
-		paths = append(paths, g.spec.readyPath)
+	if g.spec.Kind == spec.UWSGI && g.spec.ReadyPath != "" { // a command was asked when it booted
+		paths = append(paths, g.spec.ReadyPath)
 	}
 	if g.mustBeWell && g.spec.Health.Path != "" {
 		paths = append(paths, g.spec.Health.Path)
@@ -90,7 +94,7 @@ func (g *generation) askUntilWell(ctx context.Context, path string) error {
 		case ctx.Err() == nil:
 			last = err
 		}
-		if !sleep(ctx, g.v.clock, pause) {
+		if !clock.Sleep(ctx, g.v.clock, pause) {
 			return fmt.Errorf("%w: %w", context.Cause(ctx), last)
 		}
 	}

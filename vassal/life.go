@@ -3,6 +3,8 @@ package vassal
 import (
 	"context"
 	"errors"
+
+	"emperor/vassal/spec"
 )
 
 // life is the time in which something of a vassal runs: from the start of its first
@@ -13,7 +15,7 @@ type life struct {
 	over   chan struct{}   // closed when this one is
 	turn   chan struct{}   // has an entry while somebody runs hooks
 	begun  bool            // guarded by turn
-	spec   *Spec           // of the last generation; belongs to the loop
+	spec   *spec.Spec      // of the last generation; belongs to the loop
 }
 
 func newLife(before *life) *life {
@@ -107,7 +109,7 @@ func (v *Vassal) endLife() {
 var errEmperorEnds = errors.New("it was killed, because the emperor ends")
 
 // afterLife runs the hooks at the end of a life.
-func (v *Vassal) afterLife(main *MainHooks, s *Spec) (failed error) {
+func (v *Vassal) afterLife(main *MainHooks, s *spec.Spec) (failed error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	stop := context.AfterFunc(v.ctx, func() {
@@ -117,11 +119,11 @@ func (v *Vassal) afterLife(main *MainHooks, s *Spec) (failed error) {
 	for _, hook := range s.PostStop {
 		c, err := v.helperCommand(s, "hook", hook.Line)
 		if err == nil {
-			err = v.perform(ctx, errand{what: hook, spec: s, command: c, limit: s.hookTimeout()})
+			err = v.perform(ctx, errand{what: hook, spec: s, command: c, limit: s.HookLimit()})
 		}
 		if err != nil {
-			failed = err
-			v.say(err)
+			failed = err // and a reason of the state
+			v.log.Warn("a hook failed; going on", "err", err)
 		}
 	}
 	v.say(v.stopHook(ctx, main, s))

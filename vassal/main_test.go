@@ -22,6 +22,7 @@ import (
 	"emperor/internal/proc"
 	"emperor/internal/testlog"
 	"emperor/internal/testvassal"
+	"emperor/vassal/spec"
 )
 
 func TestMain(m *testing.M) {
@@ -111,15 +112,15 @@ func (s *site) write(text string) {
 }
 
 // readSpec is Read, where only the Spec and the problems matter.
-func readSpec(r Reading) (*Spec, config.Problems) {
-	result := Read(r)
+func readSpec(r spec.Reading) (*spec.Spec, config.Problems) {
+	result := spec.Read(r)
 	return result.Spec, result.Problems
 }
 
 // read reads the file as it is now.
-func (s *site) read() *Spec {
+func (s *site) read() *spec.Spec {
 	s.t.Helper()
-	spec, problems := readSpec(Reading{Name: "site", File: s.file})
+	spec, problems := readSpec(spec.Reading{Name: "site", File: s.file})
 	if spec == nil {
 		s.t.Fatalf("reading %s:\n%s", s.file, problems)
 	}
@@ -205,3 +206,19 @@ func play(t testing.TB, words ...string) string {
 }
 
 func errorsOf(p config.Problems) string { return p.Errors().String() }
+
+// readText reads a vassal file of that text; DIR is its directory.
+func readText(t *testing.T, name, text string, adjust func(*spec.Reading)) (*spec.Spec, config.Problems, string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := spec.Reading{Name: "site", File: file, Env: []string{"HOME=/home/x", "NAME=value"}}
+	if adjust != nil {
+		adjust(&r)
+	}
+	spec, problems := readSpec(r)
+	return spec, problems, dir
+}

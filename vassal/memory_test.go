@@ -7,16 +7,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"emperor/vassal/spec"
 )
 
 // TestOutgrown: a command that takes more memory than its file allows is replaced as
 // after an edit, and not before its time is over.
 func TestOutgrown(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{"side by side": "", "alone": "\noverlap = false"} {
+	for name, text := range map[string]string{
+		"side by side": "reload-on-rss = 1", "alone": "reload-on-rss = 1\noverlap = false",
+		"memory-limit": "memory-limit = 512K", "the last one counts": "memory-limit = 2G\nreload-on-rss = 1",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text := strings.Replace(commandSite(t, "serve", "fd=3"), "\ncommand", "\nreload-on-rss = 1\nmin-worker-lifetime = 1"+text+"\ncommand", 1)
+			text := strings.Replace(commandSite(t, "serve", "fd=3"), "\ncommand", "\nmin-worker-lifetime = 1\n"+text+"\ncommand", 1)
 			s := newSite(t, text, nil)
 			first := s.ready(1)
 			s.mustGet("/")
@@ -24,7 +29,7 @@ func TestOutgrown(t *testing.T) {
 			if lived := second.Since.Sub(first.Since); lived < time.Second {
 				t.Errorf("it was replaced after %s", lived)
 			}
-			if log := s.log.String(); !strings.Contains(log, "MiB of memory, and reload-on-rss (site.ini:") {
+			if log := s.log.String(); !strings.Contains(log, "MiB of memory, and ") || !strings.Contains(log, " (site.ini:") {
 				t.Errorf("the log does not say why:\n%s", log)
 			}
 			s.mustGet("/")
@@ -55,7 +60,7 @@ func TestGrowth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := New("site", Deps{Log: slog.New(slog.DiscardHandler)})
 		b := &growing{gone: make(chan struct{}), looks: []uint64{50, 100, 101, 30, 200, 7}}
-		spec := &Spec{memory: memoryLaunch{limit: 100 << 20, floor: time.Minute}}
+		spec := &spec.Spec{Memory: spec.Memory{Limit: 100 << 20, Floor: time.Minute}}
 		g := &generation{number: 3, spec: spec, body: b, v: v}
 		start := time.Now()
 		var asked []time.Duration

@@ -7,7 +7,7 @@ import "emperor/internal/link"
 // deployed, crash and come back meanwhile.
 
 // handlePause carries out OrderPause and OrderResume. They are answered when the
-// router knows.
+// router knows, and the Status says so.
 func (v *Vassal) handlePause(m message) {
 	pause := m.order == OrderPause
 	switch {
@@ -23,9 +23,12 @@ func (v *Vassal) handlePause(m message) {
 		v.log.Info(map[bool]string{true: "vassal paused: new requests wait", false: "vassal resumed"}[pause])
 	}
 	row := v.publish() // in a hand-over it does nothing: that is followed by a row of its own
-	v.tasks.Go(func() {
-		v.publisher.wait(v.ctx, row)
-		m.reply <- nil
+	// Not before the Status says so: whoever gave the order asks for that next.
+	v.answers = append(v.answers, func() {
+		v.tasks.Go(func() {
+			v.publisher.wait(v.ctx, row)
+			m.reply <- nil
+		})
 	})
 }
 

@@ -156,6 +156,7 @@ func (v *Vassal) readOn() {
 			b.resume()
 		}
 	}
+	v.helpers.readOn()
 }
 
 // generations are all that have not ended.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"emperor/vassal/spec"
 )
 
 // rehearsal is the exec-pre-start of a generation that cannot run beside the one that
 // serves. It is run while that one still serves: if it fails nothing has changed.
 type rehearsal struct {
-	spec   *Spec
+	spec   *spec.Spec
 	event  Event
 	m      message
 	cancel context.CancelFunc
@@ -54,7 +56,7 @@ func (v *Vassal) handleRehearsed(m message) {
 	if m.err != nil {
 		v.problem = fmt.Sprintf("generation %d was not started: %v; generation %d goes on", m.generation, m.err, v.current.number)
 		v.complain("the new generation was not started, the old one goes on", m)
-		if v.current.spec.Kind != UWSGI { // as in keepOld
+		if v.current.spec.Kind != spec.UWSGI { // as in keepOld
 			v.spec = v.current.spec
 		}
 		v.releaseSockets()

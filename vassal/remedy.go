@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"emperor/vassal/spec"
 )
 
 // An unhealthy vassal is replaced, but never made worse: once, and then not before a
@@ -29,6 +31,13 @@ func (v *Vassal) handleHealth(m message) {
 		if v.current != nil && v.current.number == m.generation {
 			v.watchHealth()
 		}
+	case fellSilent:
+		if g := v.current; g != nil && g.number == m.generation {
+			select {
+			case g.silent <- struct{}{}:
+			default: // nobody asks, or it is asked already
+			}
+		}
 	case healthChanged:
 		if last := v.inspection.Load(); last != nil && last.Failures == 0 {
 			v.remedies.remark = ""
@@ -44,7 +53,7 @@ func (v *Vassal) handleUnhealthy(m message) {
 	now := v.clock.Now()
 	m.err = errors.New("unhealthy: " + m.unhealthy.why)
 	switch alone := !v.mayOverlap(v.spec); {
-	case v.refused && v.spec.Kind == UWSGI:
+	case v.refused && v.spec.Kind == spec.UWSGI:
 		v.leaveIt(m, "its file has mistakes, and another generation would read it") // as uWSGI does
 	case now.Before(v.remedies.next) && v.remedies.remark != "": // what was tried, and when it is again
 	case now.Before(v.remedies.next):
@@ -87,7 +96,7 @@ func (v *Vassal) countRemedy(u *unhealthy) {
 
 func (v *Vassal) pauseRemedies() {
 	h := v.current.spec.Health
-	if h.Path == "" {
+	if h.Path == "" && h.Harakiri == 0 {
 		h = heartbeatRules(v.defaults.Heartbeat, h)
 	}
 	least := max(v.defaults.Throttle, h.Interval*time.Duration(h.Threshold))

@@ -45,13 +45,14 @@ func (v *Vassal) row(g *generation, state link.State) link.Vassal {
 		r.Addresses = g.body.addresses()
 		r.Files, r.Opened = g.body.files()
 		r.Harakiri = g.spec.Health.Harakiri.Milliseconds()
+		r.Announces = g.spec.Announcements()
 	case v.candidate != nil:
 		r.Generation = v.candidate.number
 	default:
 		r.Generation = v.number
 	}
 	if g == nil && v.spec != nil {
-		r.Addresses, r.Files = v.spec.Addresses(), v.spec.StaticFiles()
+		r.Addresses, r.Files, r.Announces = v.spec.Addresses(), v.spec.StaticFiles(), v.spec.Announcements()
 	}
 	if state != link.Ready {
 		r.Reason = v.reason
@@ -70,8 +71,8 @@ func (v *Vassal) row(g *generation, state link.State) link.Vassal {
 func (v *Vassal) show() {
 	s := Status{
 		Name: v.name, State: v.state, Since: v.since, Reason: v.reason, Problem: v.problem,
-		Restarts: v.restarts, Loyal: v.current != nil && v.current.loyal, RetryAt: v.retryAt, Lines: v.output.lines(0),
-		Failure: v.failure, Awake: v.awakeness(), Health: v.health(), Paused: v.paused,
+		Restarts: v.restarts, Loyal: v.current != nil && v.current.loyal, RetryAt: v.retryAt, Lines: v.output.Lines(0),
+		Failure: v.failure, Awake: v.awakeness(), Health: v.health(), Paused: v.paused, Hook: v.hookFailure.Load(),
 	}
 	s.Daemons, s.Crons = v.helpers.status()
 	if v.spec != nil {
@@ -111,7 +112,7 @@ func sameStatus(a, b Status) bool {
 		a.File == b.File && a.Kind == b.Kind && a.Generation == b.Generation && a.Starting == b.Starting &&
 		slices.Equal(a.PIDs, b.PIDs) && slices.Equal(a.StartingPIDs, b.StartingPIDs) && a.Failure == b.Failure && slices.Equal(a.Draining, b.Draining) && a.Restarts == b.Restarts &&
 		a.Loyal == b.Loyal && a.RetryAt.Equal(b.RetryAt) && slices.Equal(a.Addresses, b.Addresses) && reflect.DeepEqual(a.Files, b.Files) && a.OverlapReason == b.OverlapReason &&
-		a.Awake == b.Awake && a.Health.same(b.Health) && a.Sleep == b.Sleep && a.Paused == b.Paused && slices.Equal(a.Daemons, b.Daemons) && slices.Equal(a.Crons, b.Crons)
+		a.Awake == b.Awake && a.Health.same(b.Health) && a.Sleep == b.Sleep && a.Paused == b.Paused && a.Hook == b.Hook && slices.Equal(a.Daemons, b.Daemons) && slices.Equal(a.Crons, b.Crons)
 }
 
 // complete puts the documented defaults where nothing is set.

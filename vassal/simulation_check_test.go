@@ -103,8 +103,8 @@ func (a *actor) checkStart(generation uint64) {
 func (b *fakeBody) takesNew() (at []string) {
 	switch {
 	case !b.up, b.isOver, b.retired:
-	case !b.s.spec.exchangeable():
-		for _, s := range b.s.spec.held() {
+	case !b.s.spec.Exchangeable():
+		for _, s := range b.s.spec.Held() {
 			at = append(at, s.Address)
 		}
 	case b.a.atPath == b.s.generation:
@@ -193,9 +193,7 @@ func (w *world) checkEnd() {
 			}
 		}
 	}
-	w.sockets.mu.Lock()
-	defer w.sockets.mu.Unlock()
-	if len(w.sockets.held) > 0 || len(w.watched) > 0 {
-		w.fail("%d sockets are still held, %d watched", len(w.sockets.held), len(w.watched))
+	if held := w.sockets.Describe().Held; len(held) > 0 || len(w.watched) > 0 {
+		w.fail("%d sockets are still held, %d watched", len(held), len(w.watched))
 	}
 }

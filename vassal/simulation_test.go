@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"emperor/internal/config"
+	"emperor/vassal/spec"
 )
 
 // A simulation is one to three vassals in one emperor: real state machines, real
@@ -56,14 +57,14 @@ var deedOrders = map[deed]Order{startOrdered: OrderStart, stopOrdered: OrderStop
 type act struct {
 	who   int // which vassal
 	what  deed
-	spec  *Spec // what an edit says
+	spec  *spec.Spec // what an edit says
 	pause time.Duration
 }
 
 func (a act) String() string {
 	text := fmt.Sprintf("site%d: %s", a.who, deedNames[a.what])
 	if s := a.spec; s != nil {
-		text += fmt.Sprintf(" (%s %s, overlap %t, mercy %s, on demand %t, idle %s, sockets", s.Kind, s.command.line, s.Overlap, s.Mercy, s.OnDemand, s.Idle)
+		text += fmt.Sprintf(" (%s %s, overlap %t, mercy %s, on demand %t, idle %s, sockets", s.Kind, s.Command.Line, s.Overlap, s.Mercy, s.OnDemand, s.Idle)
 		for _, socket := range s.Sockets {
 			text += " " + socket.Address
 		}
@@ -102,19 +103,19 @@ func script(seed uint64) []act {
 	return acts
 }
 
-func randomSpec(random *rand.Rand, who, n int) *Spec {
-	s := &Spec{Name: siteName(who), File: "/site.ini", Kind: Command, Overlap: random.IntN(3) > 0}
+func randomSpec(random *rand.Rand, who, n int) *spec.Spec {
+	s := &spec.Spec{Name: siteName(who), File: "/site.ini", Kind: spec.Command, Overlap: random.IntN(3) > 0}
 	switch random.IntN(7) {
 	case 0:
-		s.Kind = Static
+		s.Kind = spec.Static
 		return s
 	case 1, 2, 3:
-		s.Kind = UWSGI
+		s.Kind = spec.UWSGI
 	}
 	if random.IntN(3) == 0 {
 		s.Mercy = time.Duration(1+random.IntN(30)) * time.Second
 	}
-	s.command.line = fmt.Sprint(n / 3)
+	s.Command.Line = fmt.Sprint(n / 3)
 	if random.IntN(2) == 0 {
 		s.OnDemand, s.OnDemandReason = true, "on-demand (site.ini:3)"
 	}
@@ -122,7 +123,7 @@ func randomSpec(random *rand.Rand, who, n int) *Spec {
 		s.Idle, s.IdleReason = time.Duration(1+random.IntN(10))*time.Second, "idle (site.ini:4)"
 	}
 	if random.IntN(2) == 0 {
-		s.Health = Health{Path: "/health", Interval: time.Duration(1+random.IntN(3)) * time.Second, Timeout: time.Second, Threshold: 1 + random.IntN(3)}
+		s.Health = spec.Health{Path: "/health", Interval: time.Duration(1+random.IntN(3)) * time.Second, Timeout: time.Second, Threshold: 1 + random.IntN(3)}
 	}
 	// An abstract socket: two uWSGI share it, a command cannot be started beside another
 	// that has it. Sometimes it is one that others name, too.
@@ -134,8 +135,8 @@ func randomSpec(random *rand.Rand, who, n int) *Spec {
 		name = "common"
 	}
 	if name != "" {
-		s.Sockets = []Socket{{Address: "@" + name, Protocol: "http", Held: true, address: address{text: "@" + name, abstract: name}}}
-		s.Overlap = s.Overlap && s.Kind == UWSGI
+		s.Sockets = []spec.Socket{{Address: "@" + name, Protocol: "http", Held: true, At: spec.Address{Text: "@" + name, Abstract: name}}}
+		s.Overlap = s.Overlap && s.Kind == spec.UWSGI
 	}
 	if !s.Overlap {
 		s.OverlapReason = "overlap (site.ini:5)"

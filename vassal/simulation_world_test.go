@@ -13,6 +13,10 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/vassal/clock"
+	"emperor/vassal/probe"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // world is what the simulated vassals live in.
@@ -21,7 +25,7 @@ type world struct {
 	tracing bool
 	began   time.Time
 	actors  []*actor
-	sockets *Sockets
+	sockets *sockets.Registry
 	slots   chan struct{}
 
 	mu       sync.Mutex // guards what follows, and what actors have
@@ -54,17 +58,15 @@ type actor struct {
 }
 
 func newWorld(seed uint64, acts []act, tracing bool) *world {
-	w := &world{seed: seed, tracing: tracing, began: time.Now(), sockets: NewSockets(), slots: make(chan struct{}, 2), watched: map[int]func(){}}
+	w := &world{seed: seed, tracing: tracing, began: time.Now(), sockets: sockets.New(), slots: make(chan struct{}, 2), watched: map[int]func(){}}
 	// The kernel: descriptors of its own, which no system call knows.
-	w.sockets.listen = func(address, socketRules) (*listener, error) {
+	w.sockets.Listen = func(spec.Address, spec.SocketRules) (*sockets.Listener, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.nextFD--
-		l := &listener{fd: w.nextFD - 1000}
-		l.uses.Store(1)
-		return l, nil
+		return sockets.NewListener(w.nextFD - 1000), nil
 	}
-	w.sockets.watch = func(fd int, somebody func()) (func(), error) {
+	w.sockets.Watch = func(fd int, somebody func()) (func(), error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.watched[fd] = somebody
@@ -134,11 +136,12 @@ func (w *world) Acquire(ctx context.Context, _ Turn) (func(), error) {
 
 // connect is somebody at its socket who comes without the router.
 func (a *actor) connect() {
+	held := a.w.sockets.Describe().Held
 	a.w.mu.Lock()
 	var call func()
-	if h := a.w.sockets.owned[a.name]; h != nil {
-		for _, holding := range h {
-			call = a.w.watched[holding.listener.fd]
+	for _, h := range held {
+		if h.Owner == a.name {
+			call = a.w.watched[h.Listener.FD]
 		}
 	}
 	a.w.mu.Unlock()
@@ -161,7 +164,7 @@ func (a *actor) crash() {
 func (a *actor) closeEnd() {
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
-	if b := a.bodies[a.status.Generation]; b != nil && b.s.spec.Kind == UWSGI && !b.hungUp {
+	if b := a.bodies[a.status.Generation]; b != nil && b.s.spec.Kind == spec.UWSGI && !b.hungUp {
 		b.hungUp = true
 		close(b.itsEnd)
 	}
@@ -215,7 +218,7 @@ func (a *actor) newBody(s surroundings) body {
 	}
 	b.farewell = time.Duration(r.IntN(4)-1) * 3 * time.Second
 	b.killer = []syscall.Signal{0, syscall.SIGKILL, syscall.SIGTERM}[r.IntN(3)]
-	if r.IntN(10) == 0 && s.spec.Kind == Command {
+	if r.IntN(10) == 0 && s.spec.Kind == spec.Command {
 		b.aloneWhy = "it binds by itself"
 	}
 	b.busyDice = r.IntN(3)
@@ -228,7 +231,7 @@ func (b *fakeBody) boot(ctx context.Context) error {
 	w.mu.Lock()
 	b.begun = true
 	for n, other := range b.a.bodies {
-		if n != b.s.generation && !other.ended && other.begun && (!b.s.spec.Overlap || !other.s.spec.Overlap) && b.s.spec.Kind != Static && other.s.spec.Kind != Static {
+		if n != b.s.generation && !other.ended && other.begun && (!b.s.spec.Overlap || !other.s.spec.Overlap) && b.s.spec.Kind != spec.Static && other.s.spec.Kind != spec.Static {
 			w.fail("%s: generation %d boots beside %d", b.a.name, b.s.generation, n)
 		}
 	}
@@ -239,14 +242,14 @@ func (b *fakeBody) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !sleep(ctx, systemClock{}, b.forkTime) {
+	if !clock.Sleep(ctx, clock.System{}, b.forkTime) {
 		return context.Cause(ctx)
 	}
 	w.mu.Lock()
 	b.process = true
 	w.mu.Unlock()
 	b.s.started([]int{int(b.s.generation)})
-	if !sleep(ctx, systemClock{}, b.bootTime) {
+	if !clock.Sleep(ctx, clock.System{}, b.bootTime) {
 		return context.Cause(ctx)
 	}
 	if b.bootError != nil {
@@ -255,7 +258,7 @@ func (b *fakeBody) boot(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b.up = true
-	if b.s.spec.Kind == UWSGI && b.s.spec.Idle > 0 {
+	if b.s.spec.Kind == spec.UWSGI && b.s.spec.Idle > 0 {
 		b.timers = append(b.timers, time.AfterFunc(b.s.spec.Idle, b.s.idle))
 	}
 	if b.life > 0 {
@@ -275,7 +278,7 @@ func (b *fakeBody) finish() {
 	}
 }
 
-func (b *fakeBody) accepting() bool                              { return b.s.spec.Kind == UWSGI && b.bootError == nil }
+func (b *fakeBody) accepting() bool                              { return b.s.spec.Kind == spec.UWSGI && b.bootError == nil }
 func (b *fakeBody) closed() <-chan struct{}                      { return b.itsEnd }
 func (b *fakeBody) died() <-chan struct{}                        { return b.over }
 func (b *fakeBody) cause() death                                 { return death{"fate", b.killer} }
@@ -288,12 +291,12 @@ func (b *fakeBody) connections() int                             { return b.dice
 
 // inquire: it is well, it says that it is not, or it is silent.
 func (b *fakeBody) inquire(ctx context.Context, path string) error {
-	if b.s.spec.Kind == UWSGI && len(b.s.contested) > 0 && !b.promoted.Load() {
+	if b.s.spec.Kind == spec.UWSGI && len(b.s.contested) > 0 && !b.promoted.Load() {
 		return nil // its sockets are abstract, and not its own alone
 	}
 	switch b.dice() + b.dice() {
 	case 2:
-		return &badAnswer{path, "500"}
+		return &probe.BadAnswer{Path: path, Status: "500"}
 	case 1:
 		<-ctx.Done()
 		return ctx.Err()
@@ -395,13 +398,13 @@ func (w *world) Drained(ctx context.Context, name string, _ uint64) error {
 		<-ctx.Done() // a websocket that stays
 		return ctx.Err()
 	}
-	sleep(ctx, systemClock{}, d)
+	clock.Sleep(ctx, clock.System{}, d)
 	return ctx.Err()
 }
 
 func (w *world) Unused(ctx context.Context, name string, quiet time.Duration) error {
 	if quiet > 0 {
-		sleep(ctx, systemClock{}, quiet+time.Duration(w.throw(name, 2))*5*time.Second)
+		clock.Sleep(ctx, clock.System{}, quiet+time.Duration(w.throw(name, 2))*5*time.Second)
 	} else if w.throw(name, 5) == 0 {
 		return errors.New("a request is under way")
 	}
@@ -409,7 +412,7 @@ func (w *world) Unused(ctx context.Context, name string, quiet time.Duration) er
 }
 
 func (w *world) Answered(ctx context.Context, name string, _ uint64) error {
-	sleep(ctx, systemClock{}, time.Duration(w.throw(name, 4))*20*time.Second)
+	clock.Sleep(ctx, clock.System{}, time.Duration(w.throw(name, 4))*20*time.Second)
 	return ctx.Err()
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/vassal/clock"
+	"emperor/vassal/spec"
 )
 
 // A vassal that sleeps has its sockets and nothing else. Its row of the router's table
@@ -31,7 +33,7 @@ func (v *Vassal) Wake(by string) { v.send(message{kind: wokenUp, by: by}) }
 func (v *Vassal) handleWoken(m message) {
 	switch {
 	case v.state == Gone:
-	case v.state == Asleep && v.refused && v.spec.Kind == UWSGI:
+	case v.state == Asleep && v.refused && v.spec.Kind == spec.UWSGI:
 		v.reason = "it was woken, but its file has mistakes" // and uWSGI would read it
 		v.log.Warn("somebody wants something of a vassal that sleeps, but its file has mistakes", "by", m.by)
 		v.step(WokenInVain, m)
@@ -64,16 +66,16 @@ func (v *Vassal) watchSockets() {
 		return
 	}
 	rules := (&surroundings{spec: v.spec, defaults: v.defaults}).rules()
-	for _, socket := range v.spec.watchable() {
-		l, err := v.sockets.hold(v.name, socket, rules)
+	for _, socket := range v.spec.Watchable() {
+		l, err := v.sockets.Hold(v.name, socket, rules)
 		if err == nil {
 			var stop func()
 			by := "a connection to " + socket.Address
-			if stop, err = v.sockets.watch(l.fd, func() { v.Wake(by) }); err == nil {
-				v.watches = append(v.watches, func() { stop(); l.release() })
+			if stop, err = v.sockets.Watch(l.FD, func() { v.Wake(by) }); err == nil {
+				v.watches = append(v.watches, func() { stop(); l.Release() })
 				continue
 			}
-			l.release()
+			l.Release()
 		}
 		v.log.Error("its socket cannot be watched: only requests through the front wake it", "socket", socket.Address, "err", err)
 	}
@@ -113,7 +115,7 @@ func (v *Vassal) sleepNow(m message) {
 }
 
 // idleFor says why a vassal is put to sleep.
-func idleFor(s *Spec) string {
+func idleFor(s *spec.Spec) string {
 	if s.Idle == 0 {
 		return "nobody wanted anything"
 	}
@@ -134,17 +136,11 @@ func (v *Vassal) lieDown(m message) {
 // long as its file says. A uWSGI counts by itself, and says it once: said.
 func (v *Vassal) watchUse(said bool) {
 	g := v.current
-	if g.watchesUse || !said && (g.spec.Kind != Command || g.spec.Idle == 0) {
+	if g.watchesUse || !said && (g.spec.Kind != spec.Command || g.spec.Idle == 0) {
 		return
 	}
 	g.watchesUse = true
-	ctx, cancel := context.WithCancel(v.ctx)
-	stop := context.AfterFunc(g.abandoned, cancel) // when it is dismissed
-	v.tasks.Go(func() {
-		defer cancel()
-		defer stop()
-		v.awaitIdle(ctx, g, said)
-	})
+	v.whileServing(g, func(ctx context.Context) { v.awaitIdle(ctx, g, said) })
 }
 
 // awaitIdle asks for sleep as often as it takes, until ctx ends, the generation has
@@ -159,7 +155,7 @@ func (v *Vassal) awaitIdle(ctx context.Context, g *generation, said bool) {
 		}
 		if !said {
 			if err := v.unused(ctx, idle); err != nil {
-				if !sleep(ctx, v.clock, min(max(idle, lookAgainMin), lookAgainMax)) {
+				if !clock.Sleep(ctx, v.clock, min(max(idle, lookAgainMin), lookAgainMax)) {
 					return
 				}
 				continue
@@ -178,7 +174,7 @@ func (v *Vassal) awaitIdle(ctx context.Context, g *generation, said bool) {
 			}
 		}
 		v.send(message{kind: staysBusy, generation: g.number, by: why})
-		if !sleep(ctx, v.clock, min(max(idle, lookAgainMin), lookAgainMax)) {
+		if !clock.Sleep(ctx, v.clock, min(max(idle, lookAgainMin), lookAgainMax)) {
 			return
 		}
 	}
@@ -188,7 +184,7 @@ func (v *Vassal) awaitIdle(ctx context.Context, g *generation, said bool) {
 // nothing is under way.
 func (v *Vassal) unused(ctx context.Context, quiet time.Duration) error {
 	if v.deps.Front == nil {
-		if !sleep(ctx, v.clock, quiet) {
+		if !clock.Sleep(ctx, v.clock, quiet) {
 			return context.Cause(ctx)
 		}
 		return nil
@@ -199,13 +195,13 @@ func (v *Vassal) unused(ctx context.Context, quiet time.Duration) error {
 // occupied says what keeps a generation from sleep, although the time is over; empty:
 // nothing does.
 func (v *Vassal) occupied(ctx context.Context, g *generation) string {
-	if why := g.spec.busyFile(); why != "" {
+	if why := g.spec.BusyFile(); why != "" {
 		return why
 	}
 	if why := g.body.busy(); why != "" {
 		return why
 	}
-	if g.spec.Kind != Command {
+	if g.spec.Kind != spec.Command {
 		return "" // a uWSGI has looked by itself
 	}
 	// What clients have who came without the router. The router's own idle connections
@@ -221,7 +217,7 @@ func (v *Vassal) occupied(ctx context.Context, g *generation) string {
 		if connections = g.body.connections(); connections == 0 {
 			return ""
 		}
-		if !sleep(ctx, v.clock, 100*time.Millisecond) {
+		if !clock.Sleep(ctx, v.clock, 100*time.Millisecond) {
 			break
 		}
 	}
@@ -279,15 +275,15 @@ func (v *Vassal) refuseWaiting(retry time.Duration) {
 		return
 	}
 	rules := (&surroundings{spec: v.spec, defaults: v.defaults}).rules()
-	for _, socket := range v.spec.watchable() {
-		l, err := v.sockets.hold(v.name, socket, rules)
+	for _, socket := range v.spec.Watchable() {
+		l, err := v.sockets.Hold(v.name, socket, rules)
 		if err != nil {
 			continue // then nobody waits there
 		}
-		if n := l.refuse(refusal(socket.Protocol, retry)); n > 0 {
+		if n := l.Refuse(refusal(socket.Protocol, retry)); n > 0 {
 			v.log.Warn("clients that had connected without the front were told that it does not start", "socket", socket.Address, "clients", n)
 		}
-		l.release()
+		l.Release()
 	}
 }
 

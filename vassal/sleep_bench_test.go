@@ -18,57 +18,72 @@ import (
 
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // sleepers is how many vassals a machine full of sleepers has.
 const sleepers = 10000
 
-// BenchmarkArming is what it takes until 10,000 vassals, whose files were read, sleep
-// with their sockets bound and watched, and what they cost then.
-func BenchmarkArming(b *testing.B) {
-	specs := make([]*Spec, sleepers)
-	dir := b.TempDir()
+// readSleepers reads the files of so many vassals that sleep.
+func readSleepers(tb testing.TB, count int) []*spec.Spec {
+	tb.Helper()
+	specs := make([]*spec.Spec, count)
+	dir := tb.TempDir()
 	for i := range specs {
 		name := fmt.Sprintf("s%05d", i)
 		file := filepath.Join(dir, name+".ini")
 		text := "[uwsgi]\nsocket = " + filepath.Join(dir, name+".sock") + "\ncommand = program\non-demand = true\nidle = 300\n"
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			b.Fatal(err)
+			tb.Fatal(err)
 		}
-		result := Read(Reading{Name: name, File: file, Env: []string{}})
+		result := spec.Read(spec.Reading{Name: name, File: file, Env: []string{}})
 		if result.Spec == nil {
-			b.Fatal(result.Problems)
+			tb.Fatal(result.Problems)
 		}
 		specs[i] = result.Spec
 	}
+	return specs
+}
+
+// fallAsleep makes vassals of them, and returns when all sleep; end ends them.
+func fallAsleep(specs []*spec.Spec, c clock.Clock) (end func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	sockets := sockets.New()
+	var asleep atomic.Int64
+	armed := make(chan struct{})
+	changed := func(s Status) {
+		if s.State == Asleep && asleep.Add(1) == int64(len(specs)) {
+			close(armed)
+		}
+	}
+	var running sync.WaitGroup
+	for _, spec := range specs {
+		v := New(spec.Name, Deps{Log: slog.New(slog.DiscardHandler), Clock: c, Sockets: sockets, Changed: changed, Front: noFront{}})
+		running.Go(func() { _ = v.Run(ctx) })
+		v.Want(spec, time.Time{})
+	}
+	<-armed
+	return func() { cancel(); running.Wait() }
+}
+
+// BenchmarkArming is what it takes until 10,000 vassals, whose files were read, sleep
+// with their sockets bound and watched, and what they cost then.
+func BenchmarkArming(b *testing.B) {
+	specs := readSleepers(b, sleepers)
 	var used time.Duration
 	for range b.N {
 		b.StopTimer()
 		before, goroutines := memory(), runtime.NumGoroutine()
-		ctx, cancel := context.WithCancel(context.Background())
-		sockets := NewSockets()
-		var asleep atomic.Int64
-		armed := make(chan struct{})
-		changed := func(s Status) {
-			if s.State == Asleep && asleep.Add(1) == sleepers {
-				close(armed)
-			}
-		}
-		var running sync.WaitGroup
 		began := processor()
 		b.StartTimer()
-		for _, spec := range specs {
-			v := New(spec.Name, Deps{Log: slog.New(slog.DiscardHandler), Sockets: sockets, Changed: changed, Front: noFront{}})
-			running.Go(func() { _ = v.Run(ctx) })
-			v.Want(spec, time.Time{})
-		}
-		<-armed
+		end := fallAsleep(specs, clock.System{})
 		b.StopTimer()
 		used += processor() - began
 		b.ReportMetric(float64(memory()-before)/sleepers, "B/sleeper")
 		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/sleepers, "goroutines/sleeper")
-		cancel()
-		running.Wait()
+		end()
 		b.StartTimer()
 	}
 	b.ReportMetric(0, "ns/op")
@@ -139,7 +154,7 @@ while True:
 			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 				b.Fatal(err)
 			}
-			result := Read(Reading{Name: "site", File: file})
+			result := spec.Read(spec.Reading{Name: "site", File: file})
 			if result.Spec == nil {
 				b.Fatal(result.Problems)
 			}

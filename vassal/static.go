@@ -34,19 +34,19 @@ func (b *staticBody) boot(ctx context.Context) error {
 // openFolder opens the spec's folder, which that option names, with the rights of
 // whoever wrote the line, and asks the router whether it can serve it.
 func (s *surroundings) openFolder(ctx context.Context, option string, addresses []link.Address) (*link.OpenFolder, error) {
-	launch := &s.spec.static
-	reader := rights.NewReader(launch.as)
+	launch := &s.spec.Static
+	reader := rights.NewReader(launch.As)
 	defer reader.Close()
-	directory, parent, err := reader.OpenFolder(launch.files.Path, 0)
+	directory, parent, err := reader.OpenFolder(launch.Files.Path, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %s: %w", launch.pos, option, launch.files.Path, errorOf(err))
+		return nil, fmt.Errorf("%s: %s: %s: %w", launch.Pos, option, launch.Files.Path, rights.WithoutPath(err))
 	}
 	folder := link.NewOpenFolder(directory, parent)
-	files := launch.files
+	files := launch.Files
 	row := link.Vassal{Name: s.name, Addresses: addresses, State: link.Ready, Generation: s.generation, Files: &files, Opened: folder}
 	if err := s.try(ctx, row); err != nil {
 		folder.Close()
-		return nil, fmt.Errorf("%s: %s: %w", launch.pos, option, err)
+		return nil, fmt.Errorf("%s: %s: %w", launch.Pos, option, err)
 	}
 	return folder, nil
 }

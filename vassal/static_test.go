@@ -12,6 +12,7 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/link"
+	"emperor/vassal/spec"
 )
 
 func TestSpecOfAFolder(t *testing.T) {
@@ -32,7 +33,7 @@ func TestSpecOfAFolder(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			spec, problems := readSpec(Reading{Name: "site", File: filepath.Join(dir, "site.ini"), SocketHint: test.hint})
+			spec, problems := readSpec(spec.Reading{Name: "site", File: filepath.Join(dir, "site.ini"), SocketHint: test.hint})
 			if spec == nil || len(problems) > 0 {
 				t.Fatalf("problems:\n%s", problems)
 			}
@@ -77,7 +78,7 @@ func TestMistakesAboutAFolder(t *testing.T) {
 		return problems
 	}
 	for _, test := range []struct{ name, text, want string }{
-		{"empty", "static =", "site.ini:2: static: want a folder such as /srv/site/public, got \"\""},
+		{"empty", "static =", "site.ini:2: static: want a path, got nothing"},
 		{"everything", "static = /", "site.ini:2: static: want a folder"},
 		{"unknown", "static = @(exec://x)", "site.ini:2: static: the value depends on something"},
 		{"address", "static = /srv\nsocket = :http", "site.ini:3: socket: want a port from 1 to 65535"},
@@ -87,7 +88,7 @@ func TestMistakesAboutAFolder(t *testing.T) {
 		{"how", "static = /srv\nstatic-try = x", "site.ini:3: static-try: is checked"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			spec, problems, _ := readText(t, "site.ini", "[uwsgi]\n"+test.text+"\n", func(r *Reading) { r.CheckFiles = check })
+			spec, problems, _ := readText(t, "site.ini", "[uwsgi]\n"+test.text+"\n", func(r *spec.Reading) { r.CheckFiles = check })
 			if spec != nil || !strings.Contains(errorsOf(problems), test.want) {
 				t.Errorf("errors:\n%swant %q", errorsOf(problems), test.want)
 			}
@@ -133,7 +134,7 @@ func TestFolder(t *testing.T) {
 	s.write(folder)
 	s.want()
 	st := s.ready(1)
-	if len(st.PIDs) > 0 || st.Kind != Static || len(st.Addresses) != 1 || st.Addresses[0].Protocol != link.Static {
+	if len(st.PIDs) > 0 || st.Kind != spec.Static || len(st.Addresses) != 1 || st.Addresses[0].Protocol != link.Static {
 		t.Errorf("%+v", st)
 	}
 	if _, err := os.Lstat(filepath.Join(s.dir, "s")); err == nil {
@@ -201,8 +202,8 @@ func TestFolder(t *testing.T) {
 // TestFolderBesideAnything: nothing has to wait for a folder, nor a folder for
 // anything.
 func TestFolderBesideAnything(t *testing.T) {
-	folder := &Spec{Kind: Static, Overlap: true}
-	for _, other := range []*Spec{folder, {Kind: UWSGI}, {Kind: Command, Overlap: true}, {Kind: Command, Sockets: []Socket{{Address: ":80", Held: true}}}} {
+	folder := &spec.Spec{Kind: spec.Static, Overlap: true}
+	for _, other := range []*spec.Spec{folder, {Kind: spec.UWSGI}, {Kind: spec.Command, Overlap: true}, {Kind: spec.Command, Sockets: []spec.Socket{{Address: ":80", Held: true}}}} {
 		if !sideBySide(folder, other) || !sideBySide(other, folder) {
 			t.Errorf("%s", fmt.Sprint(other.Kind))
 		}

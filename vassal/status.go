@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/vassal/logs"
+	"emperor/vassal/spec"
 )
 
 // Status is what can be known of a vassal from outside: an immutable snapshot,
@@ -11,7 +13,7 @@ import (
 type Status struct {
 	Name string
 	File string
-	Kind Kind
+	Kind spec.Kind
 	// State and Since: where the vassal is in its life, and since when.
 	State State
 	Since time.Time
@@ -52,15 +54,18 @@ type Status struct {
 	OverlapReason string
 	// Sleep says when it runs without a process, Awake why it does not at the moment
 	// although it may.
-	Sleep
+	spec.Sleep
 	Awake string
 	// Health is the last look at whether it works; nil: nobody looks.
 	Health *Inspection
 	// Daemons and Crons run beside it, in the order of their lines.
 	Daemons []DaemonStatus
 	Crons   []CronStatus
+	// Hook is how a hook of the main file failed at the last start, or since, although
+	// nothing came of it; nil: none did.
+	Hook *HookFailure
 	// Lines are the last lines it wrote, oldest first.
-	Lines []Line
+	Lines []logs.Line
 	// Failure is the last one that is still of interest: until a generation is ready
 	// that was started for a change or an order. nil: none.
 	Failure *Failure
@@ -71,22 +76,15 @@ type Failure struct {
 	Generation uint64
 	At         time.Time
 	How        string
-	Lines      []Line // the generation's own last lines, oldest first
+	Lines      []logs.Line // the generation's own last lines, oldest first
 }
 
-// Settled says whether the vassal has reached a state in which it stays unless
-// something happens: it answers, it failed, or it is stopped.
-func (s Status) Settled() bool {
-	switch s.State {
+// Settled says whether a vassal stays in that state unless something happens: it
+// answers, it failed, it sleeps, or it is stopped.
+func (s State) Settled() bool {
+	switch s {
 	case Ready, Failed, Stopped, Asleep, Gone:
 		return true
 	}
 	return false
-}
-
-// Line is one line of output.
-type Line struct {
-	Time       time.Time
-	Generation uint64
-	Text       string // without the end of line, cut at MaxLine bytes
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"emperor/internal/link"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // step is the machine's one step: look the move up, take it, publish.
@@ -35,7 +37,7 @@ func (v *Vassal) step(e Event, m message) {
 		defer func() { v.wokenBy = "" }()
 	}
 	v.act(move.do, e, m)
-	if v.state == Failed && v.refused && v.spec != nil && v.spec.Kind == UWSGI {
+	if v.state == Failed && v.refused && v.spec != nil && v.spec.Kind == spec.UWSGI {
 		v.disarm() // uWSGI would read the file with its mistakes
 	}
 	if v.state == Stopped && from != Stopped {
@@ -129,7 +131,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 			v.problem = problem // a mistake in the file, perhaps
 			v.remedyFailed(m)
 		}
-		if v.current.spec.Kind != UWSGI {
+		if v.current.spec.Kind != spec.UWSGI {
 			// If the old one dies now it comes back as it was. (A uWSGI reads the file
 			// by itself: there is no way back.)
 			v.spec = v.current.spec
@@ -143,7 +145,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 		v.remember(m)
 		v.mourn()
 		v.reason = m.err.Error()
-		if len(v.candidate.contested) > 0 && v.candidate.spec.exchangeable() {
+		if len(v.candidate.contested) > 0 && v.candidate.spec.Exchangeable() {
 			// It was started on a socket of its own. What waits in the old socket must
 			// be answered: start it on that one.
 			v.dismiss(&v.candidate, 0)
@@ -229,7 +231,7 @@ func (v *Vassal) fail(e Event, m message) {
 		delay = max(delay, doubt)
 	}
 	v.reason = m.err.Error()
-	if v.refused && v.spec.Kind == UWSGI { // see step
+	if v.refused && v.spec.Kind == spec.UWSGI { // see step
 		v.reason += "; it is not tried again before the mistakes in its file are mended"
 	}
 	v.retryAt = v.clock.Now().Add(delay)
@@ -277,16 +279,16 @@ func (v *Vassal) disarm() {
 // awaitSocket, after a failure, makes the vassal try again as soon as the socket
 // is free, if it was for that another vassal has it.
 func (v *Vassal) awaitSocket(err error) {
-	var taken *takenError
+	var taken *sockets.TakenError
 	if errors.As(err, &taken) {
-		v.blocked = taken.key
-		v.sockets.await(taken.key, v.name, func() { v.send(message{kind: socketFreed, address: taken.key}) })
+		v.blocked = taken.Key
+		v.sockets.Await(taken.Key, v.name, func() { v.send(message{kind: socketFreed, address: taken.Key}) })
 	}
 }
 
 // remember keeps the last words of a generation that failed.
 func (v *Vassal) remember(m message) {
-	v.failure = &Failure{Generation: m.generation, At: v.clock.Now(), How: m.err.Error(), Lines: v.output.lines(m.generation)}
+	v.failure = &Failure{Generation: m.generation, At: v.clock.Now(), How: m.err.Error(), Lines: v.output.Lines(m.generation)}
 }
 
 // complain logs a failure with the last lines of the generation that failed.
@@ -314,7 +316,7 @@ func (v *Vassal) leave(hurry bool, e Event) {
 		}
 	}
 	if v.removed {
-		v.sockets.leave(v.name, true)
+		v.sockets.Leave(v.name, true)
 	}
 }
 

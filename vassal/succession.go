@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"emperor/internal/proc"
+	"emperor/vassal/spec"
 )
 
 // How many old generations may finish what they have at a time; when there are
@@ -26,19 +27,19 @@ func (v *Vassal) tryout() error {
 		return nil
 	}
 	rules := (&surroundings{spec: v.spec, defaults: v.defaults}).rules()
-	for _, socket := range v.spec.held() {
-		l, err := v.sockets.hold(v.name, socket, rules)
+	for _, socket := range v.spec.Held() {
+		l, err := v.sockets.Hold(v.name, socket, rules)
 		if err != nil {
 			return proc.ExplainLimit(fmt.Errorf("%s: %w", socket.Pos, err))
 		}
-		l.release()
+		l.Release()
 	}
 	return nil
 }
 
 // mayOverlap: the generation that serves and one of that spec can run side by side.
-func (v *Vassal) mayOverlap(next *Spec) bool {
-	if next.Kind == Static || v.current.spec.Kind == Static {
+func (v *Vassal) mayOverlap(next *spec.Spec) bool {
+	if next.Kind == spec.Static || v.current.spec.Kind == spec.Static {
 		return true
 	}
 	return v.selfBound == "" && v.current.body.alone() == "" && sideBySide(v.current.spec, next)
@@ -47,11 +48,11 @@ func (v *Vassal) mayOverlap(next *Spec) bool {
 // sideBySide: generations of the two specs can run at the same time. Those of
 // different kinds can when no socket has to pass from one to the other: what one
 // program leaves behind on it (non-blocking, half accepted) the other does not expect.
-func sideBySide(a, b *Spec) bool {
-	if a.Kind == Static || b.Kind == Static {
+func sideBySide(a, b *spec.Spec) bool {
+	if a.Kind == spec.Static || b.Kind == spec.Static {
 		return true // files collide with nothing
 	}
-	return a.Overlap && b.Overlap && (a.Kind == b.Kind || a.exchangeable() && b.exchangeable())
+	return a.Overlap && b.Overlap && (a.Kind == b.Kind || a.Exchangeable() && b.Exchangeable())
 }
 
 // launch starts a generation of the spec, beside whatever still answers. It
@@ -64,8 +65,8 @@ func (v *Vassal) launch(alone bool) {
 		if g.cursed {
 			return // nobody knows whether it accepts; who waits at its sockets must be answered
 		}
-		for _, socket := range v.spec.held() {
-			if key := socket.key(v.spec); g.serving[key] {
+		for _, socket := range v.spec.Held() {
+			if key := socket.Key(v.spec); g.serving[key] {
 				contested[key] = true
 			}
 		}
@@ -76,8 +77,8 @@ func (v *Vassal) launch(alone bool) {
 	alone = alone || !v.spec.Overlap || v.selfBound != "" || v.anyAlone()
 	for _, d := range v.draining {
 		switch {
-		case v.spec.Kind == Static || d.spec.Kind == Static:
-		case alone, d.readyAt.IsZero() && (v.spec.Kind == Command || d.spec.Kind == Command):
+		case v.spec.Kind == spec.Static || d.spec.Kind == spec.Static:
+		case alone, d.readyAt.IsZero() && (v.spec.Kind == spec.Command || d.spec.Kind == spec.Command):
 			others = append(others, d)
 		case d.answers():
 			besides(d)
@@ -108,8 +109,8 @@ func (v *Vassal) anyAlone() bool {
 // no other takes connections that come from now on.
 func (v *Vassal) succeed(old *generation) {
 	v.current.serving = map[string]bool{}
-	for _, socket := range v.current.spec.held() {
-		key := socket.key(v.current.spec)
+	for _, socket := range v.current.spec.Held() {
+		key := socket.Key(v.current.spec)
 		v.current.serving[key] = true
 		if old != nil {
 			delete(old.serving, key)
@@ -128,7 +129,7 @@ func (v *Vassal) succeed(old *generation) {
 // would be answered by what should be gone. (Where there is a path its socket has no name
 // any more, and what waits in it is its own.)
 func (v *Vassal) retireBeside(d *generation) {
-	if d.spec.Kind == UWSGI && (d.cursed || !d.spec.exchangeable()) && !d.retired.Load() {
+	if d.spec.Kind == spec.UWSGI && (d.cursed || !d.spec.Exchangeable()) && !d.retired.Load() {
 		v.tasks.Go(func() {
 			v.underHold(d.hurrying, func() { d.retireShared(d.hurrying) })
 		})
@@ -136,7 +137,7 @@ func (v *Vassal) retireBeside(d *generation) {
 }
 
 // whyAlone says why a generation of the old spec and one of the new cannot overlap.
-func (v *Vassal) whyAlone(old *Spec) string {
+func (v *Vassal) whyAlone(old *spec.Spec) string {
 	switch {
 	case v.spec.OverlapReason != "":
 		return v.spec.OverlapReason
@@ -209,7 +210,7 @@ func (v *Vassal) limitDraining() {
 	}
 }
 
-func (v *Vassal) mercy(s *Spec) time.Duration {
+func (v *Vassal) mercy(s *spec.Spec) time.Duration {
 	if s.Mercy > 0 {
 		return s.Mercy
 	}
@@ -220,9 +221,9 @@ func (v *Vassal) mercy(s *Spec) time.Duration {
 // spec that is no longer used, and all of a vassal that was stopped.
 func (v *Vassal) releaseSockets() {
 	needed := map[string]bool{}
-	need := func(s *Spec) {
-		for _, socket := range s.held() {
-			needed[socket.address.in(s.sockets.dir)] = true
+	need := func(s *spec.Spec) {
+		for _, socket := range s.Held() {
+			needed[socket.At.In(s.SocketRules.Dir)] = true
 		}
 	}
 	for _, g := range v.draining {
@@ -237,5 +238,5 @@ func (v *Vassal) releaseSockets() {
 	if v.spec != nil && v.current == nil && (v.state == Failed || v.state == Starting || v.state == Asleep) {
 		need(v.spec)
 	}
-	v.sockets.keep(v.name, needed)
+	v.sockets.Keep(v.name, needed)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"emperor/internal/link"
+	"emperor/vassal/spec"
 )
 
 // TestUWSGIProvesItselfFirst: until a new generation is ready nobody is answered
@@ -43,14 +45,18 @@ func TestUWSGIProvesItselfFirst(t *testing.T) {
 		s.until("alone", func(st Status) bool { return len(st.Draining) == 0 })
 		path := filepath.Join(s.dir, "s")
 		queued := make(chan string, 3)
-		l := s.sockets.held[path].listener
+		held := s.sockets.Describe().Held[0].Listener
 		for range cap(queued) {
 			go func() { // each answers once
 				text, err := get(path, "/sleep/1")
 				queued <- fmt.Sprint(text, err)
 			}()
 		}
-		eventually(t, "somebody waits at the socket", l.pending)
+		eventually(t, "somebody waits at the socket", func() bool {
+			waiting := []unix.PollFd{{Fd: int32(held.FD), Events: unix.POLLIN}}
+			n, err := unix.Poll(waiting, 0)
+			return err == nil && n == 1
+		})
 		s.want()
 		s.ready(3)
 		for range cap(queued) {
@@ -193,7 +199,7 @@ func TestLongRequestsSurviveManyDeploys(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan struct{})
 			go func() { v.Run(ctx); close(ended) }()
-			spec := &Spec{Name: "site", Kind: Command, Overlap: true}
+			spec := &spec.Spec{Name: "site", Kind: spec.Command, Overlap: true}
 			for n := range test.deploys {
 				if n > 0 {
 					time.Sleep(test.pause)
@@ -287,7 +293,7 @@ func TestMainFilesUser(t *testing.T) {
 		t.Log("only root can start something as another user; nothing to see here")
 		return
 	}
-	nobody, err := lookupAccount("nobody", "")
+	nobody, err := spec.LookupAccount("nobody", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,9 +305,9 @@ func TestMainFilesUser(t *testing.T) {
 			s := newSite(t, "", nil)
 			s.app(pythonApp)
 			os.Chmod(filepath.Join(s.dir, "app.py"), 0o644)
-			os.Chown(s.dir, int(nobody.uid), int(nobody.gid))
+			os.Chown(s.dir, int(nobody.UID), int(nobody.GID))
 			s.write("[uwsgi]\n" + test.text)
-			spec, problems := readSpec(Reading{Name: "site", File: s.file, User: nobody.credential()})
+			spec, problems := readSpec(spec.Reading{Name: "site", File: s.file, User: nobody.Credential()})
 			if spec == nil || len(problems) != 1 || !strings.Contains(problems[0].Error(), "uid: no effect") || problems[0].Pos.Line == 0 {
 				t.Fatalf("problems: %s; want one warning of uid", problems)
 			}
@@ -309,68 +315,19 @@ func TestMainFilesUser(t *testing.T) {
 				s.Want(spec, time.Time{})
 				st := s.ready(n + 1)
 				var file syscall.Stat_t
-				if err := syscall.Lstat(filepath.Join(s.dir, "s"), &file); err != nil || file.Uid != nobody.uid || file.Gid != nobody.gid {
+				if err := syscall.Lstat(filepath.Join(s.dir, "s"), &file); err != nil || file.Uid != nobody.UID || file.Gid != nobody.GID {
 					t.Errorf("socket of %d:%d, %v", file.Uid, file.Gid, err)
 				}
-				if err := syscall.Lstat(fmt.Sprintf("/proc/%d", st.PIDs[0]), &file); err != nil || file.Uid != nobody.uid || file.Gid != nobody.gid {
+				if err := syscall.Lstat(fmt.Sprintf("/proc/%d", st.PIDs[0]), &file); err != nil || file.Uid != nobody.UID || file.Gid != nobody.GID {
 					t.Errorf("process of %d:%d, %v", file.Uid, file.Gid, err)
 				}
 				if test.name == "uwsgi" {
-					if err := syscall.Lstat(filepath.Join(s.dir, "pid"), &file); err != nil || file.Uid != nobody.uid {
+					if err := syscall.Lstat(filepath.Join(s.dir, "pid"), &file); err != nil || file.Uid != nobody.UID {
 						t.Errorf("pid file of %d, %v", file.Uid, err)
 					}
 				}
 				s.mustGet("/")
 			}
 		})
-	}
-}
-
-// TestTwinKeepsThePath: the file at the path is the same afterwards, the name of
-// the second socket that of the first, and both are told apart.
-func TestTwinKeepsThePath(t *testing.T) {
-	dir := t.TempDir()
-	sockets := NewSockets()
-	path := filepath.Join(dir, "s")
-	socket := Socket{Address: "s", Held: true, address: address{text: "s", path: "s"}}
-	rules := socketRules{dir: dir, umask: -1, uid: -1, gid: -1, backlog: 5}
-	first, err := sockets.hold("site", socket, rules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sockets.keep("site", nil)
-	defer first.release()
-	if err := os.WriteFile(filepath.Join(dir, ".s.2"), []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sockets.twin("site", socket, rules, 2); err == nil || !first.atPath() {
-		t.Errorf("a file in the way: %v, the path ours: %t", err, first.atPath())
-	}
-	second, err := sockets.twin("site", socket, rules, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.release()
-	if !first.atPath() || !second.atPath() || second.path != filepath.Join(dir, ".s.3") {
-		t.Errorf("first at its path %t, second at %s %t", first.atPath(), second.path, second.atPath())
-	}
-	for _, dial := range []struct {
-		path string
-		to   *listener
-	}{{path, first}, {second.path, second}} {
-		c, err := net.Dial("unix", dial.path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := c.RemoteAddr().String(); got != "s" || !dial.to.pending() {
-			t.Errorf("connected to a socket of the name %q, want s", got)
-		}
-		c.Close()
-	}
-	if _, err := sockets.twin("other", socket, rules, 4); err == nil {
-		t.Error("another vassal got a twin")
-	}
-	if err := sockets.exchange("site", socket, rules, second); err != nil || !sockets.has(second) || sockets.has(first) {
-		t.Errorf("exchange: %v", err)
 	}
 }

@@ -19,7 +19,12 @@ import (
 
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/vassal/clock"
+	"emperor/vassal/environment"
+	"emperor/vassal/logs"
 	"emperor/vassal/pipe"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // uwsgiFiles is the highest soft limit of open files a uWSGI gets: at a start
@@ -29,8 +34,6 @@ const uwsgiFiles = 65536
 const (
 	// controlDescriptor is uWSGI's end of the conversation with its emperor.
 	controlDescriptor = 3
-	// configDescriptor has the configuration, when it is a text of ours.
-	configDescriptor = 4
 	// firstSocket is where handed-over sockets begin. uWSGI finds them by their names.
 	firstSocket = 5
 )
@@ -38,8 +41,8 @@ const (
 // uwsgiBody is an unmodified uWSGI with its master process.
 type uwsgiBody struct {
 	surroundings
-	listeners []*listener
-	capture   *capture
+	listeners []*sockets.Listener
+	capture   *logs.Capture
 	ownLog    *uwsgiLog // nil: it writes none
 	conn      *pipe.Conn
 	process   *proc.Process
@@ -60,7 +63,7 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 	if b.listeners, err = b.surroundings.listeners(ctx, true); err != nil {
 		return err
 	}
-	if b.capture, err = newCapture(b.output, b.generation); err != nil {
+	if b.capture, err = logs.NewCapture(b.output, b.generation); err != nil {
 		return err
 	}
 	var child int
@@ -71,21 +74,21 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 
 	command := &proc.Command{
 		Name: b.name, Generation: b.generation,
-		Credential: b.spec.uwsgi.user.credential(),
-		Path:       b.binary(), Env: b.environment(), Dir: b.spec.uwsgi.dir, Umask: -1,
-		Files:        map[int]int{1: b.capture.write, 2: b.capture.write, controlDescriptor: child},
+		Credential: b.spec.UWSGI.User.Credential(),
+		Path:       b.binary(), Env: b.environment(), Dir: b.spec.UWSGI.Dir, Umask: -1,
+		Files:        map[int]int{1: b.capture.Write, 2: b.capture.Write, controlDescriptor: child},
 		Restrictions: b.restrictions(),
 	}
 	for i, l := range b.listeners {
-		command.Files[firstSocket+i] = l.fd
+		command.Files[firstSocket+i] = l.FD
 	}
-	if b.spec.uwsgi.text != "" {
-		config, err := textDescriptor(b.name, b.spec.uwsgi.text)
+	if b.spec.UWSGI.Text != "" {
+		config, err := textDescriptor(b.name, b.spec.UWSGI.Text)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(config)
-		command.Files[configDescriptor] = config
+		command.Files[spec.ConfigDescriptor] = config
 	}
 	command.Args = append([]string{command.Path}, b.arguments()...)
 	if err := b.openLog(); err != nil {
@@ -96,7 +99,7 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 		command.Files[first], command.Files[first+1] = b.ownLog.reopen, b.ownLog.rotate
 		command.Args = append(command.Args, b.ownLog.arguments(first, first+1)...)
 	}
-	if !b.spec.uwsgi.maxFD && !b.spec.limitsFiles() {
+	if !b.spec.UWSGI.MaxFD && !b.spec.LimitsFiles() {
 		command.MaxOpenFiles = boundedFiles()
 	}
 	b.process, err = b.starter.Start(ctx, command)
@@ -112,12 +115,12 @@ func (b *uwsgiBody) boot(ctx context.Context) error {
 }
 
 func (b *uwsgiBody) dirMissing() bool {
-	_, err := os.Stat(b.spec.uwsgi.dir)
-	return b.spec.uwsgi.dir != "" && err != nil
+	_, err := os.Stat(b.spec.UWSGI.Dir)
+	return b.spec.UWSGI.Dir != "" && err != nil
 }
 
 func (b *uwsgiBody) binary() string {
-	own := b.spec.uwsgi.binary
+	own := b.spec.UWSGI.Binary
 	if own == "" {
 		own = b.defaults.UWSGI
 	}
@@ -125,10 +128,10 @@ func (b *uwsgiBody) binary() string {
 }
 
 // adopted: uWSGI finds its sockets among what it inherits.
-func (b *uwsgiBody) adopted() bool { return len(b.spec.held()) > 0 }
+func (b *uwsgiBody) adopted() bool { return len(b.spec.Held()) > 0 }
 
 func (b *uwsgiBody) environment() []string {
-	env := append(inherited(b.defaults.Environment, true), fmt.Sprintf("UWSGI_EMPEROR_FD=%d", controlDescriptor))
+	env := append(environment.Inherited(b.defaults.Environment, true), fmt.Sprintf("UWSGI_EMPEROR_FD=%d", controlDescriptor))
 	if b.adopted() {
 		// Makes uWSGI look for inherited sockets. Never 1: to uWSGI that is a reload,
 		// and it would silently leave out chroot, cap, unshare and the early hooks.
@@ -139,8 +142,8 @@ func (b *uwsgiBody) environment() []string {
 
 // arguments: our own settings go after the file name; before it the file would win.
 func (b *uwsgiBody) arguments() []string {
-	u := &b.spec.uwsgi
-	args := append([]string{}, u.arguments...)
+	u := &b.spec.UWSGI
+	args := append([]string{}, u.Arguments...)
 	set := func(text string) { args = append(args, "--set", text) }
 	mercy := b.spec.Mercy
 	if mercy <= 0 {
@@ -155,15 +158,15 @@ func (b *uwsgiBody) arguments() []string {
 	set("die-on-term=true")
 	set("hook-master-start=unix_signal:15 gracefully_kill_them_all")
 	set("hook-accepting=unix_signal:15 abs")
-	if u.noMaster {
+	if u.NoMaster {
 		// Under an emperor uWSGI has a master unless it is told otherwise; without
 		// one nobody reads our orders, and it could only be killed.
 		set("master=true")
 	}
-	if u.dieOnIdle && b.spec.Idle == 0 {
+	if u.DieOnIdle && b.spec.Idle == 0 {
 		set("idle=0") // see readSleep
 	}
-	if u.needApp || b.replacesApp {
+	if u.NeedApp || b.replacesApp {
 		// Without it an import error is served as an answer, and looks ready.
 		set("need-app=true")
 	}
@@ -171,10 +174,10 @@ func (b *uwsgiBody) arguments() []string {
 		// The sockets are shared with the next generation: shutdown(2) on them, or
 		// removing their files, would take them away from it.
 		set("shutdown-sockets=false")
-		if u.vacuum {
+		if u.Vacuum {
 			set("vacuum=false")
 		}
-		if u.reopenLog {
+		if u.ReopenLog {
 			set("log-reopen=true")
 		}
 	}
@@ -199,16 +202,16 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 	defer func() { stop() }()
 	wait := func() {
 		stop()
-		believed, stop = after(b.clock, alive)
+		believed, stop = clock.After(b.clock, alive)
 	}
-	if b.spec.uwsgi.exec {
+	if b.spec.UWSGI.Exec {
 		wait() // the program in the workers does not know the byte
 	}
 	var poke <-chan struct{}
 	stopPoke := func() bool { return true }
 	defer func() { stopPoke() }()
-	if b.spec.uwsgi.cheap && b.adopted() {
-		poke, stopPoke = after(b.clock, 0)
+	if b.spec.UWSGI.Cheap && b.adopted() {
+		poke, stopPoke = clock.After(b.clock, 0)
 	}
 	respawns := 0
 	events := b.conn.Events()
@@ -225,7 +228,7 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 					respawns++
 				}
 				poke = nil
-				if b.prompt && !b.spec.uwsgi.lazy {
+				if b.prompt && !b.spec.UWSGI.Lazy {
 					b.watch(events)
 					return nil
 				}
@@ -241,12 +244,12 @@ func (b *uwsgiBody) awaitReady(ctx context.Context) error {
 		case <-poke:
 			// A cheap uWSGI starts its workers when somebody connects.
 			b.knock()
-			poke, stopPoke = after(b.clock, alive/2)
+			poke, stopPoke = clock.After(b.clock, alive/2)
 		case <-believed:
 			b.watch(events)
 			return nil
 		case <-b.process.Done():
-			b.capture.settle()
+			b.capture.Settle()
 			return b.explain(b.process.Exit())
 		case <-ctx.Done():
 			if respawns > 0 {
@@ -266,9 +269,9 @@ func (b *uwsgiBody) explain(e proc.Exit) error {
 	if e.Signal == 0 && e.Code == 22 {
 		text += " (the app could not be loaded)"
 		switch {
-		case !b.spec.uwsgi.needApp:
+		case !b.spec.UWSGI.NeedApp:
 			text = "the file names no app, unlike the one before: " + text
-		case !b.spec.uwsgi.plugins:
+		case !b.spec.UWSGI.Plugins:
 			text += "; if uWSGI came in parts, as on Debian and Ubuntu, say which it needs, such as plugin = python3"
 		}
 	}
@@ -277,9 +280,9 @@ func (b *uwsgiBody) explain(e proc.Exit) error {
 
 // knock connects to its first held socket and goes away again.
 func (b *uwsgiBody) knock() {
-	network, to := b.spec.held()[0].address.dialable(b.spec.sockets.dir)
+	network, to := b.spec.Held()[0].At.Dialable(b.spec.SocketRules.Dir)
 	if b.fresh() {
-		to = b.listeners[0].path
+		to = b.listeners[0].Path
 	}
 	if c, err := net.DialTimeout(network, to, time.Second); err == nil {
 		c.Close()
@@ -323,7 +326,7 @@ func (b *uwsgiBody) accepting() bool {
 func (b *uwsgiBody) died() <-chan struct{} { return b.process.Done() }
 
 func (b *uwsgiBody) cause() death {
-	b.capture.settle() // its last words
+	b.capture.Settle() // its last words
 	return deathOf("uwsgi", b.process.Exit())
 }
 
@@ -345,7 +348,7 @@ func (b *uwsgiBody) halt() {}
 // generation.
 func (b *uwsgiBody) quiet() bool {
 	for _, l := range b.listeners {
-		if l.pending() && !b.sockets.has(l) {
+		if l.Pending() && !b.sockets.Has(l) {
 			return false
 		}
 	}
@@ -364,7 +367,7 @@ func (b *uwsgiBody) retire() {
 	if b.hungUp == nil {
 		return // it never was ready; nobody reads the descriptor
 	}
-	over, stop := after(b.clock, hangUpTime)
+	over, stop := clock.After(b.clock, hangUpTime)
 	defer stop()
 	select {
 	case <-b.hungUp:
@@ -389,7 +392,7 @@ func (b *uwsgiBody) end(ctx context.Context) {
 			b.watching.Wait()
 		}
 		if b.capture != nil {
-			b.capture.finish()
+			b.capture.Finish()
 		}
 		b.closeLog()
 		releaseAll(b.listeners)
@@ -405,9 +408,9 @@ func (b *uwsgiBody) writePIDFiles() {
 	if !b.adopted() {
 		return
 	}
-	for _, path := range b.spec.uwsgi.pidFiles {
+	for _, path := range b.spec.UWSGI.PIDFiles {
 		if !filepath.IsAbs(path) {
-			path = filepath.Join(b.spec.uwsgi.dir, path)
+			path = filepath.Join(b.spec.UWSGI.Dir, path)
 		}
 		text := strconv.Itoa(b.process.PID()) + "\n"
 		err := b.asUser(func() error { return os.WriteFile(path, []byte(text), 0o644) })
@@ -422,7 +425,7 @@ func (b *uwsgiBody) writePIDFiles() {
 // removePIDFiles does what vacuum asks for, unless the next generation has
 // written its own number meanwhile.
 func (b *uwsgiBody) removePIDFiles() {
-	if !b.spec.uwsgi.vacuum {
+	if !b.spec.UWSGI.Vacuum {
 		return
 	}
 	for _, path := range b.pidFiles {
@@ -438,5 +441,24 @@ func (b *uwsgiBody) removePIDFiles() {
 
 // asUser runs f with the rights of the user uWSGI was started as.
 func (b *uwsgiBody) asUser(f func() error) error {
-	return socketRules{umask: -1, as: b.spec.uwsgi.user}.onBehalf(f)
+	return spec.SocketRules{Umask: -1, As: b.spec.UWSGI.User}.OnBehalf(f)
+}
+
+// textDescriptor gives a file without a name that holds the text and never changes.
+func textDescriptor(name, text string) (int, error) {
+	fd, err := unix.MemfdCreate(name+".ini", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return -1, fmt.Errorf("a file in memory for the configuration: %w", err)
+	}
+	for rest := []byte(text); len(rest) > 0; {
+		n, err := unix.Write(fd, rest)
+		if err != nil {
+			unix.Close(fd)
+			return -1, fmt.Errorf("a file in memory for the configuration: %w", err)
+		}
+		rest = rest[n:]
+	}
+	// Its readers include the app, which may have another user's rights.
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	return fd, nil
 }

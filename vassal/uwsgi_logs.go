@@ -1,6 +1,7 @@
 package vassal
 
 import (
+	"emperor/vassal/logs"
 	"errors"
 	"fmt"
 	"sync"
@@ -44,10 +45,10 @@ func (l *uwsgiLog) arguments(reopen, rotate int) []string {
 	}
 }
 
-// Reopen implements LogFile. uWSGI does it within a second or so.
+// Reopen implements logs.File. uWSGI does it within a second or so.
 func (l *uwsgiLog) Reopen() <-chan error { return l.touch(&l.reopen) }
 
-// Rotate implements LogFile.
+// Rotate implements logs.File.
 func (l *uwsgiLog) Rotate() <-chan error { return l.touch(&l.rotate) }
 
 func (l *uwsgiLog) touch(fd *int) <-chan error {
@@ -106,17 +107,17 @@ func (b *uwsgiBody) adoptLog(descriptors []int) error {
 		return err
 	}
 	b.ownLog = &uwsgiLog{reopen: descriptors[0], rotate: descriptors[1], at: time.Now()}
-	b.output.keeps(b)
+	b.output.Keeps(b)
 	return nil
 }
 
 // openLog prepares the orders about the log of a uWSGI that writes one.
 func (b *uwsgiBody) openLog() (err error) {
-	if !b.spec.uwsgi.reopenLog {
+	if !b.spec.UWSGI.ReopenLog {
 		return nil
 	}
 	if b.ownLog, err = newUWSGILog(); err == nil {
-		b.output.keeps(b)
+		b.output.Keeps(b)
 	}
 	return err
 }
@@ -124,9 +125,9 @@ func (b *uwsgiBody) openLog() (err error) {
 // closeLog is called when it has ended.
 func (b *uwsgiBody) closeLog() {
 	if b.ownLog != nil {
-		b.output.dropped(b)
+		b.output.Dropped(b)
 		b.ownLog.close()
 	}
 }
 
-func (b *uwsgiBody) keptLogs() []LogFile { return []LogFile{b.ownLog} }
+func (b *uwsgiBody) KeptLogs() []logs.File { return []logs.File{b.ownLog} }

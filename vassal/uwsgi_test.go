@@ -8,6 +8,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"emperor/internal/config"
+	"emperor/internal/testport"
+	"emperor/vassal/spec"
 )
 
 const pythonApp = `
@@ -51,7 +55,7 @@ func TestUWSGIStartsAndIsReplaced(t *testing.T) {
 	s := uwsgiTest(t, uwsgiSite)
 	s.want()
 	first := s.ready(1)
-	if !first.Overlap || first.Kind != UWSGI {
+	if !first.Overlap || first.Kind != spec.UWSGI {
 		t.Errorf("status %+v: want a uWSGI vassal whose generations overlap", first)
 	}
 	if got := s.mustGet("/"); !strings.Contains(got, "gen 1") {
@@ -129,13 +133,13 @@ func TestKindsOfUWSGI(t *testing.T) {
 		}},
 		{"two sockets", "http-socket = DIR/s\nsocket = @vassal-test-second\nwsgi-file = DIR/app.py\n", true, nil},
 		{"one bound by uWSGI", "http-socket = DIR/s\nsocket = localhost:0\nwsgi-file = DIR/app.py\n", false, nil},
-		{"stats on a port", "http-socket = DIR/s\nstats = 127.0.0.1:18763\nwsgi-file = DIR/app.py\n", false, nil},
+		{"stats on a port", "http-socket = DIR/s\nstats = 127.0.0.1:PORT\nwsgi-file = DIR/app.py\n", false, nil},
 		{"no overlap wanted", "http-socket = DIR/s\noverlap = false\nwsgi-file = DIR/app.py\n", false, nil},
 		{"nothing held", "chroot = /\nhttp-socket = DIR/s\nwsgi-file = DIR/app.py\n", false, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := uwsgiTest(t, "[uwsgi]\nplugin = python3\n"+test.text)
+			s := uwsgiTest(t, "[uwsgi]\nplugin = python3\n"+strings.ReplaceAll(test.text, "PORT", testport.Free(t)))
 			s.want()
 			if st := s.ready(1); st.Overlap != test.overlap {
 				t.Errorf("overlap %t because of %q, want %t", st.Overlap, st.OverlapReason, test.overlap)
@@ -238,7 +242,7 @@ func TestAsAnotherUser(t *testing.T) {
 		t.Log("only root can start something as another user; nothing to see here")
 		return
 	}
-	nobody, err := lookupAccount("nobody", "")
+	nobody, err := spec.LookupAccount("nobody", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,15 +256,15 @@ func TestAsAnotherUser(t *testing.T) {
 			os.Chmod(s.dir, 0o755)
 			run := filepath.Join(s.dir, "run")
 			os.Mkdir(run, 0o755)
-			os.Chown(run, int(nobody.uid), int(nobody.gid))
+			os.Chown(run, int(nobody.UID), int(nobody.GID))
 			s.write("[uwsgi]\n" + test.text)
 			s.want()
 			st := s.ready(1)
 			var file syscall.Stat_t
-			if err := syscall.Lstat(filepath.Join(run, "s"), &file); err != nil || file.Uid != nobody.uid || file.Gid != 4242 || file.Mode&0o777 != 0o660 {
+			if err := syscall.Lstat(filepath.Join(run, "s"), &file); err != nil || file.Uid != nobody.UID || file.Gid != 4242 || file.Mode&0o777 != 0o660 {
 				t.Errorf("socket of %d:%d, mode %o, %v", file.Uid, file.Gid, file.Mode&0o777, err)
 			}
-			if err := syscall.Lstat(fmt.Sprintf("/proc/%d", st.PIDs[0]), &file); err != nil || file.Uid != nobody.uid {
+			if err := syscall.Lstat(fmt.Sprintf("/proc/%d", st.PIDs[0]), &file); err != nil || file.Uid != nobody.UID {
 				t.Errorf("process of user %d, %v", file.Uid, err)
 			}
 			s.want()
@@ -269,5 +273,27 @@ func TestAsAnotherUser(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestArgumentsOfUWSGI(t *testing.T) {
+	spec, problems, dir := readText(t, "site.ini", "[uwsgi]\nsocket = DIR/s\nmodule = m\nlogto = DIR/log\nvacuum = true\n", func(r *spec.Reading) {
+		r.Set = []config.Value{{Key: "env", Value: "LANG=C.UTF-8", HasValue: true}, {Key: "master"}}
+		path := filepath.Join(filepath.Dir(r.File), "empty.ini")
+		os.WriteFile(path, []byte("[uwsgi]\n"), 0o644)
+		empty := []config.Value{{Value: path}}
+		r.IncludeBefore, r.IncludeAfter, r.InheritBefore, r.InheritAfter = empty, empty, empty, empty
+	})
+	if spec == nil {
+		t.Fatal(problems)
+	}
+	b := newUWSGIBody(surroundings{spec: spec, defaults: DefaultDefaults()})
+	empty, file := filepath.Join(dir, "empty.ini"), filepath.Join(dir, "site.ini")
+	want := "--inherit " + empty + " --include " + empty + " --set env=LANG=C.UTF-8 --set master --ini " + file +
+		" --inherit " + empty + " --include " + empty +
+		" --set worker-reload-mercy=600 --set no-orphans=true --set die-on-term=true --set hook-master-start=unix_signal:15 gracefully_kill_them_all --set hook-accepting=unix_signal:15 abs --set need-app=true" +
+		" --set shutdown-sockets=false --set vacuum=false --set log-reopen=true"
+	if got := strings.Join(b.arguments(), " "); got != want {
+		t.Errorf("arguments\n%s\nwant\n%s", got, want)
 	}
 }

@@ -9,6 +9,10 @@ import (
 
 	"emperor/internal/config"
 	"emperor/internal/logsink"
+	"emperor/vassal/clock"
+	"emperor/vassal/logs"
+	"emperor/vassal/sockets"
+	"emperor/vassal/spec"
 )
 
 // Vassal is one running site.
@@ -17,9 +21,9 @@ type Vassal struct {
 	deps      Deps
 	defaults  Defaults
 	log       *slog.Logger
-	clock     Clock
-	sockets   *Sockets
-	output    *output
+	clock     clock.Clock
+	sockets   *sockets.Registry
+	output    *logs.Output
 	publisher *publisher
 	newBody   func(surroundings) body // replaced by tests
 
@@ -44,13 +48,13 @@ type Vassal struct {
 	since      time.Time
 	reason     string
 	problem    string
-	refused    bool  // the file as it is now has mistakes
-	wanted     *Spec // what the file says
-	spec       *Spec // what is started: wanted, or the last that worked (see keepOld)
-	halted     bool  // from now on nothing is started
-	paused     bool  // new requests wait
-	shutdown   bool  // and nothing runs on
-	removed    bool  // the file is gone
+	refused    bool       // the file as it is now has mistakes
+	wanted     *spec.Spec // what the file says
+	spec       *spec.Spec // what is started: wanted, or the last that worked (see keepOld)
+	halted     bool       // from now on nothing is started
+	paused     bool       // new requests wait
+	shutdown   bool       // and nothing runs on
+	removed    bool       // the file is gone
 	number     uint64
 	current    *generation            // serves
 	candidate  *generation            // on its way up
@@ -84,11 +88,13 @@ type Vassal struct {
 	endings  int    // lives that are over, but for their hooks
 	epoch    uint64 // the last generation for which daemons were restarted
 	errands  atomic.Uint64
+	// hookFailure is the last one that changed nothing; nil: none since the last start.
+	hookFailure atomic.Pointer[HookFailure]
 	// toldAsleep: the main file's hooks know that it sleeps.
 	toldAsleep bool
 
 	rehearsal *rehearsal // under way
-	rehearsed *Spec      // whose exec-pre-start has just been run
+	rehearsed *spec.Spec // whose exec-pre-start has just been run
 }
 
 // New makes a vassal; it does nothing before Run and Want. Two of one name must
@@ -99,16 +105,16 @@ func New(name string, deps Deps) *Vassal {
 		done: make(chan struct{}), carried: make(chan struct{}), holding: make(chan struct{}, 1), draining: map[uint64]*generation{}, defaults: deps.Defaults,
 	}
 	if v.clock == nil {
-		v.clock = systemClock{}
+		v.clock = clock.System{}
 	}
 	if v.sockets == nil {
-		v.sockets = NewSockets()
+		v.sockets = sockets.New()
 	}
 	v.defaults.complete()
 	if deps.Logs == nil {
 		deps.Logs = logsink.NewSet(deps.Log, nil)
 	}
-	v.output = newOutput(name, deps.Logs, v.clock)
+	v.output = logs.NewOutput(name, deps.Logs, v.clock)
 	v.publisher = newPublisher(deps.Front, v.log)
 	v.newBody = newBody
 	v.helpers = newHelpers(v)
@@ -120,9 +126,9 @@ func New(name string, deps Deps) *Vassal {
 
 func newBody(s surroundings) body {
 	switch s.spec.Kind {
-	case UWSGI:
+	case spec.UWSGI:
 		return newUWSGIBody(s)
-	case Static:
+	case spec.Static:
 		return newStaticBody(s)
 	}
 	return newCommandBody(s)
@@ -155,10 +161,10 @@ func (v *Vassal) Run(ctx context.Context) error {
 	}
 	v.tasks.Wait()
 	v.unwatch()
-	v.sockets.abandon(v.name)
-	v.sockets.keep(v.name, nil)
+	v.sockets.Abandon(v.name)
+	v.sockets.Keep(v.name, nil)
 	v.publisher.close()
-	v.output.close()
+	v.output.Close()
 	for _, m := range v.inbox.take() {
 		v.answerLate(m)
 	}
@@ -169,7 +175,12 @@ func (v *Vassal) Run(ctx context.Context) error {
 // generation. It returns at once; the last one wins. After Remove it revives
 // the vassal unless Run has returned (see Done). seen is when an edit of the file
 // was seen, for the log; zero where there was none.
-func (v *Vassal) Want(s *Spec, seen time.Time) { v.send(message{kind: wanted, spec: s, seen: seen}) }
+func (v *Vassal) Want(s *spec.Spec, seen time.Time) {
+	v.send(message{kind: wanted, spec: s, seen: seen})
+}
+
+// KeysChanged says that one of its KeyFiles is not what it was.
+func (v *Vassal) KeysChanged() { v.send(message{kind: keysChanged}) }
 
 // Refuse says that the file has mistakes: what runs stays, the error is shown.
 func (v *Vassal) Refuse(p config.Problems) { v.send(message{kind: refused, problems: p}) }
@@ -195,13 +206,23 @@ func (v *Vassal) Loyal(generation uint64) {
 	v.send(message{kind: becameLoyal, generation: generation})
 }
 
+// Silent says that a generation has left several requests in a row without any answer
+// until its harakiri: it may hang, and is asked.
+func (v *Vassal) Silent(generation uint64) {
+	v.send(message{kind: fellSilent, generation: generation})
+}
+
 // Done is closed when Run has returned: a Want after that is lost.
 func (v *Vassal) Done() <-chan struct{} { return v.done }
+
+// State is the last published state: Status without its cost, for those who look at
+// thousands.
+func (v *Vassal) State() State { return v.status.Load().State }
 
 // Status is the last published snapshot, with the lines of output as they are now.
 func (v *Vassal) Status() Status {
 	s := *v.status.Load()
-	s.Lines = v.output.lines(0)
+	s.Lines = v.output.Lines(0)
 	if last := v.lastBeat.Load(); last != nil {
 		s.LastHeartbeat = *last
 	}
@@ -214,4 +235,11 @@ func (v *Vassal) Status() Status {
 // Follow gives the last lines and a channel of the coming ones. A reader that
 // is slower than the vassal loses lines, never slows it. Call stop when done;
 // the channel is closed then, or when Run returns.
-func (v *Vassal) Follow() (last []Line, coming <-chan Line, stop func()) { return v.output.follow() }
+func (v *Vassal) Follow() (last []logs.Line, coming <-chan logs.Line, stop func()) {
+	return v.output.Follow()
+}
+
+// LogFiles are those of the vassal that are its own. Two vassals may share one.
+func (v *Vassal) LogFiles() []logs.File {
+	return v.output.LogFiles()
+}

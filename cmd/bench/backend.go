@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -14,7 +15,7 @@ import (
 // The backend answers at the least possible cost, so that the front is what is
 // measured. It is this program started again as
 //
-//	bench __backend uwsgi=PATH http=PATH
+//	bench __backend uwsgi=PATH http=PATH stream=ADDRESS
 //
 // with one event loop and one thread per socket: net/http would spend more
 // processor time on a request than the fronts do. What it answers depends on the
@@ -29,9 +30,13 @@ func runBackend(args []string) error {
 		name, path, _ := bytes.Cut([]byte(arg), []byte("="))
 		speaks, known := protocols[string(name)]
 		if !known {
-			return fmt.Errorf("backend: %q: want uwsgi=PATH or http=PATH", arg)
+			return fmt.Errorf("backend: %q: want uwsgi=PATH, http=PATH or stream=ADDRESS", arg)
 		}
-		listener, err := listenUnix(string(path))
+		listen := listenUnix
+		if !speaks.unix {
+			listen = listenTCP
+		}
+		listener, err := listen(string(path))
 		if err != nil {
 			return fmt.Errorf("backend: %s: %w", path, err)
 		}
@@ -53,6 +58,30 @@ func listenUnix(path string) (fd int, err error) {
 	if err := os.Chmod(path, 0o666); err != nil {
 		syscall.Close(fd)
 		return -1, err
+	}
+	if err := syscall.Listen(fd, 4096); err != nil {
+		syscall.Close(fd)
+		return -1, os.NewSyscallError("listen", err)
+	}
+	return fd, nil
+}
+
+// listenTCP is the same on an address.
+func listenTCP(address string) (fd int, err error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return -1, err
+	}
+	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	// Accepted connections have the option too.
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
+		syscall.Close(fd)
+		return -1, os.NewSyscallError("bind", err)
 	}
 	if err := syscall.Listen(fd, 4096); err != nil {
 		syscall.Close(fd)
@@ -179,7 +208,10 @@ func (l *eventLoop) take(fd int, buf []byte) bool {
 			break
 		}
 		buf = buf[whole:]
-		c.closing = l.speaks.closes && !r.websocket()
+		if r.hello {
+			continue
+		}
+		c.closing = l.speaks.closes && !r.websocket() || r.once()
 		c.websocket = r.websocket()
 		if c.upload = r.length; c.upload > 0 {
 			c.answer = r.answer()

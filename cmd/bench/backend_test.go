@@ -31,6 +31,10 @@ func TestRequestLength(t *testing.T) {
 		{"http", "GET / HTTP/1.1\r\nHost: x\r\n", 0},
 		{"http", httpRequestText, len(httpRequestText)},
 		{"http", httpRequestText + "GET", len(httpRequestText)},
+		{"stream", "\x16\x03", 0},
+		{"stream", "\x16\x03\x01\x00\x02x", 0},
+		{"stream", "\x16\x03\x01\x00\x02xyz", 7},
+		{"stream", httpRequestText, len(httpRequestText)},
 	} {
 		if got, _ := protocols[test.protocol].request([]byte(test.input)); got != test.want {
 			t.Errorf("%s %q: length %d, want %d", test.protocol, test.input, got, test.want)
@@ -138,7 +142,7 @@ func TestBackendHTTPKeepsTheConnection(t *testing.T) {
 }
 
 func TestBackendRefusesUnknownProtocol(t *testing.T) {
-	if err := runBackend([]string{"fastcgi=/nowhere"}); err == nil || !strings.Contains(err.Error(), "want uwsgi=PATH or http=PATH") {
+	if err := runBackend([]string{"fastcgi=/nowhere"}); err == nil || !strings.Contains(err.Error(), "want uwsgi=PATH, http=PATH or stream=ADDRESS") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -181,6 +181,10 @@ func TestVerdicts(t *testing.T) {
 		{ratio{Case: "handshake-ecdsa", Front: frontEmperor, Against: frontNginx, PerSecond: bad}, "≥ 0.9: MISSED"},
 		{ratio{Case: "handshake-rsa", Front: frontEmperor, Against: frontNginx, PerSecond: bad}, ""},
 		{ratio{Case: "websocket", Front: frontEmperor, Against: frontNginx, PerSecond: good}, ""},
+		{ratio{Case: "stream-connections", Front: frontEmperor, Against: frontNginx, PerSecond: bad}, "≥ 1.0: MISSED"},
+		{ratio{Case: "stream-download", Front: frontEmperor, Against: frontNginx, CPU: bad}, "CPU ≤ 1.0: reached"},
+		{ratio{Case: "stream-upload", Front: frontEmperor, Against: frontHAProxy, PerSecond: bad}, "≥ 0.95: MISSED"},
+		{ratio{Case: "stream-messages", Front: frontEmperor, Against: frontHAProxy, PerSecond: good}, ""},
 	} {
 		if got := test.ratio.verdict(); got != test.want {
 			t.Errorf("%+v: %q, want %q", test.ratio, got, test.want)
@@ -202,6 +206,21 @@ func TestFrontsGetTheSameSites(t *testing.T) {
 		front, file, mark string
 		want              int
 	}{
+		{front: frontEmperor, file: "emperor.ini", mark: "route-sni = ", want: 8},
+		{front: frontNginx, file: "nginx.conf", mark: "upstream ", want: 8},
+		{front: frontHAProxy, file: "hosts.map", mark: "\n", want: 8},
+		{front: frontSNIProxy, file: "sniproxy.conf", mark: "\\.test$ ", want: 8},
+	} {
+		dir := t.TempDir()
+		if _, err := frontNamed(test.front).prepare(setup{dir: dir, address: "127.0.0.1:1", backend: "/backend", stream: "127.0.0.1:2"}); err != nil {
+			t.Fatal(err)
+		}
+		expectMarks(t, test.front, filepath.Join(dir, test.file), test.mark, test.want)
+	}
+	for _, test := range []struct {
+		front, file, mark string
+		want              int
+	}{
 		{frontEmperor, "emperor.ini", "route-host = ", 10},
 		{frontManyRules, "emperor.ini", "route-host = ", 10_000},
 		{frontNginx, "nginx.conf", "server_name ", 10},
@@ -212,17 +231,22 @@ func TestFrontsGetTheSameSites(t *testing.T) {
 		if _, err := frontNamed(test.front).prepare(setup{dir: dir, address: "127.0.0.1:1", backend: "/backend"}); err != nil {
 			t.Fatal(err)
 		}
-		text, err := os.ReadFile(filepath.Join(dir, test.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Count(string(text), test.mark); got != test.want {
-			t.Errorf("%s: %d times %q, want %d", test.file, got, test.mark, test.want)
-		}
+		expectMarks(t, test.front, filepath.Join(dir, test.file), test.mark, test.want)
 	}
 	p, err := frontNamed(frontRouteHost).prepare(setup{dir: t.TempDir(), address: "127.0.0.1:1", backend: "/backend"})
 	if got := strings.Count(strings.Join(p.args, " "), "--route-host "); err != nil || got != 10 {
 		t.Errorf("route-host: %d rules, %v, want 10", got, err)
+	}
+}
+
+func expectMarks(t *testing.T, front, file, mark string, want int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(text), mark); got != want {
+		t.Errorf("%s, %s: %d times %q, want %d", front, filepath.Base(file), got, mark, want)
 	}
 }
 

@@ -15,6 +15,7 @@ type benchCase struct {
 	http2      bool
 	handshakes string // every request on a connection of its own: full handshakes, or resumed
 	websocket  bool
+	stream     bool // the front looks at the ClientHello that comes first, and passes all bytes through
 
 	connections int     // kept busy; 0 is what -connections says
 	mebibytes   float64 // of body in each request or answer, where that is the figure to read
@@ -29,12 +30,15 @@ var (
 	httpBodies  = []string{frontEmperor, frontNginx, frontNginxOne, frontHAProxy, frontCaddy}
 	ruleFronts  = []string{frontEmperor, frontManyRules}
 	tlsFronts   = httpFronts
+
+	streamFronts = []string{frontEmperor, frontEmperorAll, frontNginx, frontNginxOne, frontHAProxy, frontSNIProxy}
 )
 
 const (
 	hostUWSGI   = "uwsgi.bench.test"
 	hostHTTP    = "http.bench.test"
 	hostCapture = "uwsgi.capture.test"
+	hostStream  = "stream.bench.test"
 )
 
 var benchCases = []benchCase{
@@ -60,6 +64,14 @@ var benchCases = []benchCase{
 		key: keyRSA, handshakes: handshakesFull, connections: 16, fronts: tlsFronts},
 	{name: "handshake-resumed", meant: "new connections with one request each, resumed sessions of TLS 1.3", host: hostHTTP, path: pathSmall,
 		key: keyECDSA, handshakes: handshakesResumed, connections: 16, fronts: tlsFronts},
+	{name: "stream-connections", meant: "TLS passed through by name: new connections with one small answer each", host: hostStream, path: pathOnce,
+		stream: true, handshakes: handshakesPassed, connections: 16, fronts: streamFronts},
+	{name: "stream-messages", meant: "TLS passed through by name: 64-byte messages echoed on open connections", host: hostStream, path: pathWebsocket,
+		stream: true, websocket: true, latency: true, fronts: streamFronts},
+	{name: "stream-download", meant: "TLS passed through by name: to the client, 10 MiB after 10 MiB", host: hostStream, path: path10M,
+		stream: true, connections: 8, mebibytes: 10, fronts: streamFronts},
+	{name: "stream-upload", meant: "TLS passed through by name: from the client, 10 MiB after 10 MiB", host: hostStream, path: pathUpload, upload: size10M,
+		stream: true, connections: 8, mebibytes: 10, fronts: streamFronts},
 }
 
 func caseNames() []string {
@@ -91,7 +103,7 @@ func (c benchCase) measured(s settings) bool {
 // plan is the load of this case, as fast as the front answers.
 func (c benchCase) plan(s settings, address string) loadPlan {
 	plan := loadPlan{Address: address, Host: c.host, Path: c.path, Upload: c.upload,
-		Connections: s.connections, Duration: s.duration, Websocket: c.websocket, Secure: c.key != "", Handshakes: c.handshakes}
+		Connections: s.connections, Duration: s.duration, Websocket: c.websocket, Secure: c.key != "", Handshakes: c.handshakes, Stream: c.stream}
 	if c.connections > 0 {
 		plan.Connections = c.connections
 	}
@@ -109,10 +121,20 @@ func (c benchCase) unit() string {
 		return "MiB/s"
 	case c.websocket:
 		return "messages/s"
+	case c.handshakes == handshakesPassed:
+		return "connections/s"
 	case c.handshakes != "":
 		return "handshakes/s"
 	}
 	return "requests/s"
+}
+
+// kind is the key of the certificate, or what else a front is configured anew for.
+func (c benchCase) kind() string {
+	if c.stream {
+		return "stream"
+	}
+	return c.key
 }
 
 // perUnit is how many of the unit one request is.

@@ -96,7 +96,7 @@ func (st *stage) measureCertificatesOf(ctx context.Context, f front, pairs strin
 	m := massive{Front: f.name, Pairs: st.settings.pairs}
 	dir := filepath.Join(st.dir, f.name)
 	began := time.Now()
-	running, err := startFront(f, st.tools, dir, st.backendDir, false, &pairFiles{folder: pairs})
+	running, err := st.start(f, f.name, setup{pair: &pairFiles{folder: pairs}})
 	if err != nil {
 		return m, err
 	}

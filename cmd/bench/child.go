@@ -150,10 +150,15 @@ func (c *child) waitFor(ctx context.Context, deadline time.Duration, ready func(
 	}
 }
 
-// answersOn returns a check that path is a socket that accepts connections.
-func answersOn(path string) func() error {
+// answersOn returns a check that something accepts connections: a path is a unix
+// socket's, anything else a TCP address.
+func answersOn(address string) func() error {
+	network := "tcp"
+	if filepath.IsAbs(address) {
+		network = "unix"
+	}
 	return func() error {
-		conn, err := net.Dial("unix", path)
+		conn, err := net.Dial(network, address)
 		if err == nil {
 			conn.Close()
 		}

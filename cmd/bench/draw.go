@@ -66,7 +66,11 @@ func (r *report) charts() []chart {
 		c.add(l.Front, spread{micro(l.Summary.P99) / 1000, micro(l.Least.P99) / 1000, micro(l.Greatest.P99) / 1000})
 	}
 	for _, i := range r.Idle {
-		c := find("idle", fmt.Sprintf("%d idle keep-alive connections", i.Connections), "memory (PSS) for each connection, KiB")
+		what := "keep-alive connections"
+		if i.Streams {
+			what = "streams"
+		}
+		c := find(i.kind(), fmt.Sprintf("%d idle %s", i.Connections, what), "memory (PSS) for each of them, KiB")
 		each := i.each() / 1024
 		c.add(i.Front, spread{each, each, each})
 	}
@@ -182,7 +186,12 @@ func (r *report) pageRatios(page *strings.Builder) {
 // pageRest shows what is about the emperor alone as it is printed.
 func (r *report) pageRest(page *strings.Builder) {
 	if len(r.Idle) > 0 {
-		page.WriteString("\n## Idle connections\n\n![memory](idle.svg)\n")
+		page.WriteString("\n## Idle connections\n\n")
+		for _, kind := range idleKinds {
+			if slices.ContainsFunc(r.Idle, func(i idle) bool { return i.kind() == kind.section }) {
+				fmt.Fprintf(page, "![memory](%s.svg)\n", kind.section)
+			}
+		}
 	}
 	if len(r.Certificates) > 0 {
 		page.WriteString("\n## Certificates\n\n![start](certificates-start.svg)\n![memory](certificates-memory.svg)\n![first handshake](certificates-first.svg)\n")

@@ -9,6 +9,9 @@ import (
 
 func prepareEmperor(env ...string) func(setup) (program, error) {
 	return func(s setup) (program, error) {
+		if s.stream != "" {
+			return prepareEmperorStreams(s, env)
+		}
 		var ini strings.Builder
 		listener := "http = " + s.address
 		if s.pair != nil {
@@ -33,12 +36,16 @@ func prepareEmperor(env ...string) func(setup) (program, error) {
 		if s.pair != nil && s.pair.folder != "" {
 			fmt.Fprintf(&ini, "route-host = ^[-\\w]+\\.massive\\.test$ http:%s\n", s.httpSocket())
 		}
-		if err := os.Mkdir(filepath.Join(s.dir, "vassals.d"), 0o755); err != nil {
-			return program{}, err
-		}
-		file := filepath.Join(s.dir, "emperor.ini")
-		return program{path: s.tools.path(toolEmperor), args: []string{"run", file}, env: env}, os.WriteFile(file, []byte(ini.String()), 0o644)
+		return writeEmperor(s, env, ini.String())
 	}
+}
+
+func writeEmperor(s setup, env []string, ini string) (program, error) {
+	if err := os.Mkdir(filepath.Join(s.dir, "vassals.d"), 0o755); err != nil {
+		return program{}, err
+	}
+	file := filepath.Join(s.dir, "emperor.ini")
+	return program{path: s.tools.path(toolEmperor), args: []string{"run", file}, env: env}, os.WriteFile(file, []byte(ini), 0o644)
 }
 
 // manyRules asks for 10,000 rules instead of ten.

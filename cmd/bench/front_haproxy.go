@@ -15,6 +15,9 @@ const haproxyCommands = "commands.sock"
 // goes to the standard output: it writes to no other file. Strict limits would ask
 // for two open files for each connection, though few of them need the second.
 func prepareHAProxy(s setup) (program, error) {
+	if s.stream != "" {
+		return prepareHAProxyStreams(s)
+	}
 	var hosts strings.Builder
 	for _, host := range s.otherHosts() {
 		fmt.Fprintf(&hosts, "%s nobody\n", host)

@@ -13,6 +13,9 @@ import (
 // the other fronts do: by default nginx writes those that are large to files.
 func prepareNginx(workers int) func(setup) (program, error) {
 	return func(s setup) (program, error) {
+		if s.stream != "" {
+			return prepareNginxStreams(s, workers)
+		}
 		logging := "access_log off;"
 		if s.logged {
 			logging = fmt.Sprintf("access_log %s combined;", s.log)

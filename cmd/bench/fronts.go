@@ -20,6 +20,7 @@ const (
 	frontUWSGI      = "uwsgi"
 	frontUWSGIAll   = "uwsgi-all"
 	frontRouteHost  = "route-host"
+	frontSNIProxy   = "sniproxy"
 )
 
 // front is a program under test.
@@ -41,6 +42,7 @@ type setup struct {
 	dir     string // its own
 	address string // where it has to listen
 	backend string // the folder with the sockets uwsgi.sock and http.sock
+	stream  string // where connections go that are passed through; "": there are none
 	logged  bool   // access log to log, statistics on stats
 	log     string
 	stats   string     // an address
@@ -59,6 +61,7 @@ var fronts = []front{
 	{frontUWSGI, "uWSGI's http router as it comes", 1, toolUWSGI, true, prepareUWSGI(1)},
 	{frontUWSGIAll, "uWSGI's http router, http-processes = all processors", runtime.NumCPU(), toolUWSGI, true, prepareUWSGI(runtime.NumCPU())},
 	{frontRouteHost, "uWSGI's router, and route-host in one worker with offload-threads = 1", 3, toolUWSGI, true, prepareRouteHost},
+	{frontSNIProxy, "sniproxy, which is one process", 1, toolSNIProxy, true, prepareSNIProxy},
 }
 
 func frontNames() []string {

@@ -5,14 +5,39 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 )
 
 // idleConnections are held open at a time, each after one request.
-const idleConnections = 10_000
+// idleStreams are fewer, as each is two open files of a front, which has no more than
+// 20,000 of them (raiseOpenFiles).
+const (
+	idleConnections = 10_000
+	idleStreams     = 9_500
+)
+
+// idleKind is what is idle.
+type idleKind struct {
+	section string // of -only
+	meant   string
+	count   int
+	fronts  []string
+	test    func(front string) benchCase // whose requests are made
+}
+
+var idleKinds = []idleKind{
+	{sectionIdle, "keep-alive connections", idleConnections, idleFronts, func(front string) benchCase {
+		if test := caseNamed("http"); slices.Contains(test.fronts, front) {
+			return test
+		}
+		return caseNamed("uwsgi")
+	}},
+	{sectionIdleStreams, "streams passed through, which are two connections each for the front", idleStreams, streamFronts, func(string) benchCase {
+		return caseNamed("stream-messages")
+	}},
+}
 
 // idleFronts are those whose memory for idle connections is measured.
 var idleFronts = []string{frontEmperor, frontNginx, frontNginxOne, frontHAProxy, frontCaddy, frontUWSGI}
@@ -21,6 +46,7 @@ var idleFronts = []string{frontEmperor, frontNginx, frontNginxOne, frontHAProxy,
 // without what the kernel needs for the sockets, which is the same for all.
 type idle struct {
 	Front       string
+	Streams     bool `json:",omitempty"` // passed through, not of HTTP
 	Connections int
 	Closed      int   // by the front, before the memory was read
 	Before      int64 // bytes, after requests on a few connections
@@ -30,9 +56,17 @@ type idle struct {
 // each is what one more connection costs.
 func (i idle) each() float64 { return float64(i.With-i.Before) / float64(i.Connections) }
 
+// kind is the section it belongs to.
+func (i idle) kind() string {
+	if i.Streams {
+		return sectionIdleStreams
+	}
+	return sectionIdle
+}
+
 // measureIdle starts each front afresh and reads its memory without and with
-// connections.
-func measureIdle(ctx context.Context, s settings, t tools, dir string, out io.Writer) ([]idle, error) {
+// connections of one kind.
+func measureIdle(ctx context.Context, s settings, k idleKind, t tools, dir string, out io.Writer) ([]idle, error) {
 	st := &stage{settings: s, tools: t, dir: dir, out: out, fronts: make(map[string]*runningFront)}
 	defer st.stop()
 	if err := st.startBackend(ctx); err != nil {
@@ -40,11 +74,11 @@ func measureIdle(ctx context.Context, s settings, t tools, dir string, out io.Wr
 	}
 	var all []idle
 	for _, f := range fronts {
-		if !s.wants(f.name) || !slices.Contains(idleFronts, f.name) {
+		if !s.wants(f.name) || !slices.Contains(k.fronts, f.name) {
 			continue
 		}
-		fmt.Fprintf(out, "idle connections: %s, %d of them, idle for %v\n", f.name, idleConnections, s.settle)
-		result, err := st.measureIdleOf(ctx, f)
+		fmt.Fprintf(out, "%s: %s, %d of them, idle for %v\n", k.section, f.name, k.count, s.settle)
+		result, err := st.measureIdleOf(ctx, f, k.test(f.name), k.count)
 		if err != nil {
 			return nil, fmt.Errorf("idle connections of %s: %w", f.name, err)
 		}
@@ -53,16 +87,12 @@ func measureIdle(ctx context.Context, s settings, t tools, dir string, out io.Wr
 	return all, nil
 }
 
-func (st *stage) measureIdleOf(ctx context.Context, f front) (idle, error) {
-	running, err := startFront(f, st.tools, filepath.Join(st.dir, f.name), st.backendDir, false, nil)
+func (st *stage) measureIdleOf(ctx context.Context, f front, test benchCase, count int) (idle, error) {
+	running, err := st.startFront(f, f.name, false, test)
 	if err != nil {
 		return idle{}, err
 	}
 	defer running.process.stop()
-	test := caseNamed("http")
-	if !slices.Contains(test.fronts, f.name) {
-		test = caseNamed("uwsgi")
-	}
 	c := &contender{front: f.name, test: test, running: running}
 	if err := running.process.waitFor(ctx, readyDeadline, func() error { return rightAnswer(ctx, c) }); err != nil {
 		return idle{}, err
@@ -75,11 +105,11 @@ func (st *stage) measureIdleOf(ctx context.Context, f front) (idle, error) {
 	if err := sleep(ctx, st.settings.settle); err != nil {
 		return idle{}, err
 	}
-	result := idle{Front: f.name, Connections: idleConnections}
+	result := idle{Front: f.name, Streams: test.stream, Connections: count}
 	if result.Before, err = treeMemory(running.process.process.Pid); err != nil {
 		return idle{}, err
 	}
-	held, err := holdConnections(ctx, running.address, test.host, idleConnections)
+	held, err := holdConnections(ctx, running.address, test, count)
 	defer func() {
 		for _, fd := range held {
 			syscall.Close(fd)
@@ -97,8 +127,12 @@ func (st *stage) measureIdleOf(ctx context.Context, f front) (idle, error) {
 }
 
 // holdConnections opens connections and makes one request on each of them.
-func holdConnections(ctx context.Context, address, host string, count int) (held []int, err error) {
-	request := fmt.Appendf(nil, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
+func holdConnections(ctx context.Context, address string, test benchCase, count int) (held []int, err error) {
+	var request []byte
+	if test.stream {
+		request = clientHello(test.host)
+	}
+	request = fmt.Appendf(request, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", test.host)
 	for range count {
 		if ctx.Err() != nil {
 			return held, ctx.Err()

@@ -49,6 +49,7 @@ type loadPlan struct {
 	Secure      bool    // HTTPS
 	Handshakes  string  // a connection for each request, see handshaker
 	Script      string  // wrk's, see wrkScript
+	Stream      bool    // each connection begins with a ClientHello
 }
 
 // warmUp is the beginning of a load at a fixed rate that is not counted:

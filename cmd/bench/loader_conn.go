@@ -66,6 +66,9 @@ func (l *loader) open() error {
 	if err != nil {
 		return err
 	}
+	if l.plan.Stream {
+		rawWrite(fd, clientHello(l.plan.Host))
+	}
 	if l.plan.Websocket {
 		if err := handshake(fd, l.plan); err != nil {
 			syscall.Close(fd)

@@ -16,6 +16,8 @@ import (
 const (
 	handshakesFull    = "full"
 	handshakesResumed = "resumed"
+	// A ClientHello that is passed through, and a plain request right behind it.
+	handshakesPassed = "passed"
 )
 
 // handshaker keeps a number of new connections under way: connect, TLS handshake,
@@ -28,6 +30,7 @@ type handshaker struct {
 	buffer   []byte
 	private  *ecdh.PrivateKey
 	request  []byte
+	hello    []byte        // sent before the request, where bytes are passed through
 	sessions []*tlsSession // one for each connection at a time, where they are resumed
 	conns    map[int]*handshakeConn
 
@@ -55,6 +58,9 @@ func newHandshaker(plan loadPlan) (*handshaker, error) {
 	}
 	if h.poll, err = newPoller(); err != nil {
 		return nil, err
+	}
+	if plan.Handshakes == handshakesPassed {
+		h.hello = clientHello(plan.Host)
 	}
 	h.sessions = make([]*tlsSession, plan.Connections)
 	return h, nil
@@ -125,6 +131,14 @@ func (h *handshaker) open(slot int) {
 		return
 	}
 	h.conns[c.fd] = c
+	if h.plan.Handshakes == handshakesPassed {
+		c.tls = &tlsClient{established: true, plain: true}
+		first := append(append(make([]byte, 0, 512), h.hello...), h.request...)
+		if err := errors.Join(syscall.SetNonblock(c.fd, true), h.poll.watch(c.fd, 0, forReading), h.send(c, first)); err != nil {
+			h.end(c, err)
+		}
+		return
+	}
 	c.tls = newTLSClient(h.plan.Host, h.private, h.sessions[slot], h.request)
 	if err := errors.Join(syscall.SetNonblock(c.fd, true), h.poll.watch(c.fd, 0, forReading), h.send(c, c.tls.start())); err != nil {
 		h.end(c, err)

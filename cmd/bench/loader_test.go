@@ -41,6 +41,17 @@ func startRelay(t *testing.T, socket string) (address string) {
 
 func loadWith(t *testing.T, plan loadPlan) loadResult {
 	t.Helper()
+	if plan.Handshakes != "" {
+		h, err := newHandshaker(plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := h.run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
 	l, err := newLoader(plan)
 	if err != nil {
 		t.Fatal(err)
@@ -58,21 +69,37 @@ func loadWith(t *testing.T, plan loadPlan) loadResult {
 	return result
 }
 
+// something is what run gives for the plan, or for one that lasts longer, where the
+// machine is too busy for anything to be done in so short a time.
+func something(t *testing.T, plan loadPlan, run func(*testing.T, loadPlan) loadResult) loadResult {
+	t.Helper()
+	for {
+		result := run(t, plan)
+		if result.Answered+result.Refused+result.Errors > 0 || result.Begun > 0 || plan.Duration > time.Minute {
+			return result
+		}
+		plan.Duration *= 2
+	}
+}
+
 // Loader and backend are what every figure rests on: each kind of load is
 // carried out, without an error, in the way that bench asks for it.
 func TestLoaderGetsRightAnswers(t *testing.T) {
-	address := startRelay(t, startLoop(t, "http"))
+	addresses := map[string]string{hostHTTP: startRelay(t, startLoop(t, "http")), hostStream: startRelay(t, startLoop(t, "stream"))}
 	for _, test := range benchCases {
-		if test.host != hostHTTP || test.key != "" {
+		address := addresses[test.host]
+		if address == "" || test.key != "" {
 			continue
 		}
 		for _, rate := range []float64{0, 50} {
+			if rate > 0 && test.handshakes != "" {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s at %.0f", test.name, rate), func(t *testing.T) {
 				plan := test.plan(settings{connections: 4, duration: 300 * time.Millisecond}, address)
 				plan.Rate = rate
-				result := loadWith(t, plan)
-				done := float64(result.Answered+result.Waiting) + result.Begun
-				if done <= 0 || result.Errors > 0 || done > 0 && result.Answered > 0 && result.P99 < result.Median {
+				result := something(t, plan, loadWith)
+				if float64(result.Answered)+result.Begun <= 0 || result.Errors > 0 || result.P99 < result.Median {
 					t.Errorf("got %+v", result)
 				}
 			})
@@ -102,11 +129,11 @@ func TestLoaderCountsWhatIsNotWanted(t *testing.T) {
 	}))
 	defer server.Close()
 	plan := loadPlan{Address: strings.TrimPrefix(server.URL, "http://"), Host: "x", Path: "/", Connections: 2, Duration: 100 * time.Millisecond, Rate: 100}
-	if result := loadWith(t, plan); result.Errors == 0 || result.Answered != 0 {
+	if result := something(t, plan, loadWith); result.Errors == 0 || result.Answered != 0 {
 		t.Errorf("503 is no answer: got %+v", result)
 	}
 	plan.Refusable = true
-	if result := loadWith(t, plan); result.Refused == 0 || result.Errors != 0 || result.Answered != 0 {
+	if result := something(t, plan, loadWith); result.Refused == 0 || result.Errors != 0 || result.Answered != 0 {
 		t.Errorf("503 is counted where it is expected: got %+v", result)
 	}
 }

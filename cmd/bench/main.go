@@ -129,12 +129,17 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 			return err
 		}
 	}
-	if s.wants(sectionIdle) {
-		if r.Idle, err = measureIdle(ctx, s, tools, filepath.Join(dir, "idle"), out); err != nil {
+	for _, kind := range idleKinds {
+		if !s.wants(kind.section) {
+			continue
+		}
+		measured, err := measureIdle(ctx, s, kind, tools, filepath.Join(dir, kind.section), out)
+		r.Idle = append(r.Idle, measured...)
+		if err != nil {
 			return err
 		}
-		r.printIdle(out)
 	}
+	r.printIdle(out)
 	if s.wants(sectionCertificates) {
 		r.Certificates, err = measureCertificates(ctx, s, tools, filepath.Join(dir, "certificates"), out)
 		r.printCertificates(out)

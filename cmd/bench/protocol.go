@@ -16,11 +16,13 @@ type protocol struct {
 	request func(buf []byte) (int, request)
 	// closes: one request per connection, its end is the end of the answer.
 	closes bool
+	unix   bool // on a unix socket, else on a TCP address
 }
 
 var protocols = map[string]protocol{
-	"uwsgi": {request: uwsgiRequest, closes: true},
-	"http":  {request: httpRequest},
+	"uwsgi":  {request: uwsgiRequest, closes: true, unix: true},
+	"http":   {request: httpRequest, unix: true},
+	"stream": {request: streamRequest},
 }
 
 // request is what the backend has to know of a request. Its slices are valid
@@ -29,6 +31,7 @@ type request struct {
 	path   []byte
 	length int64  // of the body
 	key    []byte // Sec-WebSocket-Key
+	hello  bool   // a ClientHello, which is not answered
 }
 
 // Paths that the backend knows. Any other is answered with the few bytes of
@@ -39,6 +42,7 @@ const (
 	path10M       = "/10m"
 	pathUpload    = "/upload"
 	pathWebsocket = "/websocket"
+	pathOnce      = "/once" // the backend closes after it
 )
 
 const backendBody = "Hello from behind the front\n"
@@ -60,6 +64,8 @@ func answerOf(size int) []byte {
 	head := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", size)
 	return append(head, bytes.Repeat([]byte("0123456789abcde\n"), size/16)...)
 }
+
+func (r request) once() bool { return string(r.path) == pathOnce }
 
 func (r request) websocket() bool { return string(r.path) == pathWebsocket }
 
@@ -130,6 +136,23 @@ func httpRequest(buf []byte) (int, request) {
 		r.key = fieldOf(buf[:end], "sec-websocket-key")
 	}
 	return end + 4, r
+}
+
+// streamRequest takes plain HTTP that comes behind a ClientHello. Of TLS there is no
+// more: it would cost backend and load a multiple of what passing it through costs,
+// and the bytes are all the same to who passes them through.
+func streamRequest(buf []byte) (int, request) {
+	if len(buf) == 0 || buf[0] != recordHandshake {
+		return httpRequest(buf)
+	}
+	if len(buf) < 5 {
+		return 0, request{}
+	}
+	whole := 5 + int(binary.BigEndian.Uint16(buf[3:5]))
+	if len(buf) < whole {
+		return 0, request{}
+	}
+	return whole, request{hello: true}
 }
 
 // fieldOf returns the value of a field in a head.

@@ -24,6 +24,8 @@ const (
 	wantP99Nginx       = 1.0
 	wantCPURules       = 1.2
 	wantHandshakes     = 0.9
+	wantStreamsNginx   = 1.0
+	wantStreamsHAProxy = 0.95
 	wantIdle           = 6 << 10
 	wantNeighbour      = 1.5
 	wantMemory         = 30 << 20
@@ -212,6 +214,8 @@ func (r ratio) verdict() string {
 		return fmt.Sprintf("CPU ≤ %.1f: %s", wantCPURules, reached(r.CPU.Median <= wantCPURules))
 	case r.Front == frontEmperorAll && frontNamed(r.Against).processors < frontNamed(r.Front).processors:
 		return "" // neither alike nor as they come
+	case test.stream:
+		return r.verdictStream(test)
 	case test.websocket:
 		return ""
 	case test.key != "":
@@ -227,6 +231,20 @@ func (r ratio) verdict() string {
 		}
 	case r.Against == frontCaddy && test.path == pathSmall:
 		return fmt.Sprintf("≥ %.1f: %s", wantPerSecondCaddy, reached(r.PerSecond.Median >= wantPerSecondCaddy))
+	}
+	return ""
+}
+
+// verdictStream is the verdict for bytes that are passed through.
+func (r ratio) verdictStream(test benchCase) string {
+	tool := frontNamed(r.Against).tool
+	switch {
+	case test.handshakes != "" && tool == toolNginx:
+		return fmt.Sprintf("≥ %.1f: %s", wantStreamsNginx, reached(r.PerSecond.Median >= wantStreamsNginx))
+	case test.mebibytes > 0 && tool == toolNginx:
+		return fmt.Sprintf("CPU ≤ %.1f: %s", wantCPUNginx, reached(r.CPU.Median <= wantCPUNginx))
+	case test.mebibytes > 0 && tool == toolHAProxy:
+		return fmt.Sprintf("≥ %.2f: %s", wantStreamsHAProxy, reached(r.PerSecond.Median >= wantStreamsHAProxy))
 	}
 	return ""
 }
@@ -266,12 +284,25 @@ func (r *report) printLatency(out io.Writer) {
 }
 
 func (r *report) printIdle(out io.Writer) {
-	fmt.Fprintf(out, "\nIDLE CONNECTIONS  PSS of all of a front's processes\n")
+	for _, kind := range idleKinds {
+		r.printIdleOf(out, kind)
+	}
+}
+
+func (r *report) printIdleOf(out io.Writer, kind idleKind) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "front\tbefore, MiB\twith them, MiB\tKiB each\tconnections\tclosed by the front\twanted\t")
+	first := true
 	for _, i := range r.Idle {
+		if i.kind() != kind.section {
+			continue
+		}
+		if first {
+			first = false
+			fmt.Fprintf(out, "\nIDLE  %s; PSS of all of a front's processes\n", kind.meant)
+			fmt.Fprintln(table, "front\tbefore, MiB\twith them, MiB\tKiB each\tconnections\tclosed by the front\twanted\t")
+		}
 		wanted := ""
-		if i.Front == frontEmperor {
+		if i.Front == frontEmperor && !i.Streams {
 			wanted = fmt.Sprintf("≤ %d KiB each: %s", wantIdle>>10, reached(i.each() <= wantIdle && i.Closed == 0))
 		}
 		fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.2f\t%d\t%d\t%s\t\n", i.Front, mebibytes(i.Before), mebibytes(i.With), i.each()/1024, i.Connections, i.Closed, wanted)

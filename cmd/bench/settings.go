@@ -31,6 +31,7 @@ type settings struct {
 // What -only takes beside fronts.
 const (
 	sectionIdle         = "idle"
+	sectionIdleStreams  = "idle-streams"
 	sectionNeighbour    = "neighbour"
 	sectionMemory       = "memory"
 	sectionDeploy       = "deploy"
@@ -44,7 +45,7 @@ const (
 )
 
 func sections() []string {
-	return append(frontNames(), sectionIdle, sectionNeighbour, sectionMemory, sectionDeploy, sectionCertificates)
+	return append(frontNames(), sectionIdle, sectionIdleStreams, sectionNeighbour, sectionMemory, sectionDeploy, sectionCertificates)
 }
 
 func parseSettings(args []string, out io.Writer) (settings, error) {
@@ -95,7 +96,7 @@ func parseSettings(args []string, out io.Writer) (settings, error) {
 	case s.deploys < 1:
 		return s, fmt.Errorf("-deploys %d: want 1 or more", s.deploys)
 	}
-	if !s.measuresAny() && !slices.ContainsFunc([]string{sectionIdle, sectionNeighbour, sectionMemory, sectionDeploy, sectionCertificates}, s.wants) {
+	if !s.measuresAny() && !slices.ContainsFunc([]string{sectionIdle, sectionIdleStreams, sectionNeighbour, sectionMemory, sectionDeploy, sectionCertificates}, s.wants) {
 		return s, fmt.Errorf("-only %s -cases %s: nothing to measure (no such front knows such a case)", only, cases)
 	}
 	return s, nil
@@ -126,10 +127,10 @@ func (s settings) measuresAny() bool { return slices.ContainsFunc(frontNames(), 
 // needs tells whether a front is started for any of the figures wanted.
 func (s settings) needs(front string) bool {
 	return s.measures(front) ||
-		s.wants(sectionIdle) && s.wants(front) && slices.Contains(idleFronts, front) ||
+		slices.ContainsFunc(idleKinds, func(k idleKind) bool { return s.wants(k.section) && s.wants(front) && slices.Contains(k.fronts, front) }) ||
 		s.wants(sectionCertificates) && s.wants(front) && slices.Contains(certificatesFronts, front)
 }
 
 func describeSettings(s settings) string {
-	return fmt.Sprintf("%d rounds of %v; small requests over %d connections (wrk -t1), bodies over 8, handshakes 16 at a time", s.rounds, s.duration, s.connections)
+	return fmt.Sprintf("%d rounds of %v; small requests over %d connections (wrk -t1), bodies over 8, handshakes and new streams 16 at a time", s.rounds, s.duration, s.connections)
 }

@@ -60,9 +60,12 @@ type stage struct {
 	secure     *secureFiles // nil: no case wants HTTPS
 	backend    *child
 	backendDir string
-	fronts     map[string]*runningFront // by name, whether they log, and the key of HTTPS
-	out        io.Writer
-	repeated   int
+	// streamBackend is an address, for connections that fronts pass through: by TCP, as
+	// to another machine.
+	streamBackend string
+	fronts        map[string]*runningFront // by name, whether they log, and the key of HTTPS
+	out           io.Writer
+	repeated      int
 }
 
 // measureFronts starts the backend and all fronts wanted, measures them in turn,
@@ -115,12 +118,15 @@ func (st *stage) startBackend(ctx context.Context) error {
 	}
 	sockets := setup{backend: st.backendDir}
 	var err error
+	if st.streamBackend, err = freeAddress(); err != nil {
+		return err
+	}
 	st.backend, err = start("backend", st.backendDir, program{path: st.tools.self,
-		args: []string{backendCommand, "uwsgi=" + sockets.uwsgiSocket(), "http=" + sockets.httpSocket()}})
+		args: []string{backendCommand, "uwsgi=" + sockets.uwsgiSocket(), "http=" + sockets.httpSocket(), "stream=" + st.streamBackend}})
 	if err != nil {
 		return err
 	}
-	for _, socket := range []string{sockets.uwsgiSocket(), sockets.httpSocket()} {
+	for _, socket := range []string{sockets.uwsgiSocket(), sockets.httpSocket(), st.streamBackend} {
 		if err := st.backend.waitFor(ctx, readyDeadline, answersOn(socket)); err != nil {
 			return err
 		}
@@ -141,14 +147,14 @@ func (st *stage) stop() {
 func (st *stage) contenders(test benchCase, logged bool) ([]*contender, error) {
 	var all []*contender
 	for _, f := range fronts {
-		if !test.wanted(st.settings, f.name) || logged && (f.quiet || test.handshakes != "") {
+		if !test.wanted(st.settings, f.name) || logged && (f.quiet || test.handshakes != "" || test.stream) {
 			continue
 		}
-		key := fmt.Sprintf("%s-%t%s", f.name, logged, test.key)
+		key := fmt.Sprintf("%s-%t%s", f.name, logged, test.kind())
 		running := st.fronts[key]
 		if running == nil {
 			var err error
-			if running, err = startFront(f, st.tools, filepath.Join(st.dir, key), st.backendDir, logged, st.secure.of(test.key)); err != nil {
+			if running, err = st.startFront(f, key, logged, test); err != nil {
 				return nil, err
 			}
 			st.fronts[key] = running
@@ -158,11 +164,22 @@ func (st *stage) contenders(test benchCase, logged bool) ([]*contender, error) {
 	return all, nil
 }
 
-func startFront(f front, t tools, dir, backendDir string, logged bool, pair *pairFiles) (*runningFront, error) {
+// startFront starts a front in a folder of its own, configured for a case.
+func (st *stage) startFront(f front, folder string, logged bool, test benchCase) (*runningFront, error) {
+	s := setup{logged: logged, pair: st.secure.of(test.key)}
+	if test.stream {
+		s.stream = st.streamBackend
+	}
+	return st.start(f, folder, s)
+}
+
+func (st *stage) start(f front, folder string, s setup) (*runningFront, error) {
+	dir := filepath.Join(st.dir, folder)
+	s.tools, s.dir, s.backend = st.tools, dir, st.backendDir
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	s := setup{tools: t, dir: dir, backend: backendDir, logged: logged, pair: pair}
+	logged := s.logged
 	var err error
 	if s.address, err = freeAddress(); err != nil {
 		return nil, err
@@ -239,6 +256,9 @@ func rightAnswer(ctx context.Context, c *contender) error {
 	client := newClient(c.running.address, 1)
 	defer client.CloseIdleConnections()
 	scheme := "http://"
+	if c.test.stream {
+		helloFirst(client, c.test.host)
+	}
 	if c.test.key != "" {
 		scheme = "https://"
 		transport := client.Transport.(*http.Transport)

@@ -42,6 +42,7 @@ type tlsClient struct {
 	session     *tlsSession // the first one that it has given us
 	answer      []byte      // what came over the connection
 	ended       bool        // the front has said that it closes
+	plain       bool        // what comes is the answer, and not TLS
 }
 
 // tlsSession is what it takes to resume a session.
@@ -150,6 +151,10 @@ func (c *tlsClient) hello() []byte {
 
 // take takes received bytes in and returns what is to be sent.
 func (c *tlsClient) take(received []byte) (send []byte, err error) {
+	if c.plain {
+		c.answer = append(c.answer, received...)
+		return nil, nil
+	}
 	c.records = append(c.records, received...)
 	rest := c.records
 	for len(rest) >= 5 {

@@ -41,7 +41,7 @@ func TestHandshakesAreMadeAndCounted(t *testing.T) {
 					}
 					io.WriteString(w, backendBody)
 				})
-				result := handshakesWith(t, loadPlan{Address: address, Host: hostHTTP, Path: "/", Connections: 2, Duration: 100 * time.Millisecond, Handshakes: kind})
+				result := something(t, loadPlan{Address: address, Host: hostHTTP, Path: "/", Connections: 2, Duration: 100 * time.Millisecond, Handshakes: kind}, handshakesWith)
 				if result.Answered == 0 || result.Errors != 0 || result.Median == 0 || result.P99 < result.Median {
 					t.Errorf("got %+v", result)
 				}

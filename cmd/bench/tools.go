@@ -22,6 +22,8 @@ const (
 	toolCaddy   = "caddy"
 	toolUWSGI   = "uwsgi"
 	toolH2load  = "h2load"
+
+	toolSNIProxy = "sniproxy"
 )
 
 // tools are absolute paths of the programs needed.
@@ -39,7 +41,7 @@ func findTools(ctx context.Context, s settings, out io.Writer) (tools, error) {
 		return t, err
 	}
 	needed := make(map[string]bool)
-	needed[toolWrk] = s.measuresAny()
+	needed[toolWrk] = slices.ContainsFunc(benchCases, func(c benchCase) bool { return c.byWrk() && c.measured(s) })
 	needed[toolH2load] = slices.ContainsFunc(benchCases, func(c benchCase) bool { return c.http2 && c.measured(s) })
 	needed[toolEmperor] = s.wants(sectionNeighbour) || s.wants(sectionMemory) || s.wants(sectionDeploy)
 	for _, f := range fronts {
@@ -53,6 +55,7 @@ func findTools(ctx context.Context, s settings, out io.Writer) (tools, error) {
 		{toolNginx, "nginx", "install it (Debian: apt-get install nginx-core) or leave it out with -only"},
 		{toolHAProxy, "haproxy", "install it (Debian: apt-get install haproxy) or leave it out with -only"},
 		{toolUWSGI, "uwsgi", "install it (Debian: apt-get install uwsgi-core) or leave it out with -only"},
+		{toolSNIProxy, "sniproxy", "install it (Debian: apt-get install sniproxy) or leave it out with -only"},
 	} {
 		if !needed[tool.tool] {
 			continue
@@ -87,7 +90,7 @@ var versionNumber = regexp.MustCompile(`\d+\.\d+[-\w.+]*`)
 // versions asks each front's program which it is.
 func versions(ctx context.Context, t tools) map[string]string {
 	all := make(map[string]string)
-	for tool, option := range map[string]string{toolEmperor: "version", toolNginx: "-v", toolHAProxy: "-v", toolUWSGI: "--version"} {
+	for tool, option := range map[string]string{toolEmperor: "version", toolNginx: "-v", toolHAProxy: "-v", toolUWSGI: "--version", toolSNIProxy: "-V"} {
 		if t.path(tool) == "" {
 			continue
 		}

@@ -122,6 +122,9 @@ func TestOtherSitesDoNotNotice(t *testing.T) {
 	}
 	m.rules("route-host = ^([-\\w]+\\.test$ vassal:$1\n")
 	m.waitLog(mark, "the main file was not applied")
+	// Nor does what would only keep the next emperor from starting.
+	m.rules("control = /nowhere/control.sock\n" + byName)
+	m.waitLog(mark, "uwsgi.ini:4: control: there is no /nowhere: make the directory")
 	// Nor does a typing error in where vassals are.
 	m.write("uwsgi.ini", "[uwsgi]\nemperor = %dvasals.d/*.ini\nhttp = :PORT\n"+byName)
 	m.waitLog(mark, "uwsgi.ini:2: emperor: ", "vasals.d")

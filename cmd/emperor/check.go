@@ -16,13 +16,15 @@ import (
 	"emperor/internal/config"
 	"emperor/router"
 	"emperor/router/rule"
+	"emperor/router/stream"
 )
 
 // checkReport is what `emperor check` has found out.
 type checkReport struct {
 	main     *emperor.Main // nil when the main file has mistakes
 	survey   *emperor.Survey
-	table    *rule.Table // nil when the rules have mistakes
+	table    *rule.Table
+	streams  *stream.Table // nil when the rules have mistakes
 	problems config.Problems
 	notes    []string
 	running  int // the emperor that runs these files; 0: none does
@@ -94,12 +96,12 @@ func check(reader emperor.Reader, s emperor.Source) (*checkReport, error) {
 	if err != nil && !errors.Is(err, control.ErrNotRunning) {
 		r.notes = append(r.notes, "the emperor that runs could not be asked what it has: "+err.Error())
 	}
-	r.table = compileRules(main.Front)
+	r.table, r.streams = compileRules(main.Front), compileStreams(main.Front)
 	problems = append(problems, router.CheckCertificates(&main.Front, time.Now())...)
 	problems = append(problems, main.MissingMonitors()...)
 	problems = append(problems, r.survey.Problems...)
 	problems = append(problems, vassalProblems(r.survey.Vassals)...)
-	found, remarks := ruleProblems(main, r.survey, r.table)
+	found, remarks := ruleProblems(main, r.survey, r.table, r.streams)
 	obstacles, orders := acmeProblems(main, r.table)
 	r.take(files, slices.Concat(problems, found, obstacles))
 	r.notes = slices.Concat(r.notes, remarks, orders)
@@ -216,7 +218,7 @@ func relative(path string) string {
 	if !filepath.IsAbs(path) {
 		return path
 	}
-	if dir, err := os.Getwd(); err == nil {
+	if dir, err := os.Getwd(); err == nil && dir != "/" { // a service's is not its user's
 		if short, err := filepath.Rel(dir, path); err == nil && short != ".." && !strings.HasPrefix(short, "../") {
 			return short
 		}

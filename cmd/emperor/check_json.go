@@ -16,6 +16,7 @@ type checked struct {
 	Vassals   []checkedVassal   `json:"vassals,omitempty"`
 	Listeners []checkedListener `json:"listeners,omitempty"`
 	Rules     []checkedRule     `json:"rules,omitempty"`
+	Streams   []checkedRule     `json:"stream_rules,omitempty"`
 	Notes     []string          `json:"notes,omitempty"`
 }
 
@@ -95,6 +96,10 @@ func (r *checkReport) json() checked {
 		for _, rule := range r.table.Rules() {
 			c.Rules = append(c.Rules, checkedRule{rule.Pos().File, rule.Pos().Line, rule.String()})
 		}
+	}
+	for _, rule := range r.streams.Rules() {
+		file, line := rule.Pos()
+		c.Streams = append(c.Streams, checkedRule{file, line, rule.String()})
 	}
 	return c
 }

@@ -13,17 +13,18 @@ import (
 	"emperor/internal/listening"
 	"emperor/internal/near"
 	"emperor/router/rule"
+	"emperor/router/stream"
 )
 
 // ruleProblems compares the rules with the vassals: rules that lead to nobody,
 // vassals to whom no rule leads, rules that are never asked. All of it is
 // warnings: rules may be ahead of the vassals, and other programs may have sockets.
 // notes are what is in order, and may surprise.
-func ruleProblems(main *emperor.Main, survey *emperor.Survey, table *rule.Table) (problems config.Problems, notes []string) {
+func ruleProblems(main *emperor.Main, survey *emperor.Survey, table *rule.Table, streams *stream.Table) (problems config.Problems, notes []string) {
 	if table == nil || len(main.Front.Listeners) == 0 {
 		return nil, nil
 	}
-	r := &routes{main: main, survey: survey, table: table, others: map[mismatch][]string{}}
+	r := &routes{main: main, survey: survey, table: table, streams: streams, others: map[mismatch][]string{}}
 	for i := range survey.Vassals {
 		one := &survey.Vassals[i]
 		if one.Spec == nil {
@@ -33,13 +34,15 @@ func ruleProblems(main *emperor.Main, survey *emperor.Survey, table *rule.Table)
 		r.vassals = append(r.vassals, link.Vassal{Name: one.Name, Addresses: one.Spec.Addresses()})
 	}
 	rules := table.Rules()
-	if len(rules) == 0 && len(r.defaults()) == 0 {
-		l := main.Front.Listeners[0]
+	if l := r.listener(); l != nil && len(rules) == 0 && len(r.defaults()) == 0 && !r.mapped() {
 		return config.Problems{{Pos: config.Pos{File: l.File, Line: l.Line}, Key: l.Option, Warning: true,
 			Text: `no rule and no http-to say where requests go: each is answered 404 (for example: route-host = ^([-\w]+)\.example\.com$ vassal:$1)`}}, nil
 	}
 	for _, one := range rules {
 		r.leads(one)
+	}
+	for _, one := range streams.Rules() {
+		r.streamLeads(one)
 	}
 	for i := range survey.Vassals {
 		if one := &survey.Vassals[i]; one.Spec != nil {
@@ -55,6 +58,7 @@ type routes struct {
 	main     *emperor.Main
 	survey   *emperor.Survey
 	table    *rule.Table
+	streams  *stream.Table
 	vassals  []link.Vassal // those whose files can be used
 	unread   []string      // the others
 	problems config.Problems
@@ -83,24 +87,46 @@ func (r *routes) defaults() (out []string) {
 	return out
 }
 
+// listener is the first on which there are requests, where not everything may go on as
+// it is; nil: there is none.
+func (r *routes) listener() *link.Listener {
+	streams := len(r.streams.Rules()) > 0
+	for i := range r.main.Front.Listeners {
+		l := &r.main.Front.Listeners[i]
+		switch {
+		case strings.HasPrefix(l.Option, "sslrouter"), l.Option == "rawrouter", l.Datagrams:
+		case strings.HasPrefix(l.Option, "https") && streams:
+		default:
+			return l
+		}
+	}
+	return nil
+}
+
 // leads warns of a rule that sends requests to nobody.
 func (r *routes) leads(one *rule.Rule) {
 	kind, target, literal := one.Target()
+	warn := func(format string, args ...any) { r.warnOf(one, format, args...) }
 	switch {
 	case kind == rule.Vassal && len(r.vassals)+len(r.unread) > 0:
-		r.leadsToVassal(one, target, literal)
+		r.leadsToVassal(target, literal, warn)
 	case kind != rule.Uwsgi && kind != rule.HTTP, !literal, r.isSomebodys(target):
 		// One with captures leads to vassals that may come; see reached.
-	case rule.Network([]byte(target)) == "tcp":
-		r.leadsToPort(one, target)
 	default:
-		if _, err := listening.AtUnix(target); err != nil {
-			r.warnOf(one, "no vassal has the socket %s, and nobody answers there%s", target, r.nearest(target))
-		}
+		r.leadsToAddress(target, warn)
 	}
 }
 
-func (r *routes) leadsToVassal(one *rule.Rule, target string, literal bool) {
+// leadsToAddress warns of an address of this machine where nobody is.
+func (r *routes) leadsToAddress(target string, warn func(string, ...any)) {
+	if rule.Network([]byte(target)) == "tcp" {
+		r.leadsToPort(target, warn)
+	} else if _, err := listening.AtUnix(target); err != nil {
+		warn("no vassal has the socket %s, and nobody answers there%s", target, r.nearest(target))
+	}
+}
+
+func (r *routes) leadsToVassal(target string, literal bool, warn func(string, ...any)) {
 	names := slices.Clone(r.unread)
 	for i := range r.vassals {
 		names = append(names, r.vassals[i].Name)
@@ -109,14 +135,14 @@ func (r *routes) leadsToVassal(one *rule.Rule, target string, literal bool) {
 		return
 	}
 	if !literal {
-		r.warnOf(one, "no vassal has a name such as %s", target)
+		warn("no vassal has a name such as %s", target)
 		return
 	}
 	meant := ""
 	if name, ok := near.Word(target, names); ok {
 		meant = "; did you mean " + name + "?"
 	}
-	r.warnOf(one, "there is no vassal %s%s", target, meant)
+	warn("there is no vassal %s%s", target, meant)
 }
 
 // isSomebodys tells whether a vassal has the address.
@@ -127,7 +153,7 @@ func (r *routes) isSomebodys(address string) bool {
 }
 
 // leadsToPort: a port of this machine on which nobody listens now.
-func (r *routes) leadsToPort(one *rule.Rule, target string) {
+func (r *routes) leadsToPort(target string, warn func(string, ...any)) {
 	at, err := netip.ParseAddrPort(target)
 	if err != nil || !at.Addr().IsLoopback() {
 		return // another machine, or a name
@@ -144,7 +170,7 @@ func (r *routes) leadsToPort(one *rule.Rule, target string) {
 		}
 	}
 	if _, ok := listening.AtTCP(at); !ok {
-		r.warnOf(one, "no vassal listens on %s, and nobody else does%s", target, r.nearest(target))
+		warn("no vassal listens on %s, and nobody else does%s", target, r.nearest(target))
 	}
 }
 
@@ -176,7 +202,11 @@ func (r *routes) reached(one *emperor.Surveyed) {
 		return
 	}
 	pos = one.At(pos)
-	found := false
+	if one.Spec.OnlyStreams() {
+		r.onlyStreams(one, pos, key)
+		return
+	}
+	found := r.announces(one) || r.reachedByStream(one.Name, addresses)
 	var nearly *rule.Rule // its address is right, but the host pattern has no such name
 	for _, a := range addresses {
 		if opens, by, ok := r.table.Capitals(a.Address); ok {
@@ -344,7 +374,7 @@ func isFinal(one *rule.Rule) bool {
 }
 
 // placeholder is a capture or variable in a rule's target.
-var placeholder = regexp.MustCompile(`\$(?:([0-9])|\{([A-Za-z_][A-Za-z0-9_]*)\})`)
+var placeholder = regexp.MustCompile(`\$(?:([0-9])|\{([0-9]+|[A-Za-z_][A-Za-z0-9_]*)\})`)
 
 // targetPattern is a target as a pattern; captures are groups. A capture never holds
 // a slash.

@@ -439,10 +439,22 @@ func TestForeseenBesideVassals(t *testing.T) {
 		{name: "announcements beside the front", main: deskMain + "http-subscription-server = 127.0.0.1:PORT\n"},
 		{name: "a file in the front's place", main: strings.Replace(deskMain, "127.0.0.1:PORT", "DIR/app.py", 1),
 			want: "main.ini:4: http: there is a file of that name which is not a socket; it will not be touched: remove it, or choose another path"},
+		{name: "the front's path has no folder", main: strings.Replace(deskMain, "127.0.0.1:PORT", "/nowhere/front.sock", 1), want: "main.ini:4: http: there is no /nowhere: make the directory"},
+		{name: "files and sockets of the emperor that have no folder", main: deskMain + "emperor-pidfile = /nowhere/pid\nemperor-stats = DIR/main.ini/s\nemperor-trigger-socket = /run/nowhere/s\n",
+			want: "main.ini:6: emperor-pidfile: there is no /nowhere: make the directory\nmain.ini:7: emperor-stats: DIR/main.ini is no directory\nmain.ini:8: warning: emperor-trigger-socket: there is no /run/nowhere: the emperor does not start until something makes it (systemd: tmpfiles.d or RuntimeDirectory=)"},
+		{name: "files for every vassal that are not there", main: deskMain + "vassals-include = DIR/none.ini\nvassal-inherit-before = none.ini\n",
+			want: "main.ini:6: include: cannot read DIR/none.ini: no such file or directory (vassal site)\nmain.ini:7: inherit: cannot read DIR/none.ini: no such file or directory (vassal site)"},
+		{name: "sockets of the emperor that cannot be opened", main: deskMain + "emperor-command-socket = DIR/main.ini\nemperor-stats = 192.0.2.1:99\npidfile = DIR/v\n",
+			want: "main.ini:6: emperor-command-socket: there is a file of that name which is not a socket; it will not be touched: remove it, or choose another path\nmain.ini:7: emperor-stats: 192.0.2.1 is no address of this machine (:99 listens on all of them)\nmain.ini:8: pidfile: DIR/v is a directory, want a file"},
 		{name: "no address of this machine", main: strings.Replace(deskMain, "127.0.0.1:", "192.0.2.1:", 1), want: "main.ini:4: http: 192.0.2.1 is no address of this machine (:PORT listens on all of them)"},
 
 		{name: "no rule at all", main: "[uwsgi]\nemperor = v/*.ini\ncontrol = DIR/control.sock\nhttp = 127.0.0.1:PORT\n",
 			want: `main.ini:4: warning: http: no rule and no http-to say where requests go: each is answered 404 (for example: route-host = ^([-\w]+)\.example\.com$ vassal:$1)`},
+		{name: "nothing but announcements", main: "[uwsgi]\nemperor = v/*.ini\ncontrol = DIR/control.sock\nhttp = 127.0.0.1:PORT\nhttp-subscription-server = DIR/run/nodes.sock\n",
+			want: `v/site.ini:2: warning: socket: no rule reaches vassal site: route-host = ^site\.example\.com$ vassal:site would`},
+		{name: "a rule, and a vassal that announces itself", main: strings.Replace(deskMain, "^([-\\w]+)\\.example\\.com$ uwsgi:DIR/run/$1.sock,0,0", "^x$ return:204", 1) + "http-subscription-server = DIR/run/nodes.sock\n", prepare: func(d *desk) {
+			d.write("v/site.ini", "[uwsgi]\nsocket = DIR/run/%n.sock\nwsgi-file = DIR/app.py\nplugin = python3\nsubscribe-to = DIR/run/nodes.sock:www.example.com\n")
+		}},
 		{name: "http-to", main: "[uwsgi]\nemperor = v/*.ini\ncontrol = DIR/control.sock\nhttp = 127.0.0.1:PORT\nhttp-to = DIR/run/site.sock\n"},
 		{name: "a socket of nobody", main: deskMain + "route-host = ^a\\.de$ uwsgi:DIR/run/sites.sock,0,0\n",
 			want: "main.ini:6: warning: route-host: no vassal has the socket DIR/run/sites.sock, and nobody answers there: vassal site has DIR/run/site.sock"},

@@ -11,7 +11,7 @@ import (
 
 	"emperor/emperor"
 	"emperor/internal/config"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // write is the report for people: what is wrong, then what there is.
@@ -24,8 +24,10 @@ func (r *checkReport) write(out io.Writer) {
 		fmt.Fprintln(out)
 	}
 	r.writeVassals(out)
-	r.writeProtections(out)
-	r.writeBeside(out)
+	r.writeEach(out, "who they run as, and what they may use", func(one *emperor.Surveyed) []string {
+		return one.Spec.Protections(one.Config, r.running)
+	})
+	r.writeEach(out, "what runs beside them", func(one *emperor.Surveyed) []string { return one.Spec.Beside(time.Now()) })
 	r.writeRules(out)
 	if len(r.notes) > 0 {
 		fmt.Fprintln(out, "\nnotes")
@@ -72,34 +74,18 @@ func (r *checkReport) writeVassals(out io.Writer) {
 	_ = w.Flush()
 }
 
-// writeBeside says what runs beside each vassal.
-func (r *checkReport) writeBeside(out io.Writer) {
+// writeEach writes what there is to say of each vassal, under the title if there is
+// anything.
+func (r *checkReport) writeEach(out io.Writer, title string, of func(*emperor.Surveyed) []string) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	title := "\nwhat runs beside them\n"
+	title = "\n" + title + "\n"
 	for i := range r.survey.Vassals {
 		one := &r.survey.Vassals[i]
 		if one.Spec == nil {
 			continue
 		}
-		if beside := one.Spec.Beside(time.Now()); len(beside) > 0 {
-			fmt.Fprintf(w, "%s  %s\t%s\n", title, one.Name, strings.Join(beside, "; "))
-			title = ""
-		}
-	}
-	_ = w.Flush()
-}
-
-// writeProtections says of each vassal with a process who runs it and what it may use.
-func (r *checkReport) writeProtections(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	title := "\nwho they run as, and what they may use\n"
-	for i := range r.survey.Vassals {
-		one := &r.survey.Vassals[i]
-		if one.Spec == nil {
-			continue
-		}
-		if protections := one.Spec.Protections(one.Config, r.running); len(protections) > 0 {
-			fmt.Fprintf(w, "%s  %s\t%s\n", title, one.Name, strings.Join(protections, "; "))
+		if said := of(one); len(said) > 0 {
+			fmt.Fprintf(w, "%s  %s\t%s\n", title, one.Name, strings.Join(said, "; "))
 			title = ""
 		}
 	}
@@ -107,7 +93,7 @@ func (r *checkReport) writeProtections(out io.Writer) {
 }
 
 // rests says when a vassal has no process; nothing for one that always has.
-func rests(s vassal.Sleep) string {
+func rests(s spec.Sleep) string {
 	var text string
 	if s.OnDemand {
 		text = ", on demand: " + s.OnDemandReason
@@ -139,7 +125,7 @@ func sockets(one *emperor.Surveyed) string {
 		text := s.Protocol + ":" + s.Address
 		if s.Automatic {
 			text = s.Protocol + " on a socket made for the front"
-			if one.Spec.Kind == vassal.Command {
+			if one.Spec.Kind == spec.Command {
 				text += ", or on $PORT"
 			}
 		}
@@ -164,10 +150,24 @@ func (r *checkReport) writeRules(out io.Writer) {
 	if r.table == nil {
 		return
 	}
+	r.writeStreams(out)
 	rules := r.table.Rules()
 	fmt.Fprintf(out, "\n%d %s\n", len(rules), plural(len(rules), "rule"))
 	for _, rule := range rules {
 		fmt.Fprintf(out, "  %s: %s\n", config.Pos{File: relative(rule.Pos().File), Line: rule.Pos().Line}, rule)
+	}
+}
+
+// writeStreams writes the rules of connections that go on as they are.
+func (r *checkReport) writeStreams(out io.Writer) {
+	rules := r.streams.Rules()
+	if len(rules) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "\n%d %s of streams\n", len(rules), plural(len(rules), "rule"))
+	for _, one := range rules {
+		file, line := one.Pos()
+		fmt.Fprintf(out, "  %s: %s\n", config.Pos{File: relative(file), Line: line}, one)
 	}
 }
 

@@ -136,11 +136,14 @@ func order(word string) func(args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		ctx, cancel := untilInterrupt()
+		defer cancel()
+		if len(q.names) == 0 && control.Order(word) == control.Reload {
+			return q.reloadMain(ctx, out)
+		}
 		if len(q.names) == 0 {
 			return usageError("%s: want the name of a vassal", word)
 		}
-		ctx, cancel := untilInterrupt()
-		defer cancel()
 		var failures []error
 		for _, name := range q.names {
 			v, err := q.client.Order(ctx, name, control.Order(word))
@@ -155,6 +158,22 @@ func order(word string) func(args []string, out io.Writer) error {
 		}
 		return errors.Join(failures...)
 	}
+}
+
+// reloadMain is `emperor reload`: SIGHUP for those who want to know what came of it.
+func (q question) reloadMain(ctx context.Context, out io.Writer) error {
+	u, err := q.client.ReloadMain(ctx)
+	switch {
+	case err != nil:
+		return err
+	case q.json:
+		return control.WriteJSON(out, u)
+	case u.Version != "":
+		fmt.Fprintf(out, "upgraded from %s to %s; the main file is read again\n", u.Before, u.Version)
+	default:
+		fmt.Fprintln(out, "the main file holds as it is written")
+	}
+	return nil
 }
 
 // orderLogs is `emperor logs --reopen|--rotate [VASSAL…]`.

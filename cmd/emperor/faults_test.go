@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Each test here is one fault. A healthy site beside it must answer all the time as the
@@ -31,6 +33,12 @@ func faulty(t *testing.T, start func(m *machine)) (*machine, *witness) {
 	return m, m.watch("good.test")
 }
 
+// triedOnce starts a machine on which what has failed is tried again only after an edit.
+func triedOnce(m *machine) {
+	m.rules(byName + "emperor-throttle = 3600000\nemperor-max-throttle = 3600000\n")
+	m.start()
+}
+
 // small is a program that answers with its number; the lines of prelude come first.
 func (m *machine) small(name, prelude string) {
 	m.t.Helper()
@@ -41,8 +49,14 @@ while True:
     path = c.recv(65536).split()[1]
     if path == b"/close":
         os.close(int(os.environ["UWSGI_EMPEROR_FD"]))
+    if path == b"/kill":
+        open(__file__ + ".killed", "a").write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
     body = str(os.getpid()).encode()
-    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+    try:
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
+    except OSError:
+        pass
     c.close()
 `)
 }
@@ -66,11 +80,11 @@ func TestVassalThatIsStopped(t *testing.T) {
 	if got := m.page("site.test", "/"); got != fmt.Sprint(pid) {
 		t.Errorf("%d goes on as %s", pid, got)
 	}
+	mark := m.mark()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	mark := m.mark()
-	m.waitLog(mark-1, "site: ", "was stopped by SIGSTOP")
+	m.waitLog(mark, "site: ", "was stopped by SIGSTOP")
 	if text, code := m.order("restart", "site"); code != 0 {
 		t.Error(text)
 	}
@@ -79,6 +93,42 @@ func TestVassalThatIsStopped(t *testing.T) {
 		t.Error("it was not asked to end, but killed")
 	}
 	w.end()
+}
+
+// TestRequestThatKills: a request in the middle of which its process dies is sent once
+// more if doing it twice does what doing it once does, so it kills two at most, and then
+// the client is told. What else was under way in the first one is so answered by the
+// second.
+func TestRequestThatKills(t *testing.T) {
+	t.Parallel()
+	m := sitesMachine(t)
+	m.rules(byName + "emperor-throttle = 20\nemperor-max-throttle = 20\n")
+	m.small("app.py", "")
+	m.vassal("site", "socket = DIR/%n.sock\ncommand = python3 DIR/app.py\n")
+	m.start()
+	m.waitReady()
+	all := 0
+	for _, test := range []struct {
+		method, body string
+		kills        int
+	}{{"GET", "", 2}, {"PUT", "text", 2}, {"POST", "text", 1}, {"POST", "", 1}} {
+		m.eventually("the site answers", func() bool { status, _, err := m.get("site.test", "/"); return err == nil && status == 200 })
+		request, err := http.NewRequest(test.method, "http://"+m.address()+"/kill", strings.NewReader(test.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = "site.test"
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		killed, err := os.ReadFile(m.path("app.py.killed"))
+		if all += test.kills; err != nil || len(killed) != all || response.StatusCode != http.StatusBadGateway {
+			t.Errorf("%s %s: %s, and %d processes killed by now, want %d (%v)", test.method, test.body, response.Status, len(killed), all, err)
+			all = len(killed)
+		}
+	}
 }
 
 // TestVassalThatIgnoresTERM: it is killed when its time is over, and nobody waits for that.
@@ -108,14 +158,14 @@ func number(text string) int {
 // has left does not stay; what a healthy one leaves behind is ended with it.
 func TestVassalThatGoesIntoTheBackground(t *testing.T) {
 	t.Parallel()
-	m, w := faulty(t, nil)
+	m, w := faulty(t, triedOnce)
 	const daemonize = "\nif os.fork(): sys.exit(0)\nos.setsid()\nif os.fork(): sys.exit(0)\n"
 	m.small("daemon.py", daemonize)
 	m.small("helper.py", "\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.execvp('sleep', ['sleep', '4711'])\n    sys.exit(0)\nos.wait()\n")
 	m.vassal("daemon", "socket = DIR/%n.sock\ncommand = python3 DIR/daemon.py\n")
 	m.vassal("helper", "socket = DIR/%n.sock\ncommand = python3 DIR/helper.py\n")
 	m.waitLog(0, "helper: vassal ready")
-	m.waitLog(0, "daemon: ", "exit status 0 (if it goes into the background, tell it to stay in the foreground)")
+	m.said("daemon: ", "exit status 0 (if it goes into the background, tell it to stay in the foreground)")
 	m.page("helper.test", "/")
 	m.eventually("its helper runs", func() bool { return m.pidOf("sleep 4711") != 0 })
 	m.remove("vassals.d/daemon.ini")
@@ -204,6 +254,7 @@ func TestNoProcessesLeft(t *testing.T) {
 		ordinary = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 61998, Gid: 61998}}
 	}
 	m, w := faulty(t, func(m *machine) {
+		m.rules(byName + "emperor-throttle = 3600000\nemperor-max-throttle = 3600000\n")
 		if err := os.Chmod(m.dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -238,15 +289,20 @@ func TestNoProcessesLeft(t *testing.T) {
 	}
 	limit(before)
 	for i := range 20 {
-		m.waitLog(0, fmt.Sprint("site", i, ": vassal ready"))
+		m.touch(fmt.Sprint("vassals.d/site", i, ".ini"))
 	}
+	for i := range 20 {
+		m.waitLog(0, fmt.Sprint("site", i, ": vassal ready"))
+		m.said(fmt.Sprint("site", i, ": "), "limit of processes or threads reached: ulimit -u, TasksMax or pids.max")
+	}
+	m.said("good: ", "limit of processes")
 	w.end()
 }
 
 // TestNoDescriptorsLeft: as TestNoProcessesLeft, with open files.
 func TestNoDescriptorsLeft(t *testing.T) {
 	t.Parallel()
-	m, w := faulty(t, nil)
+	m, w := faulty(t, triedOnce)
 	limit := func(files int) {
 		t.Helper()
 		if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(m.command.Process.Pid), "--nofile="+fmt.Sprint(files)+":").CombinedOutput(); err != nil {
@@ -262,8 +318,10 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	m.vassal("site", "socket = DIR/%n.sock\ncommand = python3 DIR/app.py\n")
 	m.waitLog(0, "site: the vassal did not start", "RLIMIT_NOFILE", "LimitNOFILE=")
 	limit(20000)
+	m.touch("vassals.d/site.ini")
 	m.waitLog(0, "site: vassal ready")
 	m.page("site.test", "/")
+	m.said("site: ", "RLIMIT_NOFILE")
 	w.end()
 }
 
@@ -290,6 +348,18 @@ func TestFullDisk(t *testing.T) {
 	w.end()
 }
 
+// TestFullDiskOfOneLog: the site goes on whose log has no space, and it is said, once.
+func TestFullDiskOfOneLog(t *testing.T) {
+	t.Parallel()
+	m, w := faulty(t, nil)
+	m.small("app.py", "")
+	m.vassal("site", "socket = DIR/%n.sock\ncommand = sh -c 'for i in `seq 1000`; do echo a line; done; exec python3 DIR/app.py'\nlogto = /dev/full\n")
+	m.waitLog(0, "site: vassal ready")
+	m.page("site.test", "/")
+	m.said("cannot be written", "/dev/full", "no space left on device")
+	w.end()
+}
+
 // TestNoRoomForASocket: a file system without a free inode.
 func TestNoRoomForASocket(t *testing.T) {
 	t.Parallel()
@@ -298,6 +368,9 @@ func TestNoRoomForASocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", m.path("full"), "tmpfs", 0, "nr_inodes=2,mode=777"); err != nil {
+		if mayAdminister(t) {
+			t.Fatal(err)
+		}
 		t.Logf("not tested: only who may mount can make a full file system (%v)", err)
 		return
 	}
@@ -305,15 +378,48 @@ func TestNoRoomForASocket(t *testing.T) {
 	m.put("/"+strings.TrimPrefix(m.path("full/taken"), "/"), "")
 	m.witnessApp()
 	m.small("app.py", "")
-	m.rules(byName + "emperor-throttle = 300\nemperor-max-throttle = 300\n")
 	m.vassal("good", witnessed)
 	m.vassal("site", "socket = DIR/full/%n.sock\ncommand = python3 DIR/app.py\n")
-	m.start()
+	triedOnce(m)
 	m.waitReady()
 	w := m.watch("good.test")
 	m.waitLog(0, "site: the vassal did not start", "no space left on device", m.path("full/site.sock"), "df -i")
 	m.remove("full/taken")
+	m.touch("vassals.d/site.ini")
 	m.waitLog(0, "site: vassal ready")
 	m.page("site.test", "/")
+	m.said("site: ", "no space left on device")
 	w.end()
+}
+
+// mayAdminister: this process has the rights of root to mount.
+func mayAdminister(t *testing.T) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "CapEff:")
+	set, err := strconv.ParseUint(strings.Fields(rest)[0], 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+// TestPatienceOfTheMainFile: emperor-curse-tolerance is how long a vassal may take to end,
+// and with emperor-no-blacklist each pause is as long as the first.
+func TestPatienceOfTheMainFile(t *testing.T) {
+	t.Parallel()
+	m := sitesMachine(t)
+	m.rules(byName + "emperor-throttle = 40\nemperor-no-blacklist = true\nemperor-curse-tolerance = 1\n")
+	m.small("app.py", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+	m.vassal("site", "socket = DIR/%n.sock\ncommand = python3 DIR/app.py\n")
+	m.vassal("broken", "socket = DIR/%n.sock\ncommand = false\n")
+	m.start()
+	m.waitLog(0, "site: vassal ready")
+	m.remove("vassals.d/site.ini")
+	m.waitLog(0, "site: ", "did not end in time and is killed", "after=1s")
+	// With pauses that double, the fifteenth try would come after eleven minutes.
+	m.waitLog(0, "broken: ", "did not start", "gen=15")
 }

@@ -12,7 +12,7 @@ import (
 func healthMachine(t *testing.T) *machine {
 	m := newMachine(t)
 	m.rules(byName + "emperor-required-heartbeat = 2\nhttp-timeout = 60\n")
-	for _, name := range []string{"ill", "hung", "block", "busy", "beat", "next"} {
+	for _, name := range []string{"ill", "hung", "block", "busy", "beat", "next", "mute"} {
 		m.copyFile("testdata/health.py", name+"/health_"+name+".py")
 		m.copyFile("testdata/health.js", name+"/health.js")
 	}
@@ -22,6 +22,7 @@ func healthMachine(t *testing.T) *machine {
 	m.vassal("ill", gunicorn+asked+"boot-timeout = 8\n")
 	m.vassal("hung", gunicorn+asked)
 	m.vassal("block", "socket = DIR/%n.sock\nchdir = DIR/%n\ncommand = node health.js\nharakiri = 1\n"+asked)
+	m.vassal("mute", "socket = DIR/%n.sock\nchdir = DIR/%n\ncommand = node health.js\nharakiri = 1\nhealth-interval = 1\nhealth-timeout = 1\nhealth-threshold = 2\nreload-mercy = 2\nstop-timeout = 1\n")
 	m.vassal("busy", uwsgi+asked)
 	m.vassal("beat", uwsgi+"heartbeat = 1\nreload-mercy = 2\n")
 	m.vassal("next", uwsgi+"ready-path = /up\nboot-timeout = 8\n")
@@ -107,6 +108,14 @@ func TestHealth(t *testing.T) {
 	}
 	m.waitLog(0, "block: harakiri: a request took too long", "uri=/block", "harakiri of 1s", "duration=")
 	replaced("block", "GET /up: no answer within 1s")
+
+	// So does this one, which is asked nothing before three visitors got no answer.
+	for range 3 {
+		if status, _, err := m.get("mute.test", "/block"); err != nil || status != 504 {
+			t.Errorf("GET /block: %d, %v", status, err)
+		}
+	}
+	replaced("mute", "any answer: no answer within 1s (2 times in a row)")
 
 	// Its processes are there and do nothing; they are gone when their mercy is over.
 	stopped := m.answering("hung.test")

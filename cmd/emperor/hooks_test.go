@@ -68,6 +68,8 @@ hook-asap = write:DIR/made/text a few words
 hook-emperor-start = exec:DIR/note emperor-start
 vassals-start-hook = DIR/start
 vassals-stop-hook = DIR/stop
+hook-as-emperor-before-vassal = exec:DIR/note before-vassal
+hook-as-vassal-before-drop = exec:DIR/note before-drop
 exec-as-vassal = DIR/note as-vassal
 hook-as-vassal = exec:DIR/note hook-as-vassal
 exec-as-emperor = DIR/note as-emperor
@@ -79,8 +81,9 @@ hook-post-fork = print:nothing
 	m.start()
 	m.waitReady()
 	dir := m.path("vassals.d")
+	before := []string{"note,before-vassal,," + dir, "note,before-drop,," + dir}
 	each := []string{"note,hook-as-vassal,," + dir, "note,as-vassal,," + dir, "note,as-emperor,site.ini," + dir}
-	want := append([]string{"note,asap,,", "note,as-root,,", "note,emperor-start,,", "start,site.ini,," + dir}, each...)
+	want := slices.Concat([]string{"note,asap,,", "note,as-root,,", "note,emperor-start,,"}, before, []string{"start,site.ini,," + dir}, each)
 	m.eventually("the hooks of a start ran", func() bool { return len(m.noted("log")) >= len(want) })
 	if text := m.noted("made/text"); !slices.Equal(text, []string{"a", "few", "words"}) {
 		t.Errorf("hook-asap = write wrote %q", text)
@@ -88,7 +91,7 @@ hook-post-fork = print:nothing
 	mark := m.mark()
 	m.touch("vassals.d/site.ini")
 	m.waitLog(mark, "vassal ready", "gen=2")
-	want = append(want, each...)
+	want = slices.Concat(want, before, each)
 	m.eventually("the hooks of a deploy ran", func() bool { return len(m.noted("log")) >= len(want) })
 	m.remove("vassals.d/site.ini")
 	m.waitLog(mark, "site: gone")

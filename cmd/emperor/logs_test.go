@@ -419,6 +419,8 @@ func TestLogOfATenant(t *testing.T) {
 	}
 	m.write("vassals.d/evil.ini", talkerSite("uid = nobody\nlogto = DIR/tenant/link.log"))
 	m.write("vassals.d/good.ini", talkerSite("uid = nobody\nlogto = DIR/tenant/good.log"))
+	// root's line, and a folder into which only the user may write: who opens it is the user.
+	m.write("vassals.d/two.ini", talkerSite("uid = nobody\nlogto2 = DIR/tenant/two.log"))
 	for _, name := range []string{"tenant", "tenant/link.log", "vassals.d/evil.ini", "vassals.d/good.ini"} {
 		if err := os.Lchown(m.path(name), 65534, 65534); err != nil {
 			t.Fatal(err)
@@ -430,9 +432,13 @@ func TestLogOfATenant(t *testing.T) {
 	m.page("good.example.com", "/say?fine")
 	m.waitLog(0, "the log cannot be written", "link.log", "nobody")
 	m.eventually("the good one's line", func() bool { return m.file("tenant/good.log") == "fine\n" })
-	var st syscall.Stat_t
-	if err := syscall.Stat(m.path("tenant/good.log"), &st); err != nil || st.Uid != 65534 || st.Mode&0o777 != 0o640 {
-		t.Errorf("%v: user %d, mode %o", err, st.Uid, st.Mode)
+	m.page("two.example.com", "/say?second")
+	m.eventually("the line in logto2", func() bool { return m.file("tenant/two.log") == "second\n" })
+	for _, name := range []string{"good", "two"} {
+		var st syscall.Stat_t
+		if err := syscall.Stat(m.path("tenant/"+name+".log"), &st); err != nil || st.Uid != 65534 || st.Mode&0o777 != 0o640 {
+			t.Errorf("%s.log: %v: user %d, mode %o", name, err, st.Uid, st.Mode)
+		}
 	}
 	if got := m.file("precious"); got != "do not write here\n" {
 		t.Errorf("it was written: %q", got)

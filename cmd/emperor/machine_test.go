@@ -182,7 +182,7 @@ func (m *machine) run(command *exec.Cmd) {
 	m.t.Helper()
 	command.Dir = m.dir
 	// The folder's name in the environment finds everything that was started.
-	command.Env = append(append(os.Environ(), "EMPEROR_TEST="+m.dir), m.env...)
+	command.Env = append(append(os.Environ(), "EMPEROR_TEST="+m.dir, "STATE_DIRECTORY="+m.path("state")), m.env...)
 	output, err := command.StderrPipe()
 	if err != nil {
 		m.t.Fatal(err)
@@ -401,6 +401,7 @@ func (m *machine) pidOf(text string) int {
 
 // finish is the end of every test.
 func (m *machine) finish() {
+	defer m.tell() // stop and eventually end a test that fails in them
 	if m.command != nil {
 		select {
 		case <-m.exited:
@@ -415,10 +416,15 @@ func (m *machine) finish() {
 	if m.logged("DATA RACE") {
 		m.t.Error("the race detector found something")
 	}
-	if m.t.Failed() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		last := m.lines[max(0, len(m.lines)-300):]
-		m.t.Logf("the emperor's log, last %d of %d lines:\n%s", len(last), len(m.lines), strings.Join(last, "\n"))
+}
+
+// tell shows the log of a test that has failed.
+func (m *machine) tell() {
+	if !m.t.Failed() {
+		return
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	last := m.lines[max(0, len(m.lines)-300):]
+	m.t.Logf("the emperor's log, last %d of %d lines:\n%s", len(last), len(m.lines), strings.Join(last, "\n"))
 }

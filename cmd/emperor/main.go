@@ -35,11 +35,11 @@ func commands() []command {
 		{name: "run", arguments: "FILE [--OPTION[=VALUE] ...]", help: "run in the foreground; the word run may be left out (one app: emperor run [--OPTION ...] -- PROGRAM ...)", run: runEmperor},
 		{name: "check", arguments: "FILE [--show] [--json]", help: "read the main file and every vassal's, report every mistake and what would fail, start nothing", run: runCheck},
 		{name: "plan", arguments: "FILE [--json]", help: "what an emperor that runs would start, reload, stop or leave alone if it were given FILE now", run: runPlan},
-		{name: "explain", arguments: "FILE URL", help: "which rule and which vassal a request would take, and why the others did not match", run: runExplain},
+		{name: "explain", arguments: "FILE URL", help: "which rule and which vassal a request (URL http://… or https://…) or a TLS stream (tls://NAME[:PORT], tcp://:PORT) would take, of a client with [--alpn=…] [--from=…], and why the others did not match", run: runExplain},
 		{name: "options", arguments: "[WORD]", help: "every option: type, default, meaning", run: runOptions},
 		{name: "status", help: "the state of a running emperor and of all vassals", run: runStatus},
 		{name: "why", arguments: "VASSAL", help: "why a vassal is in its state, with its last log lines", run: runWhy},
-		{name: "reload", arguments: "VASSAL...", help: "new generation from the same file, without losing a request", run: order("reload")},
+		{name: "reload", arguments: "[VASSAL...]", help: "new generation from the same file, without losing a request; without a name: what SIGHUP does, with the result", run: order("reload")},
 		{name: "start", arguments: "VASSAL...", help: "start what is stopped or failed, now", run: order("start")},
 		{name: "stop", arguments: "VASSAL...", help: "finish requests, end, and stay down", run: order("stop")},
 		{name: "restart", arguments: "VASSAL...", help: "end, then start; requests wait meanwhile", run: order("restart")},
@@ -73,7 +73,6 @@ func usageError(format string, args ...any) error {
 func init() { runtime.LockOSThread() }
 
 func main() {
-	proc.Shim()
 	claimUrgent(os.Args[1:])
 	proc.KeepArguments()
 	if err := proc.SealDescriptors(); err != nil {

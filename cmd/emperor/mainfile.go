@@ -12,6 +12,7 @@ import (
 	"emperor/internal/link"
 	"emperor/router"
 	"emperor/router/rule"
+	"emperor/router/stream"
 )
 
 // mainOptions is every option of the main file.
@@ -79,11 +80,24 @@ func compileRules(front link.Configuration) *rule.Table {
 	}
 	var sources []rule.Source
 	for _, o := range front.Options {
-		if keys[o.Key] {
+		if keys[o.Key] && !stream.IsRule(o.Key, o.Value) {
 			sources = append(sources, rule.Source{Key: o.Key, Value: o.Value, File: o.File, Line: o.Line})
 		}
 	}
 	table, _ := rule.Compile(sources)
+	return table
+}
+
+// compileStreams returns the rules of connections that go on as they are. What is wrong
+// with them, the front has said.
+func compileStreams(front link.Configuration) *stream.Table {
+	var sources []stream.Source
+	for _, o := range front.Options {
+		if stream.IsRule(o.Key, o.Value) {
+			sources = append(sources, stream.Source{Key: o.Key, Value: o.Value, File: o.File, Line: o.Line})
+		}
+	}
+	table, _ := stream.Compile(sources)
 	return table
 }
 

@@ -10,7 +10,7 @@ import (
 	"emperor/emperor"
 	"emperor/internal/config"
 	"emperor/router"
-	"emperor/vassal"
+	"emperor/vassal/spec"
 )
 
 // documented is one option as `emperor options` shows it.
@@ -48,7 +48,7 @@ func runOptions(args []string, out io.Writer) error {
 // that is declared for the main file and for vassals appears once.
 func everyOption() []documented {
 	byName := map[string]*documented{}
-	for _, group := range [][]config.Option{emperor.Options, router.Options, vassal.Options, config.Language, vassal.ForeignOptions()} {
+	for _, group := range [][]config.Option{emperor.Options, router.Options, spec.Options, config.Language, spec.ForeignOptions()} {
 		for _, o := range group {
 			where := o.Where
 			if where == 0 {
@@ -73,6 +73,18 @@ func everyOption() []documented {
 			byName[name] = &documented{config.Option{Name: name, Ignored: why}, config.Main}
 		} else if known.Ignored != "" {
 			known.Ignored = why + "; in a vassal's: " + known.Ignored
+		}
+	}
+	for name, why := range emperor.Refused() {
+		_, why, _ = strings.Cut(why, ": ") // the reason itself
+		why = "refused in the main file of vassals: " + why
+		switch known := byName[name]; {
+		case known == nil:
+			byName[name] = &documented{config.Option{Name: name, Ignored: why}, config.Main}
+		case known.Ignored != "":
+			known.Ignored = why + "; in a vassal's: " + known.Ignored
+		default:
+			known.Help += " " + strings.ToUpper(why[:1]) + why[1:] + "."
 		}
 	}
 	// An alias may have a meaning of its own in vassals, and stand-ins have none.

@@ -16,6 +16,7 @@ import (
 	"emperor/internal/config"
 	"emperor/internal/link"
 	"emperor/internal/proc"
+	"emperor/internal/processors"
 	"emperor/router"
 )
 
@@ -33,7 +34,7 @@ func init() {
 // runRouter is the router process: started by the emperor with --link N, the
 // descriptor of the conversation, or by a person with a file.
 func runRouter(args []string, _ io.Writer) error {
-	shareProcessors()
+	processors.Half()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	defer stop()
 	// The emperor's business, should they reach the whole group; and a closed log

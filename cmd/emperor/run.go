@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"emperor/emperor"
+	"emperor/internal/proc"
 )
 
 // runEmperor is `emperor FILE`: the emperor itself, in the foreground.
@@ -30,6 +31,7 @@ func runEmperor(args []string, _ io.Writer) error {
 	logs := openLog(main, true)
 	defer logs.close()
 	warn(logs.log, append(problems, main.EmptyFront()...))
+	proc.GiveWay()
 	return emperor.New(emperor.Program{
 		Reader: reader, Source: s, Main: main, Files: files, Version: versionText(), Log: logs.log, Logs: logs.logs, Amnesty: urgentIsOurs,
 		Flush: logs.flush,

@@ -71,7 +71,7 @@ func TestSeed000(t *testing.T) {
 			if main == nil {
 				t.Fatalf("%s: %s", where, said)
 			}
-			if said, err = router.Explain(&main.Front, nil, "GET", "https://"+columns[1]+"/"); err != nil {
+			if said, err = router.Explain(&main.Front, nil, router.Asking{}, "GET", "https://"+columns[1]+"/"); err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}
 			_, rest, ok := strings.Cut(said, columns[2])

@@ -91,6 +91,13 @@ http-to = 127.0.0.1:%s
 
 	// What a node holds when it is killed is lost with it, so nothing is under way.
 	m.end(byPort)
+	m.eventually("its workers are gone, too", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
 	visitors = m.visitors("any.test")
 	m.eventually("some hundred more are answered", func() bool { return visitors.requests.Load() > 500 })
 	report(t, visitors, "one node gone")

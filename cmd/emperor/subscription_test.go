@@ -24,6 +24,7 @@ func (m *machine) announcer(name string, more ...string) *exec.Cmd {
 		"--socket", m.path(name + ".sock"), "--chmod-socket=666", "--disable-logging", "--listen", "100", "--die-on-term", "--subscribe-freq", "3600"}, more...)
 	node := exec.Command("uwsgi", arguments...)
 	node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	m.waitReady() // what is said to nobody is not said again
 	mark := m.mark()
 	if err := node.Start(); err != nil {
 		m.t.Fatal(err)
@@ -114,6 +115,7 @@ func TestAnnouncingVassal(t *testing.T) {
 	t.Parallel()
 	m, server := subscriptionMachine(t, "")
 	m.start()
+	m.waitReady()
 	m.vassal("app", threaded+"subscribe-to = "+server+":site.test\nsubscribe-freq = 3600\n")
 	l := m.visitors("site.test")
 	for _, release := range []string{"1", "2"} {

@@ -33,6 +33,9 @@ func TestThousandSwaps(t *testing.T) {
 	m.write("main.ini", "[uwsgi]\nhttps = 127.0.0.1:PORT,DIR/default.crt,DIR/default.key\nsni-dir = DIR/names\nroute-run = return:204\n")
 	m.start("main.ini")
 	m.waitReady()
+	if got, err := m.shown("one.test"); got != 1 {
+		t.Fatalf("certificate %d, %v", got, err)
+	}
 
 	var done atomic.Bool
 	var full, resumed, seen atomic.Int64

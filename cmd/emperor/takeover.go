@@ -13,6 +13,7 @@ import (
 
 	"emperor/emperor"
 	"emperor/emperor/control"
+	"emperor/internal/proc"
 )
 
 // takeoverFault makes a binary fail that takes over, for tests: "error" or "panic"
@@ -49,6 +50,7 @@ func takeOver() (err error, taking bool) {
 	for _, p := range problems.Errors() {
 		log.Warn("a line of the main file that holds means nothing to this version any more", "err", p.Error())
 	}
+	proc.GiveWay()
 	return emperor.New(emperor.Program{
 		Reader: reader, Source: state.Source, Main: main, Files: state.Files, Version: versionText(), Log: log, Logs: logs.logs,
 		Flush: logs.flush, Takeover: t, Amnesty: urgentIsOurs,

@@ -52,6 +52,8 @@ func TestTenantsGainNothing(t *testing.T) {
 		{"anothers-socket", "socket = DIR/bobs/bob.sock\n" + app, ":2: socket DIR/bobs/bob.sock"},
 		{"given-socket", socket + "chown-socket = bin\n" + app, ":2: socket DIR/run/given-socket.sock: lchown DIR/run/given-socket.sock: operation not permitted"},
 		{"program", socket + "env = X=@(exec://touch DIR/run/PWNED)\n" + app, ":3: env: the value depends on something that is never evaluated"},
+		{"function", socket + "env = X=@(call://uwsgi_version)\n" + app, ":3: env: the value depends on something that is never evaluated"},
+		{"download", socket + "env = X=@(http://127.0.0.1:PORT/)\n" + app, ":3: env: the value depends on something that is never evaluated"},
 		{"include", socket + "include = DIR/private.ini\n" + app, ":3: include: DIR/private.ini: user " + called + " may not read it (owner root, mode 0600)"},
 		{"envdir", socket + "envdir = DIR/secret/env\n" + app, ":3: envdir: DIR/secret/env: user " + called + " may not enter DIR/secret"},
 		{"chdir", socket + "chdir = DIR/secret\nenv = HOME=DIR\ncommand = gunicorn webapp:application\n", ":5: gunicorn: working directory DIR/secret may not be entered by uid " + fmt.Sprint(alice)},

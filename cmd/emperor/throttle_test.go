@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -125,6 +126,34 @@ func TestBrokenNeighbours(t *testing.T) {
 	w.end()
 	if m.logged("b002", "gen=2") || m.logged("u001", "gen=2") {
 		t.Error("one was tried again although its back-off runs")
+	}
+}
+
+// TestWhoHadFailedStartsLast: an emperor that comes after one beside which thirty vassals
+// could not start begins with the others, though by name they are the last.
+func TestWhoHadFailedStartsLast(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.rules(byName + "emperor-throttle = 3600000\nemperor-max-throttle = 3600000\n")
+	const failing = 30
+	for i := range failing {
+		m.vassal(fmt.Sprintf("b%02d", i), "socket = DIR/%n.sock\ncommand = sh -c 'echo %n >> DIR/started; sleep 0.3; exit 1'\n")
+	}
+	m.vassal("good", "socket = DIR/%n.sock\ncommand = sh -c 'echo good >> DIR/started; exec python3 DIR/answer.py'\n")
+	m.put(m.path("answer.py"), quick)
+	m.start()
+	for i := range failing {
+		m.waitLog(0, fmt.Sprintf("b%02d: the vassal did not start", i))
+	}
+	m.waitLog(0, "good: vassal ready")
+	m.stop()
+	m.remove("started")
+	mark := m.mark()
+	m.start()
+	m.waitLog(mark, "good: vassal ready")
+	text, err := os.ReadFile(m.path("started"))
+	if before, _, found := strings.Cut(string(text), "good"); err != nil || !found || strings.Count(before, "\n") >= failing {
+		t.Errorf("started in this order (%v):\n%s", err, text)
 	}
 }
 

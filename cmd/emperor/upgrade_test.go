@@ -106,11 +106,10 @@ while True:
 `
 
 // TestNoRequestFailsInUpgrades replaces the emperor over and over while clients ask,
-// and long requests, uploads and websockets are under way; also by what cannot take over. The
-// long run is EMPEROR_UPGRADES=20.
+// and long requests, uploads and websockets are under way; also by what cannot take over.
 func TestNoRequestFailsInUpgrades(t *testing.T) {
 	t.Parallel()
-	upgrades := fromEnvironment(t, "EMPEROR_UPGRADES", 6)
+	upgrades := fromEnvironment(t, "EMPEROR_UPGRADES", 20)
 	faulty := emperorThatFails(t)
 	m := sitesMachine(t)
 	running := []string{"uwsgi-threads", "gunicorn-gthread", "node"}

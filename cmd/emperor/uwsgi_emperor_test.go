@@ -45,6 +45,20 @@ func vassalIn(all map[string]any, list, id string) map[string]any {
 	return nil
 }
 
+// realEmperor runs uWSGI's, up to the test's end.
+func (m *machine) realEmperor(arguments ...string) {
+	m.t.Helper()
+	real := exec.Command("uwsgi", arguments...)
+	real.Dir = m.dir
+	if err := real.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() {
+		_ = real.Process.Signal(syscall.SIGINT)
+		_ = real.Wait()
+	})
+}
+
 // TestStatsAreThoseOfUWSGI: every key that a real emperor sends is there, with a value
 // of the same type and, where it is about the same thing, the same value; and in the
 // same order.
@@ -60,15 +74,7 @@ func TestStatsAreThoseOfUWSGI(t *testing.T) {
 	files("theirs")
 	files("ours")
 
-	real := exec.Command("uwsgi", "--emperor", m.path("theirs"), "--emperor-stats", m.path("theirs.stats"), "--emperor-on-demand-extension", ".socket")
-	real.Dir = m.dir
-	if err := real.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = real.Process.Signal(syscall.SIGINT)
-		_ = real.Wait()
-	})
+	m.realEmperor("--emperor", m.path("theirs"), "--emperor-stats", m.path("theirs.stats"), "--emperor-on-demand-extension", ".socket")
 	m.write("uwsgi.ini", "[uwsgi]\nemperor = DIR/ours\nemperor-stats = DIR/ours.stats\nemperor-on-demand-extension = .socket\nstats = 127.0.0.1:PORT\n")
 	m.start()
 

@@ -73,6 +73,19 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	s.log.Info("upgrade asked for at the control socket", "binary", binary, "uid", p.uid)
+	s.answerLater(w, func(answer int) error { return s.emperor.Upgrade(r.Context(), binary, patience, answer) })
+}
+
+// reload answers POST /reload, which becomes an upgrade if there is another binary.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	s.log.Info("reading the main file again is asked for at the control socket", "uid", p.uid)
+	s.answerLater(w, func(answer int) error { return s.emperor.ReloadMain(r.Context(), answer) })
+}
+
+// answerLater gives the connection to what may be answered by another binary. If it
+// returns it is answered here.
+func (s *Server) answerLater(w http.ResponseWriter, carryOut func(answer int) error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		answerError(w, http.StatusInternalServerError, err, nil)
@@ -85,12 +98,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		err = raw.Control(func(n uintptr) { fd = int(n) })
 	}
 	if err == nil {
-		// It returns only if nothing came of it.
-		err = s.emperor.Upgrade(r.Context(), binary, patience, fd)
+		err = carryOut(fd)
 	}
-	if err != nil {
-		_, _ = conn.Write(upgradeAnswer(Upgrade{}, err))
-	}
+	_, _ = conn.Write(upgradeAnswer(Upgrade{}, err))
 }
 
 // AnswerUpgrade tells who asked for an upgrade what came of it, and closes the

@@ -173,14 +173,23 @@ const upgradeTime = 90 * time.Second
 // taken over. An empty path is the one that the emperor was started by. The binary has
 // Patience to say that it can take over.
 func (c *Client) Upgrade(ctx context.Context, binary string) (Upgrade, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, upgradeTime, c.silent(upgradeTime))
-	defer cancel()
 	patience := c.Patience
 	if patience <= 0 {
 		patience = Patience
 	}
+	return c.replace(ctx, "/upgrade?binary="+url.QueryEscape(binary)+"&patience="+patience.String())
+}
+
+// ReloadMain has the main file read again, and returns when it holds, or why it was not
+// applied. Where the emperor's own file was replaced it is upgraded first; then the answer
+// has a Version.
+func (c *Client) ReloadMain(ctx context.Context) (Upgrade, error) { return c.replace(ctx, "/reload") }
+
+func (c *Client) replace(ctx context.Context, path string) (Upgrade, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, upgradeTime, c.silent(upgradeTime))
+	defer cancel()
 	var u Upgrade
-	body, err := c.open(ctx, http.MethodPost, "/upgrade?binary="+url.QueryEscape(binary)+"&patience="+patience.String())
+	body, err := c.open(ctx, http.MethodPost, path)
 	if err != nil {
 		return u, err
 	}

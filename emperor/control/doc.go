@@ -9,6 +9,7 @@
 //	GET  /events                    one Event per line; ?follow=1 goes on for ever
 //	GET  /certificates              Certificates
 //	POST /certificates/NAME/order   have it issued anew; {} when it is there
+//	POST /reload                    read the main file again; {} when it holds, or an Upgrade
 //	POST /vassals/NAME/ORDER        start, stop, reload, restart, pause or resume; the VassalStatus after it
 //
 // A name with a slash is written with %2F. An error is {"error": "…"} with a status

@@ -147,6 +147,9 @@ func WriteWhy(w io.Writer, v VassalStatus, now time.Time) error {
 	for _, c := range v.Crons {
 		line("cron", c.text(now))
 	}
+	if h := v.Hook; h != nil {
+		line("hook failed", fmt.Sprintf("%s ago: %s", age(h.At, now), h.How))
+	}
 	line("next try", retry(v, now))
 	if v.Folder == "" {
 		line("sockets", strings.Join(v.Sockets, " "))

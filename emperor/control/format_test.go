@@ -76,11 +76,13 @@ func TestWriteWhy(t *testing.T) {
 		{
 			name: "well",
 			vassal: VassalStatus{Name: "blog", File: "/v/blog.ini", Kind: "command", State: "ready", Since: before(time.Hour),
-				Generation: 2, PIDs: []int{4, 5}, Sockets: []string{"/run/blog.sock"}, Overlap: true},
+				Generation: 2, PIDs: []int{4, 5}, Sockets: []string{"/run/blog.sock"}, Overlap: true,
+				Hook: &HookFailure{At: before(time.Minute), How: "exec-as-emperor (main.ini:7): exit status 5"}},
 			want: `blog: ready for 1h00m (since 2026-03-01 11:00:00)
   file        /v/blog.ini
   kind        command
   generation  2, pids 4 5
+  hook failed 1m00s ago: exec-as-emperor (main.ini:7): exit status 5
   sockets     /run/blog.sock
 `,
 		},

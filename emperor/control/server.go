@@ -169,6 +169,7 @@ func (s *Server) routes() http.Handler {
 	})
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("POST /upgrade", s.upgrade)
+	mux.HandleFunc("POST /reload", s.reload)
 	mux.HandleFunc("GET /vassals/{name}", s.named(func(w http.ResponseWriter, r *http.Request, name string) {
 		if v, ok := s.emperor.Vassal(name); ok {
 			answer(w, http.StatusOK, v)
@@ -182,7 +183,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /vassals/{name}/{order}", s.named(s.order))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusNotFound, fmt.Errorf("no request %s %s; want GET /status, GET /events, GET /certificates, GET /vassals/NAME, "+
-			"GET /vassals/NAME/logs, POST /upgrade, or POST /vassals/NAME/ with %s", r.Method, r.URL.Path, orderWords), nil)
+			"GET /vassals/NAME/logs, POST /upgrade, POST /reload, or POST /vassals/NAME/ with %s", r.Method, r.URL.Path, orderWords), nil)
 	})
 	return mux
 }

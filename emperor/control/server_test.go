@@ -25,10 +25,19 @@ type fakeEmperor struct {
 	mu     sync.Mutex
 	orders []string
 	lines  chan LogLine // what a follower gets after the kept line
+
+	reloaded int
 }
 
 func (f *fakeEmperor) Upgrade(context.Context, string, time.Duration, int) error {
 	return errors.New("not today")
+}
+
+func (f *fakeEmperor) ReloadMain(context.Context, int) error {
+	if f.reloaded++; f.reloaded > 1 {
+		return errors.New("main.ini:3: a mistake")
+	}
+	return nil
 }
 
 func (f *fakeEmperor) Status() Status {
@@ -355,4 +364,19 @@ func (f *fakeEmperor) OrderLogs(_ context.Context, name string, rotate bool) err
 		return errors.New("it has no log file of its own")
 	}
 	return nil
+}
+
+// TestReloadMain: who asks hears what came of it, now or from another binary.
+func TestReloadMain(t *testing.T) {
+	_, c, _, stop := serve(t)
+	defer stop()
+	if u, err := c.ReloadMain(t.Context()); err != nil || u.Version != "" {
+		t.Error(u, err)
+	}
+	if _, err := c.ReloadMain(t.Context()); err == nil || err.Error() != "main.ini:3: a mistake" {
+		t.Error(err)
+	}
+	if _, err := c.Upgrade(t.Context(), ""); err == nil || err.Error() != "not today" {
+		t.Error(err)
+	}
 }

@@ -33,6 +33,10 @@ type Emperor interface {
 	// its own. patience is how long that may take to say that it can. It returns, with an error, only if nothing came of it: otherwise the other
 	// binary answers at the descriptor (AnswerUpgrade).
 	Upgrade(ctx context.Context, binary string, patience time.Duration, answer int) error
+	// ReloadMain reads the main file again and returns when it holds, or why it was not
+	// applied. Where the emperor's own file was replaced that one takes over first, and
+	// answers as for Upgrade.
+	ReloadMain(ctx context.Context, answer int) error
 	// OrderCertificate has a certificate authority issue one, or a new one, now, and
 	// returns when it has or why it has not.
 	OrderCertificate(ctx context.Context, name string) error
@@ -135,6 +139,9 @@ type VassalStatus struct {
 	// Daemons and Crons run beside it.
 	Daemons []DaemonStatus `json:"daemons,omitempty"`
 	Crons   []CronStatus   `json:"crons,omitempty"`
+	// Hook is the last hook of the main file that failed since the last start although
+	// nothing came of it; one that keeps a vassal from starting is its Reason.
+	Hook *HookFailure `json:"hook,omitempty"`
 	// Problems say why the file's last edit was not carried out, its mistakes each as
 	// "file:line: text". What runs, if anything does, is from before it.
 	Problems []string `json:"problems,omitempty"`
@@ -155,6 +162,12 @@ type Failure struct {
 	How        string    `json:"how"`
 	// Log are its own last lines, oldest first.
 	Log []LogLine `json:"log,omitempty"`
+}
+
+// HookFailure is a hook that failed: its option, with file and line, and how.
+type HookFailure struct {
+	At  time.Time `json:"at"`
+	How string    `json:"how"`
 }
 
 // LogLine is one line a vassal wrote or the emperor wrote about it.

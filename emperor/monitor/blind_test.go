@@ -28,7 +28,7 @@ func TestWithoutEventsScansAloneDoIt(t *testing.T) {
 			w.add = func(*fsnotify.Watcher, string) error { return fmt.Errorf("add: %w", syscall.ENOSPC) }
 		}},
 		{"directories on another machine", "NFS does not tell what other machines change", func(w *watcher) {
-			w.add, w.network = noEvents, func(string) string { return "NFS" }
+			w.add, w.kind = noEvents, func(string) fileSystem { return fileSystem{shared: "NFS"} }
 		}},
 		{"another error", "out of order", func(w *watcher) {
 			w.add = func(*fsnotify.Watcher, string) error { return errors.New("out of order") }

@@ -4,9 +4,9 @@
 // The one idea: the scan is the truth. A Monitor walks its directories and globs,
 // notes a Stamp for each vassal file and hands out a whole, sorted Snapshot
 // whenever something differs from the last one. Events of the kernel (fsnotify)
-// only hurry the next scan; a lost event costs time (one Frequency), never
-// correctness. A reader that missed a Snapshot has missed nothing: the latest one
-// holds everything.
+// only hurry the next scan; a lost event costs time (one Frequency; a minute at most
+// where the kernel is known to report everything), never correctness. A reader that
+// missed a Snapshot has missed nothing: the latest one holds everything.
 //
 // What is settled before it is reported:
 //   - a file is reported once it has been left alone for the debounce time, so that
@@ -15,7 +15,7 @@
 //     editors (vim) and tools take the old file away before the new one is there;
 //   - a directory that cannot be read, or that an emperor line names and that is
 //     not there at the moment, changes nothing: its vassals go on (uWSGI does the
-//     same), and it is said once.
+//     same), and it is said once; when it is back it has a moment to be filled.
 //
 // Any difference of a Stamp is a change: uWSGI compares whole seconds of mtime
 // and only upwards, and so misses second edits and restored backups. Removing,

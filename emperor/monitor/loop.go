@@ -27,19 +27,27 @@ const (
 // loop is the state of Run: all of it belongs to one goroutine.
 type loop struct {
 	*Monitor
+	now     func() time.Time
 	watcher watcher
+	mounts  mounts
 	places  places
 	files   map[string]*settled // vassal files
+	roots   map[string]*root    // directories that sources name
 	names   map[string]string   // of reported vassal files, by path
 	further map[string]*settled // files given to Watch
 	said    map[notice]bool     // what held at the last scan
 	last    Snapshot
+
+	fillTime time.Duration
 
 	started time.Time
 	timer   *time.Timer
 	due     time.Time     // when the timer fires
 	ended   time.Time     // when the last scan ended
 	took    time.Duration // how long it took
+	asked   bool          // something calls for a scan
+	net     time.Time     // when there is one even if nothing does
+	scans   int
 }
 
 func newLoop(m *Monitor) *loop {
@@ -48,17 +56,21 @@ func newLoop(m *Monitor) *loop {
 		names = map[string]string{}
 	}
 	return &loop{
-		Monitor: m,
-		watcher: newWatcher(),
-		files:   map[string]*settled{},
-		names:   names,
-		further: map[string]*settled{},
+		Monitor:  m,
+		now:      time.Now,
+		watcher:  newWatcher(),
+		files:    map[string]*settled{},
+		roots:    map[string]*root{},
+		names:    names,
+		further:  map[string]*settled{},
+		fillTime: fillTime,
 	}
 }
 
 func (l *loop) run(ctx context.Context) {
 	defer l.watcher.close()
-	l.started = time.Now()
+	defer l.mounts.close()
+	l.started = l.now()
 	l.due = l.started
 	l.timer = time.NewTimer(0)
 	defer l.timer.Stop()
@@ -88,6 +100,7 @@ func (l *loop) event(e fsnotify.Event) {
 	dir, name, self := l.watcher.owns(e.Name)
 	if self && (e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)) {
 		l.watcher.drop(dir)
+		l.removed(dir)
 	}
 	if self || l.places.matters(dir, name, set.extensions) {
 		l.within(set.debounce)
@@ -96,27 +109,39 @@ func (l *loop) event(e fsnotify.Event) {
 
 // within makes the next scan happen in d at the latest, but for the rest it owes.
 func (l *loop) within(d time.Duration) {
-	due := time.Now().Add(d)
+	l.asked = true
+	due := l.now().Add(d)
 	if rested := l.ended.Add(min(l.took*restFactor, longestRest)); due.Before(rested) {
 		due = rested
 	}
 	if due.Before(l.due) {
 		l.due = due
-		l.timer.Reset(time.Until(due))
+		l.timer.Reset(due.Sub(l.now()))
 	}
 }
 
-// turn scans, reports, and sets the timer.
+// turn scans, reports, and sets the timer. When nothing calls for a scan it may be
+// enough to see that what the kernel would report has not moved.
 func (l *loop) turn() {
-	begun := time.Now()
-	set, owners := l.settings.Load(), l.wantedOwners()
+	begun := l.now()
+	set := l.settings.Load()
+	if l.mayRest(set, begun) {
+		l.rest(set)
+		return
+	}
+	owners := l.wantedOwners()
+	l.asked = false
+	l.scans++
 	s := l.look(set, owners)
 	l.say(s.notices)
 	again := l.settle(s, owners)
-	l.ended = time.Now()
+	l.ended = l.now()
 	l.took = l.ended.Sub(begun)
-	l.due = l.ended.Add(set.frequency)
-	l.timer.Reset(set.frequency)
+	l.net = l.ended.Add(set.frequency)
+	if s.covered {
+		l.net = l.ended.Add(set.pause(len(s.found) + len(s.further) + len(s.places)))
+	}
+	l.rest(set)
 	if again > 0 {
 		l.within(again)
 	}
@@ -127,14 +152,15 @@ type result struct {
 	*scan
 	further map[string]observation
 	begun   time.Time
+	covered bool // no later change can go without an event
 }
 
 // look scans until no directory came newly under watch, so that whatever happens
 // after the scan causes an event.
 func (l *loop) look(set *settings, owners map[string][]string) result {
-	begun := time.Now()
+	begun := l.now()
 	for pass := 1; ; pass++ {
-		r := result{newScan(set), map[string]observation{}, begun}
+		r := result{scan: newScan(set), further: map[string]observation{}, begun: begun}
 		for _, files := range owners {
 			for _, file := range files {
 				if _, done := r.further[file]; !done {
@@ -143,11 +169,15 @@ func (l *loop) look(set *settings, owners map[string][]string) result {
 			}
 		}
 		l.places = r.places
-		added := l.watcher.sync(r.places, func(dir, why string) {
+		added, all := l.watcher.sync(r.places, func(dir, why string) {
 			r.note(nil, dir, "not every change can be noticed at once (%s); scanning every %v", why, set.frequency)
 		})
 		// Somebody who makes directories faster than we look gets the regular scans.
 		if !added || pass == 10 {
+			r.covered = !added && all && !r.blind
+			if r.covered && set.rarely {
+				r.covered = !l.mounts.anyFile(r.places, set.extensions)
+			}
 			return r
 		}
 	}
@@ -156,13 +186,14 @@ func (l *loop) look(set *settings, owners map[string][]string) result {
 // settle decides what of a scan is reported, and reports it if it differs. It
 // returns in how long to look again without any event; 0 means no need.
 func (l *loop) settle(r result, owners map[string][]string) (again time.Duration) {
-	now := time.Now()
+	now := l.now()
 	debounce := r.set.debounce
 	soon := func(d time.Duration) {
 		if d > 0 && (again == 0 || d < again) {
 			again = d
 		}
 	}
+	l.keepWhileFilling(r.scan, now, soon)
 	changed := l.settleFiles(r.scan, now, soon)
 	for path, o := range r.further {
 		known := l.further[path]

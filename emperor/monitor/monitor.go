@@ -41,8 +41,9 @@ type Options struct {
 	// case-sensitive, so ".conf" and not "conf".
 	Extensions []string
 	// Frequency is the time between two scans that nothing hurried (emperor-freq):
-	// the way changes are found where the kernel reports none. 0 means 3 s; less
-	// than 100 ms is raised to that (uWSGI's 0 burns a processor).
+	// the way changes are found where the kernel reports none. Less than 100 ms is
+	// raised to that (uWSGI's 0 burns a processor). 0 means 3 s, and more where the
+	// kernel reports every change (see rest.go).
 	Frequency time.Duration
 	// Debounce is how long a file must have been left alone before it is reported,
 	// and how long the first event waits for more. 0 means 50 ms.
@@ -94,6 +95,7 @@ type settings struct {
 	owners     bool
 	extensions []string
 	frequency  time.Duration
+	rarely     bool // where the kernel reports every change scans may be rarer
 	debounce   time.Duration
 }
 
@@ -110,7 +112,7 @@ func newSettings(o Options) (*settings, error) {
 		debounce:   o.Debounce,
 	}
 	if set.frequency <= 0 {
-		set.frequency = defaultFrequency
+		set.frequency, set.rarely = defaultFrequency, true
 	}
 	set.frequency = max(set.frequency, lowestFrequency)
 	if set.debounce <= 0 {

@@ -77,6 +77,39 @@ func TestRenameIsOneSnapshot(t *testing.T) {
 	}
 }
 
+// A directory that is made anew is filled file by file. What is not there yet goes on;
+// what has not come when it is full ends.
+func TestDirectoryIsFilledAgain(t *testing.T) {
+	for _, pattern := range []string{"vassals.d", "vassals.d/*.ini"} {
+		t.Run(strings.ReplaceAll(pattern, "/", "_"), func(t *testing.T) {
+			t.Parallel()
+			r := start(t, t.TempDir(), []string{pattern}, func(o *Options, l *loop) {
+				o.Debounce = 1500 * time.Millisecond // a machine that halts for less does not matter
+				if l != nil {
+					l.fillTime = 5 * time.Second
+				}
+			})
+			for _, name := range []string{"a", "b", "gone"} {
+				r.write("vassals.d/"+name+".ini", "1")
+			}
+			r.untilNames("a", "b", "gone")
+			must(t, os.RemoveAll(r.path("vassals.d")))
+			r.write("vassals.d/a.ini", "2")
+			r.untilChanged("a")
+			r.write("vassals.d/b.ini", "2")
+			r.untilChanged("b")
+			r.write("vassals.d/new.ini", "1")
+			r.until("new", func(s Snapshot) bool { _, ok := find(s, "new"); return ok })
+			for _, s := range r.seen[len(r.seen)-3:] {
+				if _, ok := find(s, "b"); !ok {
+					t.Errorf("while the directory was being filled the vassals were %v", names(s))
+				}
+			}
+			r.untilNames("a", "b", "new")
+		})
+	}
+}
+
 // The system calls of editors and tools, one after another, as strace shows them.
 func TestSavesNeverTakeTheVassalAway(t *testing.T) {
 	saves := map[string]func(r *running){
@@ -112,8 +145,9 @@ func TestSavesNeverTakeTheVassalAway(t *testing.T) {
 	}
 	for name, save := range saves {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
 			r := start(t, t.TempDir(), []string{"."}, func(o *Options, _ *loop) {
-				o.Debounce = 500 * time.Millisecond // a machine that halts for less does not matter
+				o.Debounce = 1500 * time.Millisecond // a machine that halts for less does not matter
 				o.Extensions = []string{"~", "#", "4913", "12Cd"}
 			})
 			r.write("shop.ini", "1")

@@ -16,8 +16,11 @@ type scan struct {
 	found   map[string]observation // every vassal file there is
 	unknown []unknownPlace         // where nothing could be learned
 	places  places                 // what to watch so that the next change is noticed
+	roots   map[string]rootSeen    // the directories that lines name, where there is one
 	notices []notice
 	seen    *Seen // what else a Look wants to know; nil in a Monitor's scans
+	// blind: something may change of which no event in the places tells.
+	blind bool
 }
 
 // unknownPlace is a directory (or one path) of which a source can say nothing now.
@@ -59,7 +62,7 @@ func newScan(set *settings) *scan {
 }
 
 func scanInto(set *settings, seen *Seen) *scan {
-	s := &scan{set: set, found: map[string]observation{}, places: places{}, seen: seen}
+	s := &scan{set: set, found: map[string]observation{}, places: places{}, roots: map[string]rootSeen{}, seen: seen}
 	for i := range set.sources {
 		source := &set.sources[i]
 		if real, ok := s.enterRoot(source); ok {
@@ -79,14 +82,19 @@ func scanInto(set *settings, seen *Seen) *scan {
 // directory). A symlink's flip in the path is noticed through the places.
 func (s *scan) enterRoot(from *source) (real string, ok bool) {
 	real, err := resolve(from.root, s.places.name)
+	var seenRoot rootSeen
 	if err == nil {
 		var st syscall.Stat_t
-		if err = stat(real, &st); err == nil && !isKind(&st, syscall.S_IFDIR) {
+		err = stat(real, &st)
+		s.blind = s.blind || err != nil // it was there a moment ago
+		seenRoot = rootOf(real, &st)
+		if err == nil && !isKind(&st, syscall.S_IFDIR) {
 			err = syscall.ENOTDIR
 			s.places.name(filepath.Dir(real), filepath.Base(real))
 		}
 	}
 	if err == nil {
+		s.roots[from.root] = seenRoot
 		return real, true
 	}
 	s.unknown = append(s.unknown, unknownPlace{from, from.root})
@@ -97,6 +105,7 @@ func (s *scan) enterRoot(from *source) (real string, ok bool) {
 		s.note(from, from.root, "want a directory or a file ending in %s, this is neither",
 			strings.Join(slices.Concat(configExtensions, s.set.extensions), " "))
 	default:
+		s.blind = true
 		s.note(from, from.root, "cannot look into the directory (%v); vassals that were in it go on", err)
 		s.pass(from, from.root, "cannot be looked into: %v", err)
 	}
@@ -159,6 +168,7 @@ func (s *scan) glob(from *source, dir, real string, steps []step) {
 		var st syscall.Stat_t
 		if err == nil {
 			err = stat(realBelow, &st)
+			s.blind = s.blind || err != nil
 		}
 		switch {
 		case err == nil && isKind(&st, syscall.S_IFDIR):
@@ -186,6 +196,7 @@ func (s *scan) list(from *source, dir, real string) ([]os.DirEntry, bool) {
 }
 
 func (s *scan) cannotLook(from *source, path string, err error) {
+	s.blind = true
 	s.unknown = append(s.unknown, unknownPlace{from, path})
 	s.note(from, path, "cannot be looked at (%v); what was known of it stays", err)
 	s.pass(from, path, "cannot be looked at: %v", err)
@@ -206,17 +217,19 @@ func (s *scan) file(from *source, dir, real, name string) {
 		return
 	}
 	if isKind(&link, syscall.S_IFREG) {
-		s.found[path] = observation{Stamp{File: inodeOf(&link), Owners: [2]Owner{s.ownerOf(&link)}}, changeTime(&link)}
+		s.found[path] = observation{stamp: Stamp{File: inodeOf(&link), Owners: [2]Owner{s.ownerOf(&link)}}, changed: changeTime(&link)}
+		s.blind = s.blind || hasOtherNames(&link)
 		return
 	}
 	if !isKind(&link, syscall.S_IFLNK) {
 		s.pass(from, path, "is %s, and so no vassal", kindOf(&link))
 		return
 	}
-	o := observation{Stamp{Link: inodeOf(&link), Owners: [2]Owner{1: s.ownerOf(&link)}}, changeTime(&link)}
+	o := observation{stamp: Stamp{Link: inodeOf(&link), Owners: [2]Owner{1: s.ownerOf(&link)}}, changed: changeTime(&link)}
 	target, err := resolve(filepath.Join(real, name), s.places.name)
 	if err == nil {
 		err = stat(target, &file)
+		s.blind = s.blind || err != nil || hasOtherNames(&file)
 	}
 	switch {
 	case err == nil && !isKind(&file, syscall.S_IFREG):
@@ -251,8 +264,11 @@ func (s *scan) look(path string) observation {
 	if o, done := s.found[path]; done && !s.set.noFollow {
 		return o
 	}
-	if target, err := resolve(path, s.places.name); err == nil {
+	target, err := resolve(path, s.places.name)
+	if err == nil {
 		s.places.name(filepath.Dir(target), filepath.Base(target))
 	}
-	return observe(path)
+	o := observe(path)
+	s.blind = s.blind || err != nil && !gone(err) || o.otherNames
+	return o
 }

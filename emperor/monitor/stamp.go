@@ -35,6 +35,9 @@ type observation struct {
 	// changed is the latest ctime of file and link. Unlike mtime nobody can set it,
 	// so a file that was moved here with an old mtime is still known to be new.
 	changed time.Time
+	// otherNames: the file has further hard links. What is written by one of those
+	// names causes no event in the directory of ours.
+	otherNames bool
 }
 
 // young tells whether a write after the look might still leave no trace, or whether
@@ -64,6 +67,8 @@ func (s *scan) ownerOf(st *syscall.Stat_t) Owner {
 
 func changeTime(st *syscall.Stat_t) time.Time { return time.Unix(0, st.Ctim.Nano()) }
 
+func hasOtherNames(st *syscall.Stat_t) bool { return isKind(st, syscall.S_IFREG) && st.Nlink > 1 }
+
 // isKind compares the file type of st with one of the S_IF constants.
 func isKind(st *syscall.Stat_t, kind uint32) bool { return st.Mode&syscall.S_IFMT == kind }
 
@@ -76,12 +81,12 @@ func observe(path string) observation {
 	}
 	o := observation{changed: changeTime(&link)}
 	if !isKind(&link, syscall.S_IFLNK) {
-		o.stamp.File = inodeOf(&link)
+		o.stamp.File, o.otherNames = inodeOf(&link), hasOtherNames(&link)
 		return o
 	}
 	o.stamp.Link = inodeOf(&link)
 	if stat(path, &file) == nil {
-		o.stamp.File = inodeOf(&file)
+		o.stamp.File, o.otherNames = inodeOf(&file), hasOtherNames(&file)
 		if t := changeTime(&file); t.After(o.changed) {
 			o.changed = t
 		}

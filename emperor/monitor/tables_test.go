@@ -140,7 +140,7 @@ func TestSettling(t *testing.T) {
 	start := time.Unix(1000, 0)
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	version := func(n int64, changed int) observation {
-		return observation{Stamp{File: Inode{Number: 1, ModTime: n}}, at(changed)}
+		return observation{stamp: Stamp{File: Inode{Number: 1, ModTime: n}}, changed: at(changed)}
 	}
 	type look struct {
 		at     int // ms

@@ -17,22 +17,22 @@ type watcher struct {
 	// files are elsewhere.
 	make func() (*fsnotify.Watcher, error)
 	add  func(notify *fsnotify.Watcher, dir string) error
-	// network names the kind of network file system that holds a directory, or "".
-	network func(dir string) string
+	// kind tells what kind of file system holds a directory.
+	kind func(dir string) fileSystem
 	// notify is nil while the process can have none (128 instances per user).
 	notify *fsnotify.Watcher
 	have   map[string]watched
 }
 
 func newWatcher() watcher {
-	return watcher{make: fsnotify.NewWatcher, add: (*fsnotify.Watcher).Add, network: networkFileSystem}
+	return watcher{make: fsnotify.NewWatcher, add: (*fsnotify.Watcher).Add, kind: fileSystemOf}
 }
 
 // watched is one directory under watch. The inode tells it from another one that
 // has its path later.
 type watched struct {
 	device, number uint64
-	network        string // the kind of network file system it is on, or ""
+	on             fileSystem
 }
 
 // open makes the fsnotify watcher unless there is one.
@@ -76,14 +76,16 @@ func (w *watcher) errors() <-chan error {
 }
 
 // sync watches what is in want and nothing else. added tells that a directory came
-// under watch just now: what changed in it before was not seen, so scan again.
+// under watch just now: what changed in it before was not seen, so scan again. all
+// tells that the kernel reports whatever is made, written, renamed or removed in them.
 // refused is called once for each reason why directories cannot be watched, or not
 // reliably; dir is one of them where that helps.
-func (w *watcher) sync(want places, refused func(dir, why string)) (added bool) {
+func (w *watcher) sync(want places, refused func(dir, why string)) (added, all bool) {
 	if err := w.open(); err != nil {
 		refused("", watchError(err))
-		return false
+		return false, false
 	}
+	all = true
 	var limited error
 	reasons := map[string]string{} // why → the first directory, in order
 	because := func(dir, why string) {
@@ -108,6 +110,7 @@ func (w *watcher) sync(want places, refused func(dir, why string)) (added bool) 
 		var st syscall.Stat_t
 		if err := stat(dir, &st); err != nil {
 			w.drop(dir) // gone since the scan; the next one will know
+			all = false
 			continue
 		}
 		known, ok := w.have[dir]
@@ -119,20 +122,36 @@ func (w *watcher) sync(want places, refused func(dir, why string)) (added bool) 
 			switch err := w.add(w.notify, dir); {
 			case errors.Is(err, syscall.ENOSPC):
 				limited = err // whichever directories it hits
+				all = false
 				continue
 			case err != nil:
 				because(dir, err.Error())
+				all = false
 				continue
 			}
-			known = watched{uint64(st.Dev), uint64(st.Ino), w.network(dir)}
+			known = watched{uint64(st.Dev), uint64(st.Ino), w.kind(dir)}
 			w.have[dir] = known
 			added = true
 		}
-		if known.network != "" {
-			because(dir, known.network+" does not tell what other machines change")
+		if known.on.shared != "" {
+			because(dir, known.on.shared+" does not tell what other machines change")
+		}
+		all = all && known.on.tellsAll
+	}
+	return added, all
+}
+
+// stand tells whether each path under watch still leads to the directory that is
+// watched. No event tells that a folder further up was renamed, or that something was
+// mounted there.
+func (w *watcher) stand() bool {
+	for dir, known := range w.have {
+		var st syscall.Stat_t
+		if stat(dir, &st) != nil || known.device != uint64(st.Dev) || known.number != uint64(st.Ino) {
+			return false
 		}
 	}
-	return added
+	return true
 }
 
 // drop ends the watch of dir. It is also called when the kernel ended it, because
@@ -163,34 +182,4 @@ func watchError(err error) string {
 		return "the limit of watchers is reached, see sysctl fs.inotify.max_user_instances"
 	}
 	return err.Error()
-}
-
-// networkFileSystems are those on which inotify sees only what this machine does:
-// statfs(2)'s f_type.
-var networkFileSystems = map[uint32]string{
-	0x6969:     "NFS",
-	0x517b:     "SMB",
-	0xfe534d42: "SMB2",
-	0xff534d42: "CIFS",
-	0x564c:     "NCP",
-	0x65735546: "FUSE",
-	0x01021997: "9P",
-	0x00c36400: "Ceph",
-	0x5346414f: "AFS",
-	0x6b414653: "AFS",
-	0x0bd00bd0: "Lustre",
-	0x01161970: "GFS2",
-	0x7461636f: "OCFS2",
-	0x47504653: "GPFS",
-	0x786f4256: "a VirtualBox shared folder",
-	0xbacbacbc: "a VMware shared folder",
-}
-
-// networkFileSystem names the kind of network file system that holds dir, or "".
-func networkFileSystem(dir string) string {
-	var st syscall.Statfs_t
-	if ignoringEINTR(func() error { return syscall.Statfs(dir, &st) }) != nil {
-		return ""
-	}
-	return networkFileSystems[uint32(st.Type)]
 }

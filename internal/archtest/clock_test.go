@@ -23,7 +23,7 @@ var readsTheWallClock = map[string]string{
 	"emperor/upgrade.go":       "a deadline in the past",
 	"internal/proc/starter.go": "a deadline in the past",
 	"internal/proc/tree.go":    "a deadline in the past",
-	"vassal/probe.go":          "a deadline in the past",
+	"vassal/probe/probe.go":    "a deadline in the past",
 	"vassal/cron/cron.go":      "cron is about the time of day",
 	"vassal/daemon.go":         "times of files, which are compared with each other",
 	"vassal/uwsgi_logs.go":     "names of rotated files",

@@ -7,6 +7,11 @@
 // reader does not know is skipped, and one that the writer did not know keeps the value
 // it has, so that Unmarshal into a value with sensible contents leaves them.
 //
+// A field may be given another name in Go and keep the one that earlier binaries have
+// written: `carry:"name"` at the field says it. A field _ struct{} with `carry:"small"`
+// says of all fields of its struct that their names begin with a small letter, as they did
+// before they were exported (UID: uid, MaxFD: maxFD).
+//
 // The text is JSON. Strings need not be UTF-8 (paths and environments are not). Types
 // that write themselves (time.Time, netip.AddrPort) do. Channels, functions,
 // interfaces and floating-point numbers cannot be carried: that is an error of
@@ -19,6 +24,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"reflect"
 	"strings"
 	"unicode/utf8"
@@ -71,8 +77,8 @@ func Shape(of reflect.Type) string {
 		case reflect.Struct:
 			seen[t] = true
 			b.WriteByte('{')
-			for i := range t.NumField() {
-				b.WriteString(t.Field(i).Name + " ")
+			for i, name := range names(t) {
+				b.WriteString(name + " ")
 				visit(t.Field(i).Type)
 				b.WriteByte(';')
 			}
@@ -92,6 +98,42 @@ var textMarshaler, textUnmarshaler = reflect.TypeFor[encoding.TextMarshaler](), 
 
 func writesItself(t reflect.Type) bool {
 	return t.Implements(textMarshaler) && reflect.PointerTo(t).Implements(textUnmarshaler)
+}
+
+// names are the fields of a struct by their index, and what each is called in the text.
+func names(of reflect.Type) iter.Seq2[int, string] {
+	blank, _ := of.FieldByName("_")
+	small := blank.Tag.Get("carry") == "small"
+	return func(yield func(int, string) bool) {
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, given := f.Tag.Lookup("carry")
+			switch {
+			case f.Name == "_":
+				continue
+			case given:
+			case small:
+				name = smallened(f.Name)
+			default:
+				name = f.Name
+			}
+			if !yield(i, name) {
+				return
+			}
+		}
+	}
+}
+
+// smallened is the name of a field as it would be if it were not exported.
+func smallened(name string) string {
+	capitals := 0
+	for capitals < len(name) && 'A' <= name[capitals] && name[capitals] <= 'Z' {
+		capitals++
+	}
+	if capitals > 1 && capitals < len(name) {
+		capitals-- // the last one begins a word
+	}
+	return strings.ToLower(name[:capitals]) + name[capitals:]
 }
 
 // field is a field that can be read and set, exported or not.
@@ -158,8 +200,7 @@ func encode(v reflect.Value, at string) (any, error) {
 		return list, nil
 	case reflect.Struct:
 		object := make(map[string]any, v.NumField())
-		for i := range v.NumField() {
-			name := v.Type().Field(i).Name
+		for i, name := range names(v.Type()) {
 			one, err := encode(field(v, i), at+"."+name)
 			if err != nil {
 				return nil, err
@@ -246,8 +287,7 @@ func decode(tree any, v reflect.Value, at string) error {
 		if !ok {
 			return wrong()
 		}
-		for i := range v.NumField() {
-			name := v.Type().Field(i).Name
+		for i, name := range names(v.Type()) {
 			one, there := object[name]
 			if !there {
 				continue // the writer did not know it

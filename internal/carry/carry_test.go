@@ -118,3 +118,47 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+// TestNames: what was written before a field was exported is read after it, and the other
+// way round, and the two are one shape.
+func TestNames(t *testing.T) {
+	type before struct {
+		user, pidFiles string
+		maxFD          int
+		sockets        []string
+		Sockets        []int
+	}
+	type numbers struct {
+		_     struct{} `carry:"small"`
+		User  string
+		MaxFD int
+		UID   uint32
+	}
+	type after struct {
+		_        struct{} `carry:"small"`
+		User     string
+		PIDFiles string
+		MaxFD    int
+		Rules    []string `carry:"sockets"`
+		Sockets  []int    `carry:"Sockets"`
+	}
+	old, new := before{"u", "p", 3, []string{"s"}, []int{4}}, after{User: "u", PIDFiles: "p", MaxFD: 3, Rules: []string{"s"}, Sockets: []int{4}}
+	textOfOld, err := carry.Marshal(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	textOfNew, err := carry.Marshal(new)
+	if err != nil || string(textOfNew) != string(textOfOld) {
+		t.Errorf("%s, %v, want %s", textOfNew, err, textOfOld)
+	}
+	var got after
+	if err := carry.Unmarshal(textOfOld, &got); err != nil || !reflect.DeepEqual(got, new) {
+		t.Errorf("%+v, %v, want %+v", got, err, new)
+	}
+	if a, b := carry.Shape(reflect.TypeFor[before]()), carry.Shape(reflect.TypeFor[after]()); a != b {
+		t.Errorf("shapes %s and %s", a, b)
+	}
+	if text, _ := carry.Marshal(numbers{UID: 7}); !strings.Contains(string(text), `"uid":7`) {
+		t.Errorf("%s, want uid", text)
+	}
+}

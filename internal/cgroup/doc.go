@@ -9,7 +9,7 @@
 // is told once (Tree) and by `emperor check` (Outlook).
 //
 // The kernel lets a group that has groups with limits below it have no processes of its
-// own. So before the first limit is set the emperor, with all that it has started, moves
+// own (of pids and cpu it says so only where somebody is to enter one below). So before the first limit is set the emperor, with all that it has started, moves
 // into a group beside those of the vassals (leafName).
 //
 // State: nothing but the directory of each group, which Path gives back from its parent,

@@ -85,6 +85,18 @@ func (g *Group) kill() error {
 	return nil
 }
 
+// OutOfMemory tells whether the kernel has killed something in the group because there was
+// no more memory for it.
+func (g *Group) OutOfMemory() bool {
+	text, _ := os.ReadFile(filepath.Join(g.Path, "memory.events"))
+	for line := range strings.Lines(string(text)) {
+		if count, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			return strings.TrimSpace(count) != "0"
+		}
+	}
+	return false
+}
+
 func isPopulated(events *os.File) (bool, error) {
 	text := make([]byte, 256)
 	n, err := events.ReadAt(text, 0)

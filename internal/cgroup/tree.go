@@ -79,6 +79,9 @@ func (t *Tree) make(name string, generation uint64, s Settings) (*Group, []error
 	if err != nil {
 		return nil, []error{fmt.Errorf("vassals with limits run without a control group: %w", err)}
 	}
+	if err := t.clear(at, s); err != nil {
+		return nil, []error{fmt.Errorf("vassals with limits run without a control group: %w", err)}
+	}
 	var errs []error
 	lacking := map[string]bool{}
 	for _, v := range s.Values {
@@ -97,6 +100,10 @@ func (t *Tree) make(name string, generation uint64, s Settings) (*Group, []error
 	if errors.Is(err, os.ErrExist) {
 		// Left by an emperor that was killed: no generation of that number lives.
 		err = g.kill()
+	}
+	if err == nil && invalid(g.Path) {
+		err = fmt.Errorf("%s has processes of its own, so that groups in it can have none", at.dir)
+		_ = t.system.rmdir(g.Path)
 	}
 	if err != nil {
 		return nil, append(errs, fmt.Errorf("vassals with limits run without a control group: %w", err))
@@ -148,20 +155,34 @@ func (t *Tree) enable(at place, controller string) error {
 		return errors.New(why)
 	}
 	err = write(at.dir, "cgroup.subtree_control", "+"+controller)
-	if errors.Is(err, unix.EBUSY) && at.own && !at.top {
-		if err = t.moveAside(at); err == nil {
-			err = write(at.dir, "cgroup.subtree_control", "+"+controller)
-		}
-	}
 	if errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("%s has processes of its own, so that groups in it cannot have limits", at.dir)
 	}
 	return err
 }
 
+// clear leaves no process at the place, where groups below it are to have controllers. The
+// kernel says so (EBUSY) only for some of them: pids and cpu it enables, and then lets
+// nobody into the groups below.
+func (t *Tree) clear(at place, s Settings) error {
+	if !at.own || at.top || !slices.ContainsFunc(s.Values, func(v Value) bool { return v.controller() != "" && at.lacks(v.controller()) == "" }) {
+		return nil
+	}
+	return t.moveAside(at)
+}
+
+// invalid tells whether the kernel lets nobody into a group.
+func invalid(dir string) bool {
+	kind, _ := os.ReadFile(filepath.Join(dir, "cgroup.type"))
+	return strings.HasPrefix(string(kind), "domain invalid")
+}
+
 // moveAside moves us, and what we have started without a group of its own, into a group
 // beside those of the vassals.
 func (t *Tree) moveAside(at place) error {
+	if pids, err := processes(at.dir); err != nil || len(pids) == 0 {
+		return err
+	}
 	leaf := filepath.Join(at.dir, leafName)
 	if err := t.system.mkdir(leaf); err != nil && !errors.Is(err, os.ErrExist) {
 		return err

@@ -87,6 +87,12 @@ func TestMake(t *testing.T) {
 	if _, errs := tree.Make("a/b", 7, limits); len(errs) > 0 || text(t, g.Path, "cgroup.kill") != "1" {
 		t.Error(errs)
 	}
+	for events, want := range map[string]bool{"": false, "low 0\noom 1\noom_kill 0\n": false, "oom 1\noom_kill 2\noom_group_kill 0\n": true} {
+		must(t, os.WriteFile(filepath.Join(g.Path, "memory.events"), []byte(events), 0o644))
+		if got := g.OutOfMemory(); got != want {
+			t.Errorf("%q: %v", events, got)
+		}
+	}
 	must(t, g.End(context.Background()))
 	if _, err := os.Stat(g.Path); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the group is still there", err)
@@ -174,6 +180,36 @@ func TestEmperorMovesAside(t *testing.T) {
 	must(t, os.WriteFile(s.proc+"/self/cgroup", []byte("0::/box/"+leafName+"\n"), 0o644))
 	if p, err := s.ownPlace(0); err != nil || p.dir != own.dir {
 		t.Error(p, err)
+	}
+}
+
+// TestNobodyStays: also for controllers that the kernel enables although there are
+// processes, the emperor moves aside first; and a group that nobody could enter is none.
+func TestNobodyStays(t *testing.T) {
+	s, mount := fake(t, "cpu pids", "/box")
+	tree := New("tag")
+	tree.system = s
+	only := Settings{Values: []Value{{"pids.max", "20", "pids-max"}}}
+	must(t, os.WriteFile(mount+"/box/cgroup.procs", []byte("1\n"), 0o644))
+	g, errs := tree.Make("a", 1, only)
+	if g != nil || len(errs) != 1 || !strings.Contains(errs[0].Error(), "run without a control group: process 1, which the emperor has not started") {
+		t.Error(g, errs)
+	}
+	if got := text(t, mount, "box/cgroup.subtree_control"); got != "" {
+		t.Errorf("%s was enabled", got)
+	}
+	must(t, s.mkdir(mount+"/sites"))
+	mkdir := s.mkdir
+	s.mkdir = func(dir string) error {
+		return errors.Join(mkdir(dir), os.WriteFile(dir+"/cgroup.type", []byte("domain invalid\n"), 0o644))
+	}
+	only.Parent = mount + "/sites"
+	g, errs = tree.Make("a", 1, only)
+	if g != nil || len(errs) != 1 || !strings.Contains(errs[0].Error(), "/sites has processes of its own") {
+		t.Error(g, errs)
+	}
+	if _, err := os.Stat(tree.Path(only.Parent, "a", 1)); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the group is still there", err)
 	}
 }
 

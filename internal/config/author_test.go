@@ -110,7 +110,11 @@ func TestAuthors(t *testing.T) {
 				vassal = "root.ini"
 			}
 			opener := &people{dir: dir}
-			_, problems := Load(Request{File: vassal, Dir: dir, Vassal: true, Env: []string{"A=b"}, IncludeAfter: test.after, Opener: opener})
+			var after []Value
+			for _, file := range test.after {
+				after = append(after, Value{Value: file})
+			}
+			_, problems := Load(Request{File: vassal, Dir: dir, Vassal: true, Env: []string{"A=b"}, IncludeAfter: after, Opener: opener})
 			if problems.Err() != nil {
 				t.Fatal(problems)
 			}

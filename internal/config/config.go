@@ -93,13 +93,13 @@ func (c *Config) Last(name string) (Value, bool) {
 
 // All returns the lines of these options, mixed, in order.
 func (c *Config) All(names ...string) []Value {
-	wanted := make(map[string]bool, len(names))
+	wanted := make([]string, 0, 16) // on the stack: it is asked for hundreds of times per file
 	for _, name := range names {
-		wanted[c.canonical(name)] = true
+		wanted = append(wanted, c.canonical(name))
 	}
 	var out []Value
 	for _, v := range c.Values {
-		if wanted[v.Key] {
+		if slices.Contains(wanted, v.Key) {
 			out = append(out, v)
 		}
 	}

@@ -20,8 +20,9 @@ type Request struct {
 	Vassal bool
 	// IncludeBefore, IncludeAfter, InheritBefore and InheritAfter are the files of
 	// vassals-include-before, vassals-include, vassals-inherit-before and
-	// vassals-inherit.
-	IncludeBefore, IncludeAfter, InheritBefore, InheritAfter []string
+	// vassals-inherit: the paths, and where the main file asks for them, which is the
+	// place that a message about one that can't be read is about.
+	IncludeBefore, IncludeAfter, InheritBefore, InheritAfter []Value
 	// SetBefore is vassal-set: set before the file is read, so the file wins for
 	// scalar options and these win for placeholders. Magic variables in them have
 	// been expanded by the caller (ExpandMagic), who passes the same text to uWSGI.
@@ -83,8 +84,8 @@ func (l *loader) readMain() {
 // (--inherit before, --include before, --set, the file, --inherit,
 // --include). Inherited files are applied after everything else, in this order.
 func (l *loader) readVassal() {
-	l.inheritFiles(l.req.InheritBefore)
-	l.includeFiles(l.req.IncludeBefore)
+	l.addFiles("inherit", l.req.InheritBefore)
+	l.addFiles("include", l.req.IncludeBefore)
 	for _, v := range l.req.SetBefore {
 		l.noteReferences(v.Value)
 		l.block, l.running = nil, false
@@ -101,18 +102,13 @@ func (l *loader) readVassal() {
 	for _, file := range l.readCommandLine(l.req.Args) {
 		l.loadByExtension(file, Pos{}, true)
 	}
-	l.inheritFiles(l.req.InheritAfter)
-	l.includeFiles(l.req.IncludeAfter)
+	l.addFiles("inherit", l.req.InheritAfter)
+	l.addFiles("include", l.req.IncludeAfter)
 }
 
-func (l *loader) includeFiles(files []string) {
+// addFiles adds the line that every vassal's file is read with, once for each file.
+func (l *loader) addFiles(key string, files []Value) {
 	for _, file := range files {
-		l.add(&entry{key: "include", value: file, has: true})
-	}
-}
-
-func (l *loader) inheritFiles(files []string) {
-	for _, file := range files {
-		l.add(&entry{key: "inherit", value: file, has: true})
+		l.add(&entry{key: key, value: file.Value, has: true, pos: file.Pos})
 	}
 }

@@ -262,8 +262,8 @@ func TestVassalPrecedence(t *testing.T) {
 			{Key: "sph", Value: r.ExpandMagic("%n-%%"), HasValue: true},
 			{Key: "unused-by-this-one", Value: "1", HasValue: true},
 		}
-		r.IncludeBefore, r.IncludeAfter = []string{"incb.ini"}, []string{"inc.ini"}
-		r.InheritBefore, r.InheritAfter = []string{"inhb.ini"}, []string{"inh.ini"}
+		r.IncludeBefore, r.IncludeAfter = []Value{{Value: "incb.ini"}}, []Value{{Value: "inc.ini"}}
+		r.InheritBefore, r.InheritAfter = []Value{{Value: "inhb.ini"}}, []Value{{Value: "inh.ini"}}
 	})
 	if len(problems) != 0 {
 		t.Errorf("problems:\n%s", problems)

@@ -29,7 +29,7 @@ const fileMagic = "opsnedcxij"
 
 func newMagicTable(r Request, dir string) magicTable {
 	now := time.Now()
-	t := magicTable{dir: dir, values: map[byte]string{}, volatile: "tT", opener: ownRights{}}
+	t := magicTable{dir: dir, values: make(map[byte]string, 64), volatile: "tT", opener: ownRights{}}
 	for _, c := range []byte(fileMagic + strings.ToUpper(fileMagic) + "0123456789") {
 		t.values[c] = ""
 	}

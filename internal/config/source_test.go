@@ -106,7 +106,7 @@ func TestSymlink(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.File = "copy.ini"
-		r.IncludeAfter = []string{"folder/f.ini"}
+		r.IncludeAfter = []Value{{Value: "folder/f.ini"}}
 	})
 	if got, want := listValues(c), fmt.Sprintf("env=copy %s/; env=f %s/real/", dir, dir); got != want {
 		t.Errorf("got %s, want %s", got, want)

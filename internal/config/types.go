@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"emperor/internal/transport"
 )
 
 // check validates a value by the option's declaration. The answer is empty or
@@ -136,6 +138,8 @@ func checkAddress(text string) string {
 		return "an address cannot hold a NUL byte"
 	case text[0] == '@' || strings.HasPrefix(text, "fd://") && len(text) > len("fd://"):
 		return ""
+	case transport.Check(text) != nil:
+		return "" // whoever opens it says so, who knows whether it is for datagrams
 	case text[0] == '=' && allDigits(text[1:]): // uWSGI's shared socket N
 		return ""
 	case allDigits(text):

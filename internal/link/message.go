@@ -71,8 +71,17 @@ type Vassal struct {
 	Removed bool `json:"removed,omitempty"`
 	// Files is set for a vassal of static files. It may have no address.
 	Files *StaticFiles `json:"files,omitempty"`
+	// Announces are the hosts for which it announces itself once it runs.
+	Announces []Announcement `json:"announces,omitempty"`
 	// Opened is their folder, while the vassal is ready. See Table.Borrow.
 	Opened *OpenFolder `json:"-"`
+}
+
+// Announcement is one key that a vassal announces itself for (subscribe-to), and the
+// address of the server that it tells.
+type Announcement struct {
+	Server string `json:"server"`
+	Key    string `json:"key"`
 }
 
 // Option is one directive of the main file, expanded, with where it was written.
@@ -197,6 +206,7 @@ const (
 	Wake    Kind = "wake"    // Vassal: somebody waits for it
 	Counted Kind = "counted" // Counters
 	Loyal   Kind = "loyal"   // Vassal, Generation: it has answered its first request
+	Silent  Kind = "silent"  // Vassal, Generation: it has left several requests in a row without any answer until its harakiri
 	Load    Kind = "load"    // Pair: what a TLS handshake needs; answered by Loaded
 	Leaving Kind = "leaving" // a signal reached the router: it drains, a successor may start now
 	Moved   Kind = "moved"   // Vassal, Generation: its folder's name means another folder, which only the emperor may open; no Vassal: one of the configuration's

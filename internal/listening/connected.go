@@ -45,61 +45,17 @@ func ConnectedUnix(name string) int {
 	return count
 }
 
-// What the kernel's sock_diag is asked, and answers (linux/unix_diag.h).
-const (
-	diagByFamily  = 20
-	diagShowName  = 1
-	diagName      = 0
-	diagShutdown  = 6
-	established   = 1
-	diagMessage   = 16 // size of its fixed part
-	netlinkHeader = 16
-)
-
 // eachUnix goes through all connected ends of unix sockets that have a name.
 func eachUnix(each func(name string, shutdown byte)) error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	order := binary.NativeEndian
-	question := make([]byte, netlinkHeader+24)
-	order.PutUint32(question, uint32(len(question)))
-	order.PutUint16(question[4:], diagByFamily)
-	order.PutUint16(question[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	question[netlinkHeader] = unix.AF_UNIX
-	order.PutUint32(question[netlinkHeader+4:], 1<<established)
-	order.PutUint32(question[netlinkHeader+12:], diagShowName)
-	if err := unix.Sendto(fd, question, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return os.NewSyscallError("sendto", err)
-	}
-	buffer := make([]byte, 64<<10)
-	for {
-		n, _, err := unix.Recvfrom(fd, buffer, 0)
-		if err != nil {
-			return os.NewSyscallError("recvfrom", err)
+	order, question := binary.NativeEndian, make([]byte, 24)
+	question[0] = unix.AF_UNIX
+	order.PutUint32(question[4:], 1<<stateEstablished)
+	order.PutUint32(question[12:], unixShowName)
+	return dump(question, unixFixed, func(answer []byte) {
+		if name, shutdown := attributes(answer[unixFixed:], order); name != "" {
+			each(name, shutdown)
 		}
-		for rest := buffer[:n]; len(rest) >= netlinkHeader; {
-			length := int(order.Uint32(rest))
-			if length < netlinkHeader || length > len(rest) {
-				return os.ErrInvalid
-			}
-			switch order.Uint16(rest[4:]) {
-			case unix.NLMSG_DONE:
-				return nil
-			case unix.NLMSG_ERROR:
-				return os.ErrPermission
-			}
-			if length > netlinkHeader+diagMessage {
-				name, shutdown := attributes(rest[netlinkHeader+diagMessage:length], order)
-				if name != "" {
-					each(name, shutdown)
-				}
-			}
-			rest = rest[min((length+3)&^3, len(rest)):]
-		}
-	}
+	})
 }
 
 // attributes finds name and shutdown among what is told of one socket.
@@ -110,9 +66,9 @@ func attributes(rest []byte, order binary.ByteOrder) (name string, shutdown byte
 			return name, shutdown
 		}
 		switch value := rest[4:length]; order.Uint16(rest[2:]) {
-		case diagName:
+		case unixName:
 			name = string(value)
-		case diagShutdown:
+		case unixShutdown:
 			if len(value) > 0 {
 				shutdown = value[0]
 			}
@@ -124,19 +80,8 @@ func attributes(rest []byte, order binary.ByteOrder) (name string, shutdown byte
 
 // ConnectedTCP counts the connections that clients have to a port of this machine.
 func ConnectedTCP(port int) int {
-	count := 0
-	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		scan(file, func(line string) {
-			fields := strings.Fields(line)
-			if len(fields) < 10 || fields[3] != "01" {
-				return
-			}
-			if address, ok := parseProcAddress(fields[1]); ok && int(address.Port()) == port {
-				count++
-			}
-		})
-	}
-	return count
+	sockets, _ := inState(stateEstablished, port) // without an answer nothing is known
+	return len(sockets)
 }
 
 // scan reads a file of /proc/net line by line. Without it nothing is known.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -111,5 +112,38 @@ func TestWhoListensOnAUnixSocket(t *testing.T) {
 	l.Close()
 	if _, err := AtUnix(path); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("left over: %v", err)
+	}
+}
+
+// TestSocketsOfAPort: the kernel says the same of a port, asked by sock_diag and by the
+// lists in /proc, which are read where there is no sock_diag.
+func TestSocketsOfAPort(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		at := netip.MustParseAddrPort(l.Addr().String())
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		for _, state := range []int{stateListens, stateEstablished} {
+			asked, err := inState(state, int(at.Port()))
+			read, readErr := listed(state, int(at.Port()), "/proc/net/tcp", "/proc/net/tcp6")
+			if err != nil || readErr != nil || len(asked) != 1 || !slices.Equal(asked, read) || asked[0].Inode == 0 {
+				t.Errorf("%s, state %d: %v (%v), in /proc %v (%v)", address, state, asked, err, read, readErr)
+			}
+			if state == stateListens && asked[0].Address != at {
+				t.Errorf("%s listens at %s", at, asked[0].Address)
+			}
+		}
 	}
 }

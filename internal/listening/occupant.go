@@ -48,7 +48,7 @@ func AtTCP(at netip.AddrPort) (o Occupant, ok bool) {
 
 // AtUDP is AtTCP for datagrams.
 func AtUDP(at netip.AddrPort) (o Occupant, ok bool) {
-	all, err := inState("07", int(at.Port()), "/proc/net/udp", "/proc/net/udp6")
+	all, err := listed(7, int(at.Port()), "/proc/net/udp", "/proc/net/udp6") // short: nothing lingers
 	if err != nil {
 		return o, false
 	}

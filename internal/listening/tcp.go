@@ -2,6 +2,7 @@ package listening
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -19,14 +20,35 @@ type Socket struct {
 	Inode   uint64
 }
 
-// OnPort gives the sockets that listen on a port, from /proc/net/tcp and tcp6.
-func OnPort(port int) ([]Socket, error) {
-	return inState("0A", port, "/proc/net/tcp", "/proc/net/tcp6")
+// OnPort gives the sockets that listen on a port.
+func OnPort(port int) ([]Socket, error) { return inState(stateListens, port) }
+
+// inState gives the TCP sockets with that local port that are in a state.
+func inState(state, port int) ([]Socket, error) {
+	var out []Socket
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		err := dump(tcpQuestion(family, 1<<state, uint16(port)), tcpFixed, func(answer []byte) {
+			host := answer[tcpHost : tcpHost+16]
+			if answer[0] == unix.AF_INET {
+				host = host[:4]
+			}
+			ip, _ := netip.AddrFromSlice(host)
+			at := netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(answer[tcpPort:]))
+			if int(answer[tcpState]) == state && int(at.Port()) == port { // an old kernel does not choose
+				out = append(out, Socket{at, uint64(binary.NativeEndian.Uint32(answer[tcpInode:]))})
+			}
+		})
+		if err != nil { // an old or a small kernel
+			return listed(state, port, "/proc/net/tcp", "/proc/net/tcp6")
+		}
+	}
+	return out, nil
 }
 
-// inState reads the kernel's lists of sockets.
-func inState(state string, port int, files ...string) ([]Socket, error) {
+// listed reads the kernel's lists of sockets.
+func listed(state, port int, files ...string) ([]Socket, error) {
 	var out []Socket
+	wanted := fmt.Sprintf("%02X", state)
 	for _, file := range files {
 		f, err := os.Open(file)
 		if err != nil {
@@ -39,7 +61,7 @@ func inState(state string, port int, files ...string) ([]Socket, error) {
 		for lines.Scan() {
 			// sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
 			fields := strings.Fields(lines.Text())
-			if len(fields) < 10 || fields[3] != state {
+			if len(fields) < 10 || fields[3] != wanted {
 				continue
 			}
 			address, ok := parseProcAddress(fields[1])

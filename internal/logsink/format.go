@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"emperor/internal/jsontext"
 )
 
 // stamp keeps the text of a time: the lines of one piece share it.
@@ -41,14 +43,14 @@ func (f *textFormat) Append(dst []byte, m *Message) []byte {
 	return append(appendPrintable(dst, m.Text), '\n')
 }
 
-// plainText and plainJSON are the bytes that go as they are; tables, because every byte
-// of every line passes here.
-var plainText, plainJSON = func() (text, json [256]bool) {
+// plainText are the bytes that go as they are; a table, because every byte of every
+// line passes here.
+var plainText = func() (t [256]bool) {
 	for c := ' '; c < 0x7f; c++ {
-		text[c], json[c] = true, c != '"' && c != '\\'
+		t[c] = true
 	}
-	text['\t'] = true
-	return text, json
+	t['\t'] = true
+	return t
 }()
 
 // appendPrintable shows control bytes instead of sending them: a vassal's output must
@@ -92,9 +94,9 @@ var levels = map[int]string{PriorityError: "ERROR", PriorityWarning: "WARN", Pri
 func (f *jsonFormat) Append(dst []byte, m *Message) []byte {
 	dst = f.stamp.append(append(dst, `{"time":"`...), m.Time, time.RFC3339Nano)
 	dst = append(append(append(dst, `","level":"`...), levels[m.Priority]...), `","msg":"`...)
-	dst = appendJSON(dst, m.Text)
+	dst = jsontext.Append(dst, m.Text)
 	if m.Vassal != "" {
-		dst = append(appendJSON(append(dst, `","vassal":"`...), []byte(m.Vassal)), '"')
+		dst = append(jsontext.Append(append(dst, `","vassal":"`...), []byte(m.Vassal)), '"')
 		if m.Generation != 0 {
 			dst = fmt.Appendf(dst, `,"gen":%d`, m.Generation)
 		}
@@ -102,40 +104,6 @@ func (f *jsonFormat) Append(dst []byte, m *Message) []byte {
 		return dst
 	}
 	return append(dst, "\"}\n"...)
-}
-
-const hex = "0123456789abcdef"
-
-// appendJSON appends what stands between the quotes of a JSON string.
-func appendJSON(dst, text []byte) []byte {
-	plain := 0
-	for i := 0; i < len(text); {
-		c := text[i]
-		if plainJSON[c] {
-			i++
-			continue
-		}
-		r, size := rune(c), 1
-		if c >= utf8.RuneSelf {
-			r, size = utf8.DecodeRune(text[i:])
-			if r >= 0xa0 && r != 0x2028 && r != 0x2029 && (r != utf8.RuneError || size > 1) {
-				i += size
-				continue
-			}
-		}
-		dst = append(dst, text[plain:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\t':
-			dst = append(dst, `\t`...)
-		default:
-			dst = append(dst, '\\', 'u', hex[r>>12&0xf], hex[r>>8&0xf], hex[r>>4&0xf], hex[r&0xf])
-		}
-		i += size
-		plain = i
-	}
-	return append(dst, text[plain:]...)
 }
 
 // dated puts uWSGI's date before each line (log-date).

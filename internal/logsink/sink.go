@@ -343,6 +343,7 @@ func (k *Sink) pause(d time.Duration, left []byte) bool {
 		select {
 		case <-k.timer.C:
 			k.sayLosses(false)
+			k.lookNow() // who removes a full file has room only when it is closed here, too
 			return !k.gone(left)
 		case <-k.quit:
 			return !k.gone(left)

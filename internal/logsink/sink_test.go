@@ -21,6 +21,7 @@ type place struct {
 	text bytes.Buffer
 	fail error         // of the next writes, after half of what is given
 	gate chan struct{} // not nil: writes wait for it
+	gone bool          // another place has its name: at the next look all is well
 }
 
 func (p *place) Write(b []byte) (int, error) {
@@ -50,8 +51,15 @@ func (p *place) String() string {
 
 func (p *place) Reopen() error { return nil }
 func (p *place) Rotate() error { return nil }
-func (p *place) Look()         {}
 func (p *place) Close()        {}
+
+func (p *place) Look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		p.fail = nil
+	}
+}
 
 // TestNoSpaceLeft: an error in the middle of a line is said once; when there is space
 // again the line is completed and nothing is missing.
@@ -76,6 +84,26 @@ func TestNoSpaceLeft(t *testing.T) {
 		if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "no space left") || !strings.Contains(text, "written again") {
 			t.Errorf("said: %s", text)
 		}
+	})
+}
+
+// TestFullFileIsRemoved: a file that cannot be written is looked at nevertheless, for who
+// removes it, or moves it away, does that to have room.
+func TestFullFileIsRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &place{fail: syscall.ENOSPC}
+		k := New(Options{Name: "disk", Device: p, Log: slog.New(slog.DiscardHandler)})
+		s := k.Source("shop", nil)
+		s.Write(&Message{Time: time.Now()}, []byte("one\n"))
+		time.Sleep(10 * time.Second)
+		p.mu.Lock()
+		p.gone = true
+		p.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if !strings.HasSuffix(p.String(), "\n") {
+			t.Errorf("%q", p)
+		}
+		k.Close(time.Minute)
 	})
 }
 

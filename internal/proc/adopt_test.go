@@ -21,7 +21,7 @@ func stranger(t *testing.T, words ...string) (proc.Carried, *proc.Process) {
 	}
 	release := proc.HoldReaping()
 	defer release()
-	c := proc.Carried{PID: pid, Start: proc.StartTime(pid), Mark: "mark/site/1"}
+	c := proc.Carried{PID: pid, Start: proc.StartTime(pid), Mark: "mark" + ours + "/site/1"}
 	p, err := proc.Adopt(c)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
@@ -14,7 +15,8 @@ func TestMarkAmidExec(t *testing.T) {
 	if err := os.WriteFile(script, []byte("exec sh "+script+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := NewStarter("amid-exec")
+	mark := "amid-exec-" + strconv.Itoa(os.Getpid())
+	s := NewStarter(mark)
 	defer s.Close()
 	p, err := s.Start(context.Background(), &Command{Name: "n", Path: "sh", Args: []string{"sh", script}, Env: os.Environ(), Umask: -1})
 	if err != nil {
@@ -23,7 +25,7 @@ func TestMarkAmidExec(t *testing.T) {
 	defer p.KillTree(context.Background())
 	const looks = 5000 // one in sixty found none
 	for range looks {
-		if e := readEntries([]int{p.PID()}, true)[p.PID()]; e.mark != "amid-exec/n/0" {
+		if e := readEntries([]int{p.PID()}, true)[p.PID()]; e.mark != mark+"/n/0" {
 			t.Fatalf("mark %q of %+v", e.mark, e)
 		}
 	}

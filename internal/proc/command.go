@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/shim"
 )
 
 // MarkVariable is the environment variable that tells whose child a process
@@ -16,11 +18,13 @@ import (
 const MarkVariable = "EMPEROR_MARK"
 
 // Credential is who the child runs as.
-type Credential struct {
-	UID, GID uint32
-	// Groups are the supplementary groups, all of them; nil means none.
-	Groups []uint32
-}
+type Credential = shim.Credential
+
+// Restrictions are what is taken away from a child before it becomes the program.
+type Restrictions = shim.Restrictions
+
+// Limit is one resource limit (setrlimit(2)).
+type Limit = shim.Limit
 
 // Command describes one child. Start does not keep it.
 type Command struct {
@@ -151,7 +155,7 @@ func (c *Command) environment(mark string) []string {
 	}
 	env = append(env, MarkVariable+"="+mark)
 	if c.ListenFDs > 0 {
-		// LISTEN_PID is added by the shim: only the child knows its number.
+		// LISTEN_PID is added by the child: only that knows its number.
 		env = append(env, "LISTEN_FDS="+strconv.Itoa(c.ListenFDs))
 		if len(c.ListenNames) > 0 {
 			env = append(env, "LISTEN_FDNAMES="+strings.Join(c.ListenNames, ":"))
@@ -160,8 +164,33 @@ func (c *Command) environment(mark string) []string {
 	return env
 }
 
+// order is what the shim must do. files are those of layout.
+func (c *Command) order(mark string, files []int) *shim.Order {
+	o := &shim.Order{
+		Label: c.label(), Path: c.Path, Dir: c.Dir, Chroot: c.Chroot,
+		Args: c.Args, Env: c.environment(mark),
+		Listen: c.ListenFDs > 0, Credential: c.Credential, Umask: c.Umask, MaxOpenFiles: c.MaxOpenFiles,
+		Restrictions: c.Restrictions, Confined: c.Confined, MayRead: c.MayRead,
+	}
+	if len(o.Args) == 0 {
+		o.Args = []string{o.Path}
+	}
+	for child, ours := range files {
+		if ours >= 0 {
+			o.Files = append(o.Files, child)
+		}
+	}
+	if c.ParentDeathSignal {
+		o.Parent = os.Getpid()
+		if o.DeathSignal = c.DeathSignal; o.DeathSignal == 0 {
+			o.DeathSignal = unix.SIGKILL
+		}
+	}
+	return o
+}
+
 // layout gives, for each descriptor of the child, ours; -1 is closed. null is
-// an open /dev/null. The two entries after the last are free for the shim.
+// an open /dev/null. The two after the last are for what the child first executes.
 func (c *Command) layout(null int) []int {
 	highest := 2
 	for child := range c.Files {

@@ -1,48 +1,18 @@
 package proc
 
 import (
-	"fmt"
-	"math"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/shim"
 )
 
 // SealDescriptors marks every descriptor from 3 on close-on-exec, but those in
 // keep. Go does so for its own; what the program's parent left open would
 // otherwise reach every child. Call it at the start of the program, after
 // sockets handed over were collected.
-func SealDescriptors(keep ...int) error {
-	keep = slices.Clone(keep)
-	slices.Sort(keep)
-	first := 3
-	for _, fd := range append(keep, math.MaxInt32) {
-		if fd > first {
-			if err := closeOnExec(first, fd-1); err != nil {
-				return fmt.Errorf("marking descriptors %d to %d close-on-exec: %w", first, fd-1, err)
-			}
-		}
-		first = max(first, fd+1)
-	}
-	return nil
-}
-
-func closeOnExec(first, last int) error {
-	err := unix.CloseRange(uint(first), uint(last), unix.CLOSE_RANGE_CLOEXEC)
-	if err == nil {
-		return nil
-	}
-	// Before Linux 5.11, and under a seccomp filter of that age: one by one.
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return err
-	}
-	for fd := first; fd <= last && uint64(fd) < limit.Cur; fd++ {
-		unix.CloseOnExec(fd)
-	}
-	return nil
-}
+func SealDescriptors(keep ...int) error { return shim.SealDescriptors(keep...) }
 
 // SetBlocking clears O_NONBLOCK. The flag belongs to the socket, not to the
 // descriptor: whoever holds a duplicate, in whatever process, is affected.

@@ -8,9 +8,14 @@
 //
 // A Starter owns one operating system thread on which every child is made:
 // the kernel sends a child's parent-death signal when the thread that made it
-// ends, and Go ends threads as it likes. The child is first this same binary
-// (the exec shim, see Shim), which arranges what cannot be arranged from
-// outside, such as LISTEN_PID, umask and limits, and then becomes the program.
+// ends, and Go ends threads as it likes. What cannot be arranged from outside, such as
+// LISTEN_PID, umask and limits, the child arranges itself before it becomes the
+// program: it is first a list of system calls (the short way, see internal/steps), or,
+// for what a list cannot do or when it fails, this same binary (the exec shim, see
+// internal/shim). The list is there for its speed alone: a child is the same either way.
+// Why not fork and do it all at once: a Go program shares its memory with a child that
+// executes nothing yet, and stands still with it, so one in the folder of a dead network
+// file system would stop all sites.
 //
 // Ownership: the caller owns every descriptor named in Command.Files and keeps
 // it open until Start returns; the child has duplicates. A Process is watched by

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/shim"
 )
 
 // Foresee says why a program could not be started, in the words of a start that
@@ -23,22 +25,22 @@ import (
 // An error that is syscall.ENOEXEC is a guess: the kernel may have been taught to
 // run more than it shows (binfmt_misc).
 func Foresee(program string, env []string) error {
-	path, err := lookPath(program, env)
+	path, err := shim.LookPath(program, env)
 	if err != nil {
 		return err
 	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return explainExec(program, path, err)
+		return shim.ExplainExec(program, path, err)
 	case !info.Mode().IsRegular():
 		if !info.IsDir() {
-			return &plainError{text: program + ": not a file that can be executed", err: syscall.EACCES}
+			return &shim.Problem{Text: program + ": not a file that can be executed", Err: syscall.EACCES}
 		}
-		return explainExec(program, path, syscall.EACCES)
+		return shim.ExplainExec(program, path, syscall.EACCES)
 	}
 	if err := unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS); err != nil {
-		return explainExec(program, path, err)
+		return shim.ExplainExec(program, path, err)
 	}
 	return foreseeContent(program, path, env)
 }
@@ -57,13 +59,13 @@ func foreseeContent(program, path string, env []string) error {
 	case bytes.HasPrefix(head, []byte("#!")):
 		return foreseeScript(program, path, head, env)
 	case !bytes.HasPrefix(head, []byte(elf.ELFMAG)):
-		return explainExec(program, path, syscall.ENOEXEC)
+		return shim.ExplainExec(program, path, syscall.ENOEXEC)
 	}
 	if built, ours := machineOf(head), ownMachine(); built != elf.EM_NONE && ours != elf.EM_NONE && built != ours && !runsOn(built, ours) {
-		return &plainError{text: fmt.Sprintf("%s: built for another kind of machine (%s, this is %s)", program, machineName(built), machineName(ours)), err: syscall.ENOEXEC}
+		return &shim.Problem{Text: fmt.Sprintf("%s: built for another kind of machine (%s, this is %s)", program, machineName(built), machineName(ours)), Err: syscall.ENOEXEC}
 	}
 	if loader := loaderOf(f); loader != "" && !exists(loader) {
-		return &plainError{text: fmt.Sprintf("%s: the loader it needs, %s, does not exist (built for another system?)", program, loader), err: syscall.ENOENT}
+		return &shim.Problem{Text: fmt.Sprintf("%s: the loader it needs, %s, does not exist (built for another system?)", program, loader), Err: syscall.ENOENT}
 	}
 	return nil
 }
@@ -105,13 +107,13 @@ func foreseeScript(program, path string, head []byte, env []string) error {
 	line, _, _ := bytes.Cut(head[2:], []byte("\n"))
 	words := strings.Fields(string(line))
 	if len(words) == 0 {
-		return explainExec(program, path, syscall.ENOEXEC)
+		return shim.ExplainExec(program, path, syscall.ENOEXEC)
 	}
 	if bytes.HasSuffix(line, []byte("\r")) {
-		return &plainError{text: fmt.Sprintf("%s: its first line ends as on Windows, and so asks for %q, which does not exist (mend it with: sed -i 's/\\r$//' %s)", program, strings.TrimLeft(string(line), " \t"), path), err: syscall.ENOENT}
+		return &shim.Problem{Text: fmt.Sprintf("%s: its first line ends as on Windows, and so asks for %q, which does not exist (mend it with: sed -i 's/\\r$//' %s)", program, strings.TrimLeft(string(line), " \t"), path), Err: syscall.ENOENT}
 	}
 	if !exists(words[0]) {
-		return &plainError{text: fmt.Sprintf("%s: its first line asks for %s, which does not exist", program, words[0]), err: syscall.ENOENT}
+		return &shim.Problem{Text: fmt.Sprintf("%s: its first line asks for %s, which does not exist", program, words[0]), Err: syscall.ENOENT}
 	}
 	if filepath.Base(words[0]) != "env" || len(words) < 2 {
 		return nil
@@ -123,8 +125,8 @@ func foreseeScript(program, path string, head []byte, env []string) error {
 	if strings.HasPrefix(name, "-") || strings.Contains(name, "=") {
 		return nil // more than we know of env
 	}
-	if _, err := lookPath(name, env); err != nil {
-		return &plainError{text: fmt.Sprintf("%s: its first line asks for %s", program, err), err: err}
+	if _, err := shim.LookPath(name, env); err != nil {
+		return &shim.Problem{Text: fmt.Sprintf("%s: its first line asks for %s", program, err), Err: err}
 	}
 	return nil
 }

@@ -1,19 +1,20 @@
 package proc
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"emperor/internal/shim"
 )
 
 // ErrClosed is returned by Start after Close.
@@ -112,71 +113,140 @@ func (s *Starter) Start(ctx context.Context, c *Command) (*Process, error) {
 	if err := c.check(); err != nil {
 		return nil, &StartError{Name: c.Name, Text: err.Error(), Err: err}
 	}
-	p, status, err := s.fork(c)
-	if err != nil {
-		return nil, err
-	}
-	defer status.Close()
-
-	// The shim answers on the pipe; a successful exec closes it.
-	stopWatching := context.AfterFunc(ctx, func() { status.SetReadDeadline(time.Unix(1, 0)) })
-	defer stopWatching()
-	answer, err := io.ReadAll(status)
-	if err != nil {
-		// The shim can hang in a directory of a dead network file system: then not
-		// even SIGKILL ends it at once, and the caller must not hang with it.
-		p.Signal(syscall.SIGKILL)
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, &StartError{Name: c.Name, Text: fmt.Sprintf("%s: %v", c.label(), err), Err: err}
-	}
-	reason, executed := bytes.CutPrefix(answer, []byte{aboutToExec})
-	if executed && len(reason) == 0 {
-		return p, nil
-	}
-	<-p.done
-	failure := &StartError{Name: c.Name}
-	var f shimFailure
-	switch err := json.Unmarshal(reason, &f); {
-	case len(reason) == 0:
-		failure.Text = fmt.Sprintf("%s: %s before the program could be executed", c.label(), p.Exit())
-	case err != nil:
-		failure.Text, failure.Err = fmt.Sprintf("%s: %s", c.label(), reason), err
-	default:
-		failure.Text = f.Text
-		if f.Errno != 0 {
-			failure.Err = f.Errno
-		}
-	}
-	return nil, failure
-}
-
-// fork makes the child as far as the shim. The reading end of the pipe that is
-// returned gives the shim's answer.
-func (s *Starter) fork(c *Command) (*Process, *os.File, error) {
-	fail := func(doing string, err error) (*Process, *os.File, error) {
-		return nil, nil, &StartError{Name: c.Name, Text: fmt.Sprintf("%s: %s: %v", c.label(), doing, err), Err: err}
-	}
-	self, err := ownExecutable()
-	if err != nil {
-		return fail("finding our own binary", err)
+	fail := func(doing string, err error) (*Process, error) {
+		return nil, &StartError{Name: c.Name, Text: fmt.Sprintf("%s: %s: %v", c.label(), doing, err), Err: err}
 	}
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fail("opening /dev/null", err)
 	}
 	defer unix.Close(null)
+	files, mark := c.layout(null), c.mark(s.mark)
+	order := c.order(mark, files)
+	// The mark is there from the first moment.
+	environment := []string{MarkVariable + "=" + mark}
 
-	files := c.layout(null)
-	mark := c.mark(s.mark)
-	order := newShimOrder(c, mark, files)
-	orderFD, err := order.file()
+	if p, err := s.startShort(ctx, c, order, files, environment); p != nil || err != nil {
+		return p, err
+	}
+	self, err := ownExecutable()
+	if err != nil {
+		return fail("finding our own binary", err)
+	}
+	orderFD, err := orderFile(order)
 	if err != nil {
 		return fail("describing the child", err)
 	}
 	defer unix.Close(orderFD)
+	p, answer, err := s.begin(ctx, c, &beginning{self, append(shim.Environment(len(files)), environment...), append(files, orderFD)})
+	if err != nil {
+		return nil, err
+	}
+	executed, reason := shim.ParseAnswer(answer)
+	if executed {
+		return p, nil
+	}
+	<-p.done
+	failure := &StartError{Name: c.Name}
+	if reason == nil {
+		failure.Text = fmt.Sprintf("%s: %s before the program could be executed", c.label(), p.Exit())
+		return nil, failure
+	}
+	if failure.Text = reason.Text; reason.Errno != 0 {
+		failure.Err = reason.Errno
+	}
+	return nil, failure
+}
 
+// startShort goes the short way. It gives neither process nor error when the long one is
+// to be gone.
+func (s *Starter) startShort(ctx context.Context, c *Command, order *shim.Order, files []int, environment []string) (*Process, error) {
+	image := shortImage(order, files)
+	if image < 0 {
+		return nil, nil
+	}
+	defer unix.Close(image)
+	path := "/proc/self/fd/" + strconv.Itoa(len(files)) // as the new process sees it
+	p, answer, err := s.begin(ctx, c, &beginning{path, environment, append(files, image)})
+	switch {
+	case p == nil:
+		closeIfRefused(err)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if executed, _ := shim.ParseAnswer(answer); executed {
+		return p, nil
+	}
+	closeIfKilled(p.Exit())
+	return nil, nil
+}
+
+// beginning is what a new process is until it becomes the program.
+type beginning struct {
+	path        string
+	environment []string
+	files       []int // the program's (see Command.layout), and what it needs itself
+}
+
+// begin makes the process and gives its answer, which ends when it becomes the program
+// or exits. With an error it gives the process only if there is one, which was killed.
+func (s *Starter) begin(ctx context.Context, c *Command, b *beginning) (*Process, []byte, error) {
+	p, status, err := s.fork(c, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer status.Close()
+	stopWatching := context.AfterFunc(ctx, func() { status.SetReadDeadline(time.Unix(1, 0)) })
+	defer stopWatching()
+	answer, err := io.ReadAll(status)
+	if err == nil {
+		return p, answer, nil
+	}
+	// It can hang in a directory of a dead network file system: then not even SIGKILL
+	// ends it at once, and the caller must not hang with it.
+	p.Signal(syscall.SIGKILL)
+	if ctx.Err() != nil {
+		return p, nil, context.Cause(ctx)
+	}
+	return p, nil, &StartError{Name: c.Name, Text: fmt.Sprintf("%s: %v", c.label(), err), Err: err}
+}
+
+// anonymous is how our anonymous files are called in /proc.
+const anonymous = "exec"
+
+// orderFile writes an order to an anonymous file and gives its descriptor, to be
+// closed by the caller.
+func orderFile(o *shim.Order) (int, error) {
+	fd, err := unix.MemfdCreate(anonymous, unix.MFD_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	if err := writeAll(fd, o.Encode()); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// writeAll fills a new file, without moving to its end.
+func writeAll(fd int, text []byte) error {
+	for at := 0; at < len(text); {
+		n, err := unix.Pwrite(fd, text[at:], int64(at))
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}
+
+// fork makes the process. It has the files, and behind them the pipe whose reading end
+// is returned, which gives its answer.
+func (s *Starter) fork(c *Command, b *beginning) (*Process, *os.File, error) {
+	fail := func(doing string, err error) (*Process, *os.File, error) {
+		return nil, nil, &StartError{Name: c.Name, Text: fmt.Sprintf("%s: %s: %v", c.label(), doing, err), Err: err}
+	}
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
 		return fail("making a pipe", err)
@@ -186,24 +256,19 @@ func (s *Starter) fork(c *Command) (*Process, *os.File, error) {
 	status := os.NewFile(uintptr(pipe[0]), "status of "+c.label())
 
 	pidfd := -1
-	attr := &syscall.ProcAttr{
-		// The mark is there from the first moment; GOGC=off: the shim lives for a
-		// millisecond.
-		Env: []string{MarkVariable + "=" + mark, "GOGC=off"},
-		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
-	}
+	attr := &syscall.ProcAttr{Env: b.environment, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
 	if c.ParentDeathSignal {
-		attr.Sys.Pdeathsig = syscall.SIGKILL // for the shim's own life; see shimOrder.become
+		attr.Sys.Pdeathsig = syscall.SIGKILL // until it becomes the program; see shim.Order
 	}
-	for _, fd := range append(files, orderFD, pipe[1]) {
+	for _, fd := range b.files {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
-	arguments := shimArguments(len(files))
-
+	attr.Files = append(attr.Files, uintptr(pipe[1]))
 	var p *Process
+	var err error
 	alive := s.do(func() {
 		p, err = children.fork(func() (int, int, error) {
-			pid, err := syscall.ForkExec(self, arguments, attr)
+			pid, err := syscall.ForkExec(b.path, shim.Arguments, attr)
 			return pid, pidfd, err
 		})
 	})
@@ -220,7 +285,7 @@ func (s *Starter) fork(c *Command) (*Process, *os.File, error) {
 		}
 		return fail("making a process", err)
 	}
-	p.mark = mark
+	p.mark = c.mark(s.mark)
 	go p.watch()
 	return p, status, nil
 }

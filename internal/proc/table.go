@@ -63,13 +63,15 @@ func readProc(pid int, name string, buffer []byte) ([]byte, error) {
 
 // Fields of /proc/PID/stat as proc(5) numbers them, from 1.
 const (
-	statState   = 3
-	statParent  = 4
-	statSession = 6
-	statFlags   = 9
-	statThreads = 20
-	statStart   = 22
-	statEndCode = 27
+	statState     = 3
+	statParent    = 4
+	statSession   = 6
+	statFlags     = 9
+	statThreads   = 20
+	statStart     = 22
+	statCodeStart = 26
+	statCodeEnd   = 27
+	statStack     = 28
 
 	kernelThread = 0x00200000 // PF_KTHREAD, include/linux/sched.h
 )
@@ -189,6 +191,12 @@ func readOwned(pid int, name string, buffer []byte) ([]byte, error) {
 	if err != unix.EACCES && err != unix.EPERM || os.Geteuid() != 0 {
 		return text, err
 	}
+	return readAsOwner(pid, name, buffer)
+}
+
+// readAsOwner reads /proc/PID/NAME with the rights of the user whose process that
+// is. Only root may.
+func readAsOwner(pid int, name string, buffer []byte) ([]byte, error) {
 	var owner unix.Stat_t
 	if err := unix.Stat("/proc/"+strconv.Itoa(pid), &owner); err != nil {
 		return nil, err
@@ -198,7 +206,7 @@ func readOwned(pid int, name string, buffer []byte) ([]byte, error) {
 	defer runtime.UnlockOSThread()
 	gid, _ := unix.SetfsgidRetGid(int(owner.Gid))
 	uid, _ := unix.SetfsuidRetUid(int(owner.Uid))
-	text, err = readProc(pid, name, buffer)
+	text, err := readProc(pid, name, buffer)
 	unix.SetfsuidRetUid(uid)
 	unix.SetfsgidRetGid(gid)
 	return text, err
@@ -230,33 +238,49 @@ func (t table) read(pids []int, marks bool) {
 	}
 }
 
-// readSettledEnviron is readEnviron for a process that may be amid an exec: until
-// its new stack is made it has no environment at all, and would pass for one without
-// a mark.
+// readSettledEnviron is the environment of a process that may be amid an exec: until
+// its new stack is made it has none at all, and would pass for one without a mark.
+// None is believed only of a process that ran the same program before and after
+// that was read: one that does exec after exec is in the next one after a moment.
 func readSettledEnviron(pid int, buffer []byte) ([]byte, error) {
-	settled := false
+	before := ""
 	for range 100 {
 		text, err := readOwned(pid, "environ", buffer)
-		if len(text) > 0 || err != nil || settled {
+		if len(text) > 0 || err != nil {
 			return text, err
 		}
-		line, err := readProc(pid, "stat", nil)
+		after, err := readImage(pid)
 		if err != nil {
 			return nil, err
 		}
-		if settled = !amidExec(line); !settled {
+		if after == before && after != "" {
+			return nil, nil
+		}
+		if before = after; before == "" {
 			time.Sleep(100 * time.Microsecond)
 		}
 	}
 	return nil, nil
 }
 
-// amidExec tells whether the new program of a process is not loaded yet: the kernel
-// says where its code ends right after it has made the stack, with the environment
-// (load_elf_binary).
-func amidExec(stat []byte) bool {
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	return len(fields) > statEndCode-statState && fields[statEndCode-statState] == "0"
+// readImage tells one program that a process runs from the next: where its code and
+// its stack are, the latter at random. It is empty amid an exec.
+func readImage(pid int) (string, error) {
+	read := readProc
+	if os.Geteuid() == 0 {
+		read = readAsOwner // others are shown the same for every program
+	}
+	line, err := read(pid, "stat", nil)
+	if err != nil {
+		return "", err
+	}
+	fields := strings.Fields(string(line[bytes.LastIndexByte(line, ')')+1:]))
+	// A program is loaded when the kernel says where its code ends, right after it
+	// has made the stack, with the environment (load_elf_binary).
+	if len(fields) <= statStack-statState || fields[statCodeEnd-statState] == "0" {
+		return "", nil
+	}
+	return strings.Join(fields[statCodeStart-statState:statStack-statState+1], " "), nil
 }
 
 // withDescendants adds to members everything that descends from them, and takes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -138,7 +139,8 @@ func TestMarkOfAnotherUserWithoutPtrace(t *testing.T) {
 		t.Log("without root every process we start is our own user's")
 		return
 	}
-	s := NewStarter("other-user")
+	mark := "other-user-" + strconv.Itoa(os.Getpid())
+	s := NewStarter(mark)
 	defer s.Close()
 	p, err := s.Start(context.Background(), &Command{
 		Name: "n", Path: "sleep", Args: []string{"sleep", "3600"}, Umask: -1,
@@ -171,7 +173,7 @@ func TestMarkOfAnotherUserWithoutPtrace(t *testing.T) {
 		if _, err := readProc(p.PID(), "environ", nil); err == nil {
 			t.Error("the kernel did not refuse: this test shows nothing")
 		}
-		if got := readEntries([]int{p.PID()}, true)[p.PID()].mark; got != "other-user/n/0" {
+		if got := readEntries([]int{p.PID()}, true)[p.PID()].mark; got != mark+"/n/0" {
 			t.Errorf("mark %q", got)
 		}
 		// The thread is root again for files.

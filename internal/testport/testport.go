@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -21,6 +22,10 @@ const first, beyond = 12000, 32000
 // Free is a TCP port on which nobody listens, on no address of this machine.
 func Free(t testing.TB) string {
 	t.Helper()
+	// What this test binary starts at the same moment would have the listener too, until
+	// it has become another program, and keep the port from whoever takes it at once.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for range 1000 {
 		port := strconv.Itoa(first + rand.IntN(beyond-first))
 		// The claim is an abstract socket: it needs no file, and ends with its process.

@@ -4,8 +4,7 @@
 //
 // The one idea: TestMain calls MaybeRun first. In an ordinary test run it
 // returns. When a test started the binary again with the words that Command
-// gives, it plays the script these words spell, and exits. It is also what the
-// exec shim of internal/proc needs in a test binary.
+// gives, it plays the script these words spell, and exits.
 //
 //	func TestMain(m *testing.M) { testvassal.MaybeRun(); os.Exit(m.Run()) }
 //
@@ -18,18 +17,14 @@ package testvassal
 import (
 	"os"
 	"testing"
-
-	"emperor/internal/proc"
 )
 
 // word is what the second argument of a scripted child is.
 const word = "__testvassal"
 
-// MaybeRun returns unless the test binary was started as a scripted child or as
-// the exec shim of internal/proc; then it never returns. It must be the first
-// line of TestMain.
+// MaybeRun returns unless the test binary was started as a scripted child; then it
+// never returns. It must be the first line of TestMain.
 func MaybeRun() {
-	proc.Shim()
 	if len(os.Args) >= 2 && os.Args[1] == word {
 		os.Exit(play(os.Args[2:]))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"emperor/internal/testport"
 	"emperor/internal/testvassal"
 )
 
@@ -80,12 +81,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spare, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	spare.Close()
-	_, port, _ := net.SplitHostPort(spare.Addr().String())
+	port := testport.Free(t)
 	path := filepath.Join(dir, "s")
 
 	for _, test := range []struct {

@@ -26,6 +26,23 @@ func TestSystemdUnderstandsTheUnits(t *testing.T) {
 		}
 		verify = append(verify, path)
 	}
+	dropIns, err := filepath.Glob("drop-ins/*.conf")
+	if err != nil || len(dropIns) != 2 {
+		t.Fatal(dropIns, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "emperor.service.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dropIns {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		installed := strings.ReplaceAll(string(text), "/usr/local/bin/emperor", "/bin/true")
+		if err := os.WriteFile(filepath.Join(dir, "emperor.service.d", filepath.Base(path)), []byte(installed), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	out, err := exec.Command("systemd-analyze", verify...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze: %v\n%s", err, out)
@@ -41,7 +58,7 @@ func TestServiceKeys(t *testing.T) {
 	lines := strings.Split(string(text), "\n")
 	for _, want := range []string{
 		"Type=notify", "NotifyAccess=main", "WatchdogSec=30", "KillMode=mixed",
-		"TimeoutStopSec=30", "Restart=always", "ExecReload=/bin/kill -HUP $MAINPID",
+		"TimeoutStopSec=30", "Restart=always", "Delegate=yes", "ExecReload=/usr/local/bin/emperor reload",
 	} {
 		found := false
 		for _, line := range lines {

@@ -1,6 +1,6 @@
 package accesslog
 
-import "unicode/utf8"
+import "emperor/internal/jsontext"
 
 // mostText is how many bytes of one value are written: a request head may have 32
 // KiB, and escaped they would be six times that.
@@ -17,7 +17,7 @@ func appendText[T string | []byte](dst []byte, text T, json, word bool) []byte {
 		text = text[:mostText]
 	}
 	if json {
-		dst = appendJSONText(dst, text)
+		dst = jsontext.Append(dst, text)
 	} else {
 		dst = appendPlainText(dst, text, word)
 	}
@@ -58,39 +58,6 @@ func appendPlainText[T string | []byte](dst []byte, text T, word bool) []byte {
 		dst = append(dst, text[plain:i]...)
 		dst = append(dst, '\\', 'x', hex[c>>4], hex[c&0xf])
 		plain = i + 1
-	}
-	return append(dst, text[plain:]...)
-}
-
-// appendJSONText appends what stands between the quotes of a JSON string. Bytes that
-// are no UTF-8 become U+FFFD. Beyond what JSON asks for, everything that might be
-// taken for the end of a line or steer a terminal is escaped.
-func appendJSONText[T string | []byte](dst []byte, text T) []byte {
-	plain := 0
-	for i := 0; i < len(text); {
-		c := text[i]
-		if harm[c] < harmful {
-			i++
-			continue
-		}
-		r, size := rune(c), 1
-		if c >= utf8.RuneSelf {
-			// Not more than a rune's bytes are converted, which takes no allocation.
-			r, size = utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
-			if r >= 0xa0 && r != 0x2028 && r != 0x2029 && (r != utf8.RuneError || size > 1) {
-				i += size
-				continue
-			}
-		}
-		dst = append(dst, text[plain:i]...)
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		default:
-			dst = append(dst, '\\', 'u', hex[r>>12&0xf], hex[r>>8&0xf], hex[r>>4&0xf], hex[r&0xf])
-		}
-		i += size
-		plain = i
 	}
 	return append(dst, text[plain:]...)
 }

@@ -6,7 +6,9 @@
 // late, never early, which is nothing beside limits of whole seconds, and a
 // request that meets its limits (nearly all do) pays a few nanoseconds for them.
 //
-// A Deadline is registered once for the life of its connection, not per request.
+// A Deadline is registered once in the life of its connection, not per request, and only
+// if a limit is ever set: a connection that is over in a moment costs the sweeper
+// nothing.
 package deadline
 
 import (
@@ -31,14 +33,33 @@ const (
 type Deadline struct {
 	at      atomic.Int64 // nanoseconds on the sweeper's clock, or unset, or expired
 	sweeper *Sweeper
-	fire    func()
-	index   int // place in sweeper.all; guarded by sweeper.mu
+	owner   Owner
+	known   atomic.Uint32 // to the sweeper: one of the constants; changed under sweeper.mu
+	index   int           // place in sweeper.all; guarded by sweeper.mu
 }
+
+// Owner has one Deadline or more.
+type Owner interface {
+	// Expired is called when the limit fired, from the sweeper's goroutine, at most
+	// once per Set, and must not block. It may find that the limit was set anew
+	// meanwhile: what it does (wake the waiter, who then asks) must be harmless then.
+	Expired(*Deadline)
+}
+
+// What the sweeper knows of a Deadline.
+const (
+	unknown uint32 = iota // no limit has been set so far
+	swept
+	removed
+)
 
 // Set limits the connection to d from now on; it replaces the limit before it.
 // A limit that has already fired is lifted.
 func (d *Deadline) Set(after time.Duration) {
 	d.at.Store(int64(d.sweeper.now() + after))
+	if d.known.Load() == unknown {
+		d.sweeper.learn(d)
+	}
 	if d.sweeper.parked.Load() {
 		d.sweeper.unpark()
 	}
@@ -82,24 +103,33 @@ func NewSweeper() *Sweeper {
 	return s
 }
 
-// Add registers d; fire is called from the sweeper's goroutine, at most once
-// per Set, and must not block. It may find that the limit was set anew
-// meanwhile: what it does (wake the waiter, who then asks Expired) must be
-// harmless then.
-func (s *Sweeper) Add(d *Deadline, fire func()) {
-	d.sweeper, d.fire = s, fire
+// Add makes d usable; owner is told when a limit fires.
+func (s *Sweeper) Add(d *Deadline, owner Owner) {
+	d.sweeper, d.owner = s, owner
 	d.at.Store(unset)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.index = len(s.all)
-	s.all = append(s.all, d)
 }
 
-// Remove forgets d: fire is not called after Remove returns, but for a call
-// that is under way.
-func (s *Sweeper) Remove(d *Deadline) {
+// learn takes d among those that are looked at.
+func (s *Sweeper) learn(d *Deadline) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d.known.CompareAndSwap(unknown, swept) {
+		d.index = len(s.all)
+		s.all = append(s.all, d)
+	}
+}
+
+// Remove forgets d: its owner is not told after Remove returns, but for a call that is
+// under way. A limit that is set from now on does nothing.
+func (s *Sweeper) Remove(d *Deadline) {
+	if d.known.CompareAndSwap(unknown, removed) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !d.known.CompareAndSwap(swept, removed) {
+		return
+	}
 	last := s.all[len(s.all)-1]
 	s.all[d.index] = last
 	last.index = d.index
@@ -118,7 +148,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		var any bool
 		due, any = s.sweep(due[:0])
 		for _, d := range due {
-			d.fire()
+			d.owner.Expired(d)
 		}
 		if any {
 			continue
@@ -129,7 +159,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		if due, any = s.sweep(due[:0]); any || len(due) > 0 {
 			s.parked.Store(false)
 			for _, d := range due {
-				d.fire()
+				d.owner.Expired(d)
 			}
 			continue
 		}

@@ -19,12 +19,17 @@ func start(t *testing.T) *Sweeper {
 	return s
 }
 
+// fires counts how often the limit has fired.
+type fires struct{ atomic.Int32 }
+
+func (f *fires) Expired(*Deadline) { f.Add(1) }
+
 func TestFiresOnceAfterItsTimeNeverBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t)
 		var d Deadline
-		var fired atomic.Int32
-		s.Add(&d, func() { fired.Add(1) })
+		var fired fires
+		s.Add(&d, &fired)
 		time.Sleep(time.Hour) // long enough for the sweeper to park
 		d.Set(3 * time.Second)
 		time.Sleep(3*time.Second - time.Millisecond)
@@ -55,8 +60,8 @@ func TestSetAgainMovesTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t)
 		var d Deadline
-		var fired atomic.Int32
-		s.Add(&d, func() { fired.Add(1) })
+		var fired fires
+		s.Add(&d, &fired)
 		for range 100 {
 			d.Set(time.Second)
 			time.Sleep(900 * time.Millisecond)
@@ -70,10 +75,10 @@ func TestSetAgainMovesTheLimit(t *testing.T) {
 func TestRemoveForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t)
-		var fired [3]atomic.Int32
+		var fired [3]fires
 		var d [3]Deadline
 		for i := range d {
-			s.Add(&d[i], func() { fired[i].Add(1) })
+			s.Add(&d[i], &fired[i])
 			d[i].Set(time.Second)
 		}
 		s.Remove(&d[0])
@@ -86,10 +91,32 @@ func TestRemoveForgets(t *testing.T) {
 	})
 }
 
+// TestRemovedBeforeOrAfter: who was never limited is not kept, and a limit that is set on a
+// closed connection does nothing.
+func TestRemovedBeforeOrAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
+		var fired fires
+		var d, other Deadline
+		s.Add(&d, &fired)
+		s.Add(&other, &fired)
+		s.Remove(&d)
+		d.Set(time.Second)
+		other.Set(time.Second)
+		s.Remove(&other)
+		s.Remove(&other)
+		other.Set(time.Second)
+		time.Sleep(time.Minute)
+		if n := fired.Load(); n != 0 || len(s.all) != 0 {
+			t.Errorf("fired %d times, %d are still looked at", n, len(s.all))
+		}
+	})
+}
+
 func BenchmarkSet(b *testing.B) {
 	s := NewSweeper()
 	var d Deadline
-	s.Add(&d, func() {})
+	s.Add(&d, new(fires))
 	for b.Loop() {
 		d.Set(time.Minute)
 	}

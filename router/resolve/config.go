@@ -10,7 +10,8 @@ import (
 
 // Config says whom to ask and how.
 type Config struct {
-	Servers  []netip.AddrPort
+	Servers  []Server
+	System   []Server                // whom to ask for the names of Servers: those of resolv.conf
 	Search   []string                // domains to try behind a name with few dots
 	Dots     int                     // a name with so many dots is tried as it is first; 0 means 1
 	Timeout  time.Duration           // of the first round of questions, each round gets that much more; 0 means 1 s
@@ -18,6 +19,26 @@ type Config struct {
 	Rotate   bool                    // begin with another server each time
 	Hosts    map[string][]netip.Addr // names that nobody is asked for, in lower case
 }
+
+// Server is a name server. One whose address is not said has a name that the
+// servers of Config.System know.
+type Server struct {
+	Host    string // "" for one whose address is known
+	Address netip.Addr
+	Port    uint16
+}
+
+func (s Server) String() string {
+	switch {
+	case s.Host == "":
+		return s.place().String()
+	case s.Address.IsValid():
+		return fmt.Sprintf("%s (%v)", s.Host, s.place())
+	}
+	return fmt.Sprintf("%s:%d", s.Host, s.Port)
+}
+
+func (s Server) place() netip.AddrPort { return netip.AddrPortFrom(s.Address, s.Port) }
 
 // What is not said. The C library waits five seconds for a server that does not
 // answer; no request would still be there.
@@ -37,8 +58,9 @@ func ParseConfig(resolvConf, hosts []byte) Config {
 		c.line(strings.Fields(line))
 	}
 	if len(c.Servers) == 0 {
-		c.Servers = []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dnsPort)}
+		c.Servers = []Server{{Address: netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port: dnsPort}}
 	}
+	c.System = c.Servers
 	c.Hosts = parseHosts(string(hosts))
 	return c
 }
@@ -51,7 +73,7 @@ func (c *Config) line(words []string) {
 	arguments := words[1:]
 	switch words[0] { // comments begin with another word
 	case "nameserver":
-		if server, err := parseServer(arguments[0]); err == nil && len(c.Servers) < 3 {
+		if server, ok := parseNumeric(arguments[0]); ok && len(c.Servers) < 3 {
 			c.Servers = append(c.Servers, server)
 		}
 	case "domain":
@@ -97,32 +119,60 @@ func parseHosts(text string) map[string][]netip.Addr {
 	return hosts
 }
 
-// ParseServers reads the addresses of servers as a resolver option names them:
-// "10.0.0.2", "10.0.0.2:5353", "[::1]:53", several with blanks or commas between.
-func ParseServers(text string) ([]netip.AddrPort, error) {
-	var servers []netip.AddrPort
+// ParseServers reads name servers as a resolver option names them: "10.0.0.2",
+// "10.0.0.2:5353", "[::1]:53", "dns.example", "dns.example:5353", several with blanks
+// or commas between.
+func ParseServers(text string) ([]Server, error) {
+	var servers []Server
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' }) {
-		server, err := parseServer(word)
-		if err != nil {
-			return nil, err
+		server, ok := parseNumeric(word)
+		if !ok {
+			server, ok = parseNamed(word)
+		}
+		if !ok {
+			return nil, fmt.Errorf("name server %q: want an IP address or the name of a host, with :port if it is not %d", word, dnsPort)
 		}
 		servers = append(servers, server)
 	}
 	if len(servers) == 0 {
-		return nil, fmt.Errorf("no name server, want one like 10.0.0.2 or 10.0.0.2:5353")
+		return nil, fmt.Errorf("no name server, want one like 10.0.0.2, 10.0.0.2:5353 or dns.example")
 	}
 	return servers, nil
 }
 
-func parseServer(text string) (netip.AddrPort, error) {
+func parseNumeric(text string) (Server, bool) {
 	if ip, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		return netip.AddrPortFrom(ip, dnsPort), nil
+		return Server{Address: ip, Port: dnsPort}, true
 	}
-	server, err := netip.ParseAddrPort(text)
-	if err != nil || server.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("name server %q: want an IP address, with :port if it is not %d", text, dnsPort)
+	at, err := netip.ParseAddrPort(text)
+	return Server{Address: at.Addr(), Port: at.Port()}, err == nil && at.Port() != 0
+}
+
+func parseNamed(text string) (Server, bool) {
+	host, portText, given := strings.Cut(text, ":")
+	port := uint64(dnsPort)
+	if given {
+		var err error
+		if port, err = strconv.ParseUint(portText, 10, 16); err != nil || port == 0 {
+			return Server{}, false
+		}
 	}
-	return server, nil
+	return Server{Host: strings.ToLower(host), Port: uint16(port)}, isName(host)
+}
+
+// isName tells whether text can be the name of a host. One whose last label is a
+// number would be an IP address that somebody got wrong.
+func isName(text string) bool {
+	labels := strings.Split(strings.TrimSuffix(text, "."), ".")
+	for _, label := range labels {
+		other := strings.IndexFunc(label, func(r rune) bool {
+			return !(r == '-' || r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z')
+		})
+		if label == "" || len(label) > 63 || other >= 0 {
+			return false
+		}
+	}
+	return len(text) <= 253 && strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // fixed returns what the configuration itself says of a name.

@@ -27,13 +27,22 @@ func TestParseConfig(t *testing.T) {
 }
 
 func TestParseServers(t *testing.T) {
+	const want = ": want an IP address or the name of a host, with :port if it is not 53"
 	for _, test := range []struct{ text, want string }{
 		{"10.0.0.1", "[10.0.0.1:53]"},
 		{"10.0.0.1:5353, ::1 [::2] [::3]:54", "[10.0.0.1:5353 [::1]:53 [::2]:53 [::3]:54]"},
-		{"", "no name server, want one like 10.0.0.2 or 10.0.0.2:5353"},
-		{"10.0.0.1 dns.test", `name server "dns.test": want an IP address, with :port if it is not 53`},
-		{"10.0.0.1:0", `name server "10.0.0.1:0": want an IP address, with :port if it is not 53`},
-		{"10.0.0.1:x", `name server "10.0.0.1:x": want an IP address, with :port if it is not 53`},
+		{"kube-dns.kube-system.svc.cluster.local", "[kube-dns.kube-system.svc.cluster.local:53]"},
+		{"10.0.0.1 DNS.test:5353, dns", "[10.0.0.1:53 dns.test:5353 dns:53]"},
+		{"", "no name server, want one like 10.0.0.2, 10.0.0.2:5353 or dns.example"},
+		{"10.0.0.1:0", `name server "10.0.0.1:0"` + want},
+		{"10.0.0.1:x", `name server "10.0.0.1:x"` + want},
+		{"10.0.0", `name server "10.0.0"` + want},
+		{"dns.test:", `name server "dns.test:"` + want},
+		{"dns.test:70000", `name server "dns.test:70000"` + want},
+		{"valid=5s", `name server "valid=5s"` + want},
+		{"dns..test", `name server "dns..test"` + want},
+		{"dns.test;", `name server "dns.test;"` + want},
+		{"/run/dns", `name server "/run/dns"` + want},
 	} {
 		servers, err := ParseServers(test.text)
 		got := fmt.Sprint(servers)

@@ -7,6 +7,13 @@
 // server fails. Only the first request for a name waits, and it waits on a
 // channel, so that its own time limit ends the wait.
 //
+// Visitors may choose names (a rule makes them of what a client sends), so what is known
+// and asked is bounded, and a name that was used only once is not asked for again after
+// a minute.
+//
+// A name server may itself have a name. That is a name like all others, for a second
+// Resolver inside, which asks the system's servers.
+//
 // It reads no file and needs none: the contents of resolv.conf and hosts are
 // given to ParseConfig, because the process that resolves may be confined. The
 // standard library's resolver would read them itself, and keeps the TTL to

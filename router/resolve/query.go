@@ -77,6 +77,8 @@ func (a *asker) lookupFull(ctx context.Context, c *Config, full string) found {
 
 // asker asks servers and remembers which one answers.
 type asker struct {
+	names *serverNames // nil: servers have no names
+
 	mu    sync.Mutex
 	first int // guarded by mu; the server to begin with
 }
@@ -109,13 +111,18 @@ func (a *asker) ask(ctx context.Context, c *Config, full string, kind dnsmessage
 	if attempts == 0 {
 		attempts = defaultAttempts
 	}
-	err = errors.New("there is no name server to ask")
 	first := a.begin(c)
 	for attempt := range attempts {
-		for i := range c.Servers {
-			index := (first + i) % len(c.Servers)
-			server := c.Servers[index]
-			f, failure := q.exchange(ctx, server, time.Duration(attempt+1)*timeout)
+		patience := time.Duration(attempt+1) * timeout
+		// In a second round nobody who may answer is left out.
+		servers, unknown := a.names.find(ctx, c.Servers, attempt > 0, patience)
+		if len(servers) == 0 {
+			err = unknown
+		}
+		for i := range servers {
+			index := (first + i) % len(servers)
+			server := servers[index]
+			f, failure := q.exchange(ctx, server.place(), patience)
 			if failure == nil {
 				if i > 0 || attempt > 0 {
 					a.answered(index)
@@ -125,7 +132,13 @@ func (a *asker) ask(ctx context.Context, c *Config, full string, kind dnsmessage
 			if ctx.Err() != nil {
 				return found{err: ctx.Err()}
 			}
+			if server.Host != "" {
+				a.names.failed(server, failure)
+			}
 			err = fmt.Errorf("name server %v: %w", server, failure)
+		}
+		if ctx.Err() != nil {
+			return found{err: ctx.Err()}
 		}
 	}
 	return found{err: err}

@@ -19,7 +19,7 @@ import (
 
 // server is a name server on this machine that says what a test wants.
 type server struct {
-	at netip.AddrPort
+	at Server
 
 	mu    sync.Mutex
 	asked []string // "name type network"
@@ -31,7 +31,8 @@ type reply func(q dnsmessage.Question, id uint16, network string) [][]byte
 func newServer(t *testing.T, say reply) *server {
 	t.Helper()
 	udp, tcp := samePort(t)
-	s := &server{at: udp.LocalAddr().(*net.UDPAddr).AddrPort()}
+	at := udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	s := &server{at: Server{Address: at.Addr(), Port: at.Port()}}
 	answers := func(query []byte, network string) [][]byte {
 		var p dnsmessage.Parser
 		h, err := p.Start(query)
@@ -197,7 +198,7 @@ func TestLookup(t *testing.T) {
 		"db.site.corp.test. A": {"db.site.corp.test. 9 A 10.0.1.9"},
 		"deep.db.lan.test. A":  {"deep.db.lan.test. 9 A 10.0.2.9"},
 	}))
-	c := Config{Servers: []netip.AddrPort{s.at}, Search: []string{"lan.test", "corp.test."}, Dots: 2, Timeout: 10 * time.Second}
+	c := Config{Servers: []Server{s.at}, Search: []string{"lan.test", "corp.test."}, Dots: 2, Timeout: 10 * time.Second}
 	for _, test := range []struct{ name, want string }{
 		{"both.test.", "10.0.0.1 10.0.0.2 fd00::1 1m40s"},
 		{"four.test.", "10.0.0.4 5m0s"},
@@ -257,7 +258,7 @@ func TestLongAnswers(t *testing.T) {
 		b[2] |= 2 // truncated
 		return [][]byte{b}
 	})
-	c := Config{Servers: []netip.AddrPort{s.at}, Timeout: 10 * time.Second}
+	c := Config{Servers: []Server{s.at}, Timeout: 10 * time.Second}
 	if f := (&asker{}).lookup(t.Context(), &c, "many.test."); len(f.addresses) != 100 || f.err != nil {
 		t.Errorf("%d addresses, %v", len(f.addresses), f.err)
 	}
@@ -278,7 +279,7 @@ func TestOtherServers(t *testing.T) {
 	})
 	silent := newServer(t, func(dnsmessage.Question, uint16, string) [][]byte { return nil })
 	works := newServer(t, good)
-	c := Config{Servers: []netip.AddrPort{broken.at, refuses.at, silent.at, works.at}, Timeout: 50 * time.Millisecond, Attempts: 5}
+	c := Config{Servers: []Server{broken.at, refuses.at, silent.at, works.at}, Timeout: time.Second, Attempts: 5}
 	a := &asker{}
 	if got := summary(a.lookup(t.Context(), &c, "a.test.")); got != "10.0.0.1 1m0s" {
 		t.Error(got)
@@ -290,7 +291,7 @@ func TestOtherServers(t *testing.T) {
 	if got := len(broken.questions()); got != before {
 		t.Errorf("the broken server is asked first again: %d questions, then %d", before, got)
 	}
-	c = Config{Servers: []netip.AddrPort{broken.at}}
+	c = Config{Servers: []Server{broken.at}}
 	f := a.lookup(t.Context(), &c, "a.test.")
 	if want := fmt.Sprintf("name server %v: it answers ServerFailure", broken.at); f.err == nil || f.err.Error() != want {
 		t.Errorf("%v, want %s", f.err, want)
@@ -315,7 +316,7 @@ func TestOneKindFails(t *testing.T) {
 		}
 		return [][]byte{message(q, id, dnsmessage.RCodeSuccess)}
 	})
-	c := Config{Servers: []netip.AddrPort{s.at}, Timeout: 10 * time.Second, Attempts: 1}
+	c := Config{Servers: []Server{s.at}, Timeout: 10 * time.Second, Attempts: 1}
 	if got := summary((&asker{}).lookup(t.Context(), &c, "four.test.")); got != "10.0.0.4 1m0s" {
 		t.Error(got)
 	}
@@ -345,7 +346,7 @@ func TestForgedAnswers(t *testing.T) {
 			message(q, id, dnsmessage.RCodeSuccess, "a.test. 60 A 10.0.0.1"),
 		}
 	})
-	c := Config{Servers: []netip.AddrPort{s.at}, Timeout: 10 * time.Second}
+	c := Config{Servers: []Server{s.at}, Timeout: 10 * time.Second}
 	if got := summary((&asker{}).lookup(t.Context(), &c, "a.test.")); got != "10.0.0.1 1m0s" {
 		t.Error(got)
 	}
@@ -356,7 +357,7 @@ func TestQuestionsEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var canceling sync.WaitGroup
 	canceling.Go(cancel)
-	c := Config{Servers: []netip.AddrPort{s.at}, Timeout: time.Hour}
+	c := Config{Servers: []Server{s.at}, Timeout: time.Hour}
 	if f := (&asker{}).lookup(ctx, &c, "a.test."); !errors.Is(f.err, context.Canceled) {
 		t.Error(f.err)
 	}
@@ -368,7 +369,7 @@ func TestWhole(t *testing.T) {
 	s := newServer(t, zone(map[string][]string{"a.test. A": {"a.test. 60 A 10.0.0.1"}}))
 	r := New(ParseConfig(nil, nil), nil)
 	c := ParseConfig([]byte("search test\n"), nil)
-	c.Servers = []netip.AddrPort{s.at}
+	c.Servers = []Server{s.at}
 	r.Configure(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

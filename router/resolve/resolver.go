@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ const (
 
 const (
 	unusedTime = 10 * time.Minute // after it a name that no request used is forgotten
+	onceTime   = time.Minute      // after it one that was used only once is not asked for any more
 	badTime    = 10 * time.Second // an address that could not be reached is named last for so long
 	atATime    = 32               // names asked for at the same time
 	maxAsking  = 1000             // names asked for, or waiting for that
@@ -40,9 +42,10 @@ const (
 // Resolver answers from what it knows and asks in the background. All methods
 // may be called by any goroutine. Run has to run.
 type Resolver struct {
-	log    *slog.Logger
-	lookup func(context.Context, *Config, string) found // asks the servers
-	wake   chan struct{}
+	log     *slog.Logger
+	lookup  func(context.Context, *Config, string) found // asks the servers
+	servers *serverNames                                 // nil in the one that resolves those
+	wake    chan struct{}
 
 	mu     sync.RWMutex
 	config *Config           // guarded by mu
@@ -50,6 +53,7 @@ type Resolver struct {
 	queue  []*entry          // guarded by mu; to be asked for
 	asking int               // guarded by mu; names with a question under way
 	next   time.Time         // guarded by mu; when something is due
+	fresh  bool              // guarded by mu; the configuration has not been looked at by Run
 	ended  bool              // guarded by mu
 }
 
@@ -57,7 +61,7 @@ type Resolver struct {
 // but for those that are read for each request.
 type entry struct {
 	name   string
-	answer atomic.Pointer[answer] // nil: nothing known yet
+	answer atomic.Pointer[answer] // nil: nothing known yet, or not lately
 	turn   atomic.Uint32
 	used   atomic.Bool // since it was last asked for
 
@@ -65,7 +69,8 @@ type entry struct {
 	asking    chan struct{} // closed when the question under way is answered; nil: none is
 	asked     time.Time     // when the last question was answered
 	due       time.Time     // when to ask again, or forget what is not there
-	lastUsed  time.Time     // as seen at the last question
+	firstUsed time.Time
+	lastUsed  time.Time     // as seen when it was due last
 	retry     time.Duration // what to wait for after the next failure; 0: the last answer was one
 	addresses []netip.Addr  // as answered
 	bad       map[netip.Addr]time.Time
@@ -73,28 +78,57 @@ type entry struct {
 
 // answer is what requests get. Immutable.
 type answer struct {
-	orders [][]netip.Addr // the same addresses, in the order of each turn
+	orders [][]netip.Addr // the same addresses, in the order of each turn; nil when those would be too many
+	good   []netip.Addr   // those that take turns
+	rest   []netip.Addr   // those behind them
 	err    error
 	until  time.Time // of an err
 }
 
+// maxOrders is up to how many addresses each order is made once; it is as many times
+// the memory of all addresses. Of more addresses it is made when it is asked for.
+const maxOrders = 32
+
+// order returns the addresses in the order of a turn.
+func (a *answer) order(turn uint32) []netip.Addr {
+	if len(a.orders) > 0 {
+		return a.orders[turn%uint32(len(a.orders))]
+	}
+	i := 0
+	if len(a.good) > 0 {
+		i = int(turn % uint32(len(a.good)))
+	}
+	return slices.Concat(a.good[i:], a.good[:i], a.rest)
+}
+
 // New returns a Resolver that knows nothing yet.
 func New(c Config, log *slog.Logger) *Resolver {
-	a := &asker{}
-	return &Resolver{log: log, lookup: a.lookup, wake: make(chan struct{}, 1), config: &c, names: map[string]*entry{}}
+	servers := newServerNames(log)
+	r := newResolver(&asker{names: servers}, log)
+	r.servers = servers
+	r.Configure(c)
+	return r
+}
+
+func newResolver(a *asker, log *slog.Logger) *Resolver {
+	return &Resolver{log: log, lookup: a.lookup, wake: make(chan struct{}, 1), config: &Config{}, names: map[string]*entry{}}
 }
 
 // Configure replaces the configuration. What servers have answered stays until
-// its TTL ends.
+// its TTL ends; what they did not know or could not say is asked for anew.
 func (r *Resolver) Configure(c Config) {
+	if r.servers != nil {
+		r.servers.configure(c)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.config = &c
+	r.config, r.fresh = &c, true
 	for name, e := range r.names {
-		if e.fixed || c.fixed(name) != nil {
+		if e.fixed || c.fixed(name) != nil || len(e.addresses) == 0 && e.asking == nil {
 			delete(r.names, name) // read anew when it is used
 		}
 	}
+	r.nudge()
 }
 
 // Addresses returns what host stands for, best first, or why that is not known,
@@ -102,53 +136,56 @@ func (r *Resolver) Configure(c Config) {
 // so that the addresses take turns. If nothing is known yet it returns only a
 // channel that is closed when something is: ask again then.
 func (r *Resolver) Addresses(host string) (addresses []netip.Addr, pending <-chan struct{}, err error) {
-	e, pending, err := r.entry(host)
+	e, a, pending, err := r.entry(host)
 	if e == nil {
 		return nil, pending, err
 	}
-	a := e.answer.Load()
 	if a.err != nil {
 		return nil, nil, a.err
 	}
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	return a.orders[e.turn.Add(1)%uint32(len(a.orders))], nil, nil
+	return a.order(e.turn.Add(1)), nil, nil
 }
 
-// entry returns the one for host if it has an answer that may be used; otherwise
-// it has it asked for.
-func (r *Resolver) entry(host string) (*entry, <-chan struct{}, error) {
+// entry returns the one for host with its answer if that may be used; otherwise it has
+// it asked for.
+func (r *Resolver) entry(host string) (*entry, *answer, <-chan struct{}, error) {
 	name := strings.ToLower(host)
 	r.mu.RLock()
 	e := r.names[name]
 	r.mu.RUnlock()
-	if e.usable() {
-		return e, nil, nil
+	if a := e.usable(); a != nil {
+		return e, a, nil, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e = r.names[name]; e.usable() {
-		return e, nil, nil
+	e = r.names[name]
+	if a := e.usable(); a != nil {
+		return e, a, nil, nil
 	}
 	if e == nil {
 		if e = r.add(name); e.fixed {
-			return e, nil, nil
+			return e, e.answer.Load(), nil, nil
 		}
 	}
 	if err := r.ask(e); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return nil, e.asking, nil
+	return nil, nil, e.asking, nil
 }
 
-// usable tells that e has an answer, and not an error that is over.
-func (e *entry) usable() bool {
+// usable returns the answer of e, unless it is an error that is over.
+func (e *entry) usable() *answer {
 	if e == nil {
-		return false
+		return nil
 	}
 	a := e.answer.Load()
-	return a != nil && (a.err == nil || time.Now().Before(a.until))
+	if a == nil || a.err != nil && !time.Now().Before(a.until) {
+		return nil
+	}
+	return a
 }
 
 // add makes the entry for a name; r.mu is held.
@@ -156,7 +193,8 @@ func (r *Resolver) add(name string) *entry {
 	if len(r.names) >= maxNames {
 		r.makeRoom()
 	}
-	e := &entry{name: name, lastUsed: time.Now()}
+	now := time.Now()
+	e := &entry{name: name, firstUsed: now, lastUsed: now}
 	r.names[name] = e
 	if ip, err := netip.ParseAddr(name); err == nil {
 		e.addresses = []netip.Addr{ip}
@@ -236,7 +274,9 @@ func (r *Resolver) Poke(host string, failed netip.Addr) (asked <-chan struct{}) 
 	}
 	now := time.Now()
 	e.bad[failed] = now.Add(badTime)
-	e.publish()
+	if e.answer.Load() != nil {
+		e.publish()
+	}
 	r.plan(now.Add(badTime))
 	if e.asking == nil {
 		if e.fixed || now.Sub(e.asked) < minTTL {
@@ -276,14 +316,13 @@ func (e *entry) publish() {
 	if len(good) == 0 {
 		good, other = other, nil
 	}
-	rest := append(other, bad...)
-	a := &answer{}
-	for i := range max(len(good), 1) {
-		order := make([]netip.Addr, 0, len(e.addresses))
-		if len(good) > 0 {
-			order = append(append(order, good[i:]...), good[:i]...)
+	a := &answer{good: good, rest: append(other, bad...)}
+	if n := max(len(good), 1); n <= maxOrders {
+		orders := make([][]netip.Addr, n)
+		for i := range orders {
+			orders[i] = a.order(uint32(i))
 		}
-		a.orders = append(a.orders, append(order, rest...))
+		a.orders = orders
 	}
 	e.answer.Store(a)
 }

@@ -279,6 +279,65 @@ func TestAddressesTakeTurns(t *testing.T) {
 	})
 }
 
+// TestHundredsOfAddresses take turns, too, and cost memory for each and not for each
+// pair.
+func TestHundredsOfAddresses(t *testing.T) {
+	bubble(t, Config{}, func(k *cache) {
+		const n = 300
+		var all []netip.Addr
+		for i := range n {
+			all = append(all, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+		}
+		k.say("a.test", found{addresses: append(all, ips("fd00::1")...), ttl: time.Minute})
+		k.lookUp("a.test")
+		firsts := map[netip.Addr]int{}
+		for range 3 * n {
+			got, _, _ := k.Addresses("a.test")
+			firsts[got[0]]++
+			different := map[netip.Addr]bool{}
+			for _, a := range got {
+				different[a] = true
+			}
+			if len(got) != n+1 || len(different) != n+1 || got[n] != ips("fd00::1")[0] {
+				t.Fatalf("%d addresses, %d different, %v last", len(got), len(different), got[n])
+			}
+		}
+		for _, a := range all {
+			if firsts[a] != 3 {
+				t.Fatalf("%v was first %d times of %d", a, firsts[a], 3*n)
+			}
+		}
+		a := k.names["a.test"].answer.Load()
+		if kept := len(a.orders) + len(a.good) + len(a.rest); kept > 2*n {
+			t.Errorf("%d lists and addresses are kept for %d", kept, n)
+		}
+		k.Poke("a.test", all[0])
+		got, _, _ := k.Addresses("a.test")
+		if got[n] != all[0] {
+			t.Errorf("the address that can't be reached is not the last: %v", got[n])
+		}
+	})
+}
+
+// TestReload: what was not known is asked for again at once, for somebody may just
+// have mended it.
+func TestReload(t *testing.T) {
+	bubble(t, Config{}, func(k *cache) {
+		k.say("known.test", found{addresses: ips("10.0.0.1"), ttl: time.Hour})
+		k.say("broken.test", found{err: errors.New("no answer")})
+		k.lookUp("known.test")
+		for _, name := range []string{"missing.test", "broken.test"} {
+			if _, err := k.Lookup(context.Background(), name); err == nil {
+				t.Errorf("%s has an address", name)
+			}
+		}
+		k.Configure(Config{})
+		k.want("known.test", "10.0.0.1")
+		k.want("missing.test", "pending")
+		k.want("broken.test", "pending")
+	})
+}
+
 func TestPoke(t *testing.T) {
 	bubble(t, Config{}, func(k *cache) {
 		k.say("a.test", found{addresses: ips("10.0.0.1", "10.0.0.2"), ttl: time.Minute})
@@ -341,6 +400,41 @@ func TestUnusedNamesAreForgotten(t *testing.T) {
 		count := k.count()
 		pass(time.Hour)
 		k.wantCount(count)
+	})
+}
+
+// TestNamesUsedOnce do not keep the front and the servers busy for long: visitors may
+// choose them.
+func TestNamesUsedOnce(t *testing.T) {
+	bubble(t, Config{}, func(k *cache) {
+		k.say("once.test", found{addresses: ips("10.0.0.1"), ttl: 10 * time.Second})
+		k.lookUp("once.test")
+		pass(50 * time.Second)
+		k.want("once.test", "10.0.0.1") // the second time
+		before := k.count()
+		pass(time.Hour)
+		if n := k.count() - before; n > 7 {
+			t.Errorf("%d questions for a name that was used twice within a minute", n)
+		}
+		// It is not believed any more, unless there is nobody to ask.
+		k.lookUp("once.test")
+		pass(5 * time.Minute)
+		k.want("once.test", "pending")
+		k.lookUp("once.test")
+		k.say("once.test", found{err: errors.New("no answer")})
+		pass(5 * time.Minute)
+		k.lookUp("once.test")
+		k.want("once.test", "10.0.0.1")
+		k.say("once.test", found{addresses: ips("10.0.0.1"), ttl: 10 * time.Second})
+		for range 20 {
+			pass(time.Minute)
+			k.want("once.test", "10.0.0.1")
+		}
+		before = k.count()
+		pass(time.Hour)
+		if n := k.count() - before; n < 59 || n > 62 {
+			t.Errorf("%d questions after the last use of a name that was used for long, want those of ten minutes", n)
+		}
 	})
 }
 

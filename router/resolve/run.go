@@ -13,11 +13,17 @@ import (
 // Run asks the servers for what is wanted, until ctx ends.
 func (r *Resolver) Run(ctx context.Context) {
 	var asking sync.WaitGroup
+	if r.servers != nil {
+		asking.Go(func() { r.servers.resolver.Run(ctx) })
+	}
 	slots := make(chan struct{}, atATime)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var swept time.Time
 	for ctx.Err() == nil {
+		if servers := r.newServers(); len(servers) > 0 {
+			asking.Go(func() { r.servers.introduce(ctx, servers) })
+		}
 		for _, e := range r.take() {
 			asking.Go(func() {
 				select {
@@ -83,6 +89,17 @@ func (r *Resolver) take() []*entry {
 	return queue
 }
 
+// newServers returns the servers of a configuration that Run has not seen.
+func (r *Resolver) newServers() []Server {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.fresh || r.servers == nil {
+		return nil
+	}
+	r.fresh = false
+	return r.config.Servers
+}
+
 // end lets nobody wait for an answer that will not come.
 func (r *Resolver) end() {
 	r.mu.Lock()
@@ -100,13 +117,13 @@ func (r *Resolver) sweep(now time.Time) {
 	defer r.mu.Unlock()
 	r.next = now.Add(farAway)
 	for name, e := range r.names {
-		if e.restore(now) {
+		if e.restore(now) && e.answer.Load() != nil {
 			e.publish()
 		}
 		for _, until := range e.bad {
 			r.plan(until)
 		}
-		if e.used.Swap(false) {
+		if !now.Before(e.due) && e.used.Swap(false) {
 			e.lastUsed = now
 		}
 		switch {
@@ -115,10 +132,21 @@ func (r *Resolver) sweep(now time.Time) {
 			r.plan(e.due)
 		case len(e.addresses) == 0, now.Sub(e.lastUsed) >= unusedTime:
 			delete(r.names, name)
+		case now.Sub(e.lastUsed) >= e.keep():
+			// The next request waits for an answer, but if there is none this one is good.
+			e.answer.Store(nil)
+			e.due = e.lastUsed.Add(unusedTime)
+			r.plan(e.due)
 		case r.ask(e) != nil:
 			r.plan(now.Add(minTTL))
 		}
 	}
+}
+
+// keep is how long the name is asked for again without being used. Where visitors
+// choose names, each may make thousands of them, and none of those is used for long.
+func (e *entry) keep() time.Duration {
+	return min(max(e.lastUsed.Sub(e.firstUsed), onceTime), unusedTime)
 }
 
 // restore forgets that addresses could not be reached, when that is long enough
@@ -187,6 +215,7 @@ func (r *Resolver) bear(e *entry, err error, now time.Time) {
 	e.due = now.Add(e.retry)
 	e.retry = min(2*e.retry, maxRetry)
 	if len(e.addresses) > 0 {
+		e.publish()
 		r.settle(e, nil)
 	} else {
 		r.settle(e, &answer{err: err, until: e.due})

@@ -85,7 +85,9 @@ func compilePattern(text string, host bool) (pattern, *shape, error) {
 		return nil, nil, err
 	}
 	s := &shape{tree: tree, groups: tree.MaxCap(), names: tree.CapNames()}
+	changed := false
 	if host {
+		changed = foldsCase(tree)
 		s.folded = foldHost(tree)
 		s.colon = spellsColon(tree)
 	}
@@ -104,8 +106,8 @@ func compilePattern(text string, host bool) (pattern, *shape, error) {
 		return capture, s, nil
 	}
 	source := text
-	if host {
-		source = tree.String() // with capitals folded
+	if changed || s.folded {
+		source = tree.String() // with capitals folded; slow, it takes milliseconds
 	}
 	re, err := regexp.Compile(source)
 	if err != nil {

@@ -267,6 +267,19 @@ func foldHost(tree *syntax.Regexp) (changed bool) {
 	return changed
 }
 
+// foldsCase reports whether a literal in a pattern is under the flag (?i).
+func foldsCase(tree *syntax.Regexp) bool {
+	if tree.Op == syntax.OpLiteral && tree.Flags&syntax.FoldCase != 0 {
+		return true
+	}
+	for _, sub := range tree.Sub {
+		if foldsCase(sub) {
+			return true
+		}
+	}
+	return false
+}
+
 // isExclusion reports whether a class was written as what it must not contain:
 // only such a class reaches the last code point.
 func isExclusion(class *syntax.Regexp) bool {

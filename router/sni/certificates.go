@@ -280,6 +280,18 @@ func (c *Certificates) Preload(ctx context.Context, choices ...Choice) error {
 	return errors.Join(errs...)
 }
 
+// Names returns the names that the certificate of a choice is for, nil while it is not
+// loaded.
+func (c *Certificates) Names(choice *Choice) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.pairs.get(keyOf(choice))
+	if !ok {
+		return nil
+	}
+	return e.loaded.pair.DNSNames()
+}
+
 // Expiries returns when what is loaded expires, by source.
 func (c *Certificates) Expiries() []Expiry {
 	c.mu.Lock()
@@ -381,6 +393,12 @@ func (c *Certificates) fly(r Request, f *flight) {
 	defer close(f.done)
 	l, err := c.load(r, f.turns)
 	k := key{r.Source, r.ClientCA}
+	for _, pause := range halfway {
+		if !c.isHalfway(k, err) || !c.sleep(pause) {
+			break
+		}
+		l, err = c.load(r, f.turns)
+	}
 
 	c.mu.Lock()
 	defer c.unlock()
@@ -394,6 +412,36 @@ func (c *Certificates) fly(r Request, f *flight) {
 	e := c.storeLocked(l)
 	e.stale = f.changed
 	f.loaded = l
+}
+
+// halfway are the times after which a pair is read once more whose halves do not fit:
+// it was read while another took its place, one file after the other, and there is no
+// earlier one that could be used meanwhile.
+var halfway = []time.Duration{20 * time.Millisecond, 40 * time.Millisecond, 80 * time.Millisecond, 160 * time.Millisecond, 320 * time.Millisecond}
+
+// isHalfway tells whether what failed is worth another look right away. What has
+// failed so before is a mistake, and no handshake waits for it again.
+func (c *Certificates) isHalfway(k key, err error) bool {
+	if !errors.Is(err, errForeignKey) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, used := c.pairs.get(k)
+	before, failed := c.failures.get(k)
+	return !used && !(failed && before.err.Error() == err.Error())
+}
+
+// sleep returns false when everything ends.
+func (c *Certificates) sleep(pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.context.Done():
+		return false
+	}
 }
 
 func (c *Certificates) load(r Request, turns chan struct{}) (*loaded, error) {

@@ -301,6 +301,39 @@ func TestLoadsThatWaitAreBounded(t *testing.T) {
 	})
 }
 
+// TestPairReadHalfway: the first handshake of a name comes while another pair takes the
+// place of the one that nobody has used yet. It waits for the other half; a mistake
+// that stays is waited for once.
+func TestPairReadHalfway(t *testing.T) {
+	w := newWorld(t)
+	e := w.site("a.example.com")
+	w.serve(e)
+	l := w.listener(ListenerOptions{})
+	good := w.files.content[e.Source.Key.Path()]
+	w.files.put(e.Source.Key.Path(), keyPEM(t, newKey()))
+	done := make(chan result, 1)
+	go func() { done <- handshake(l, w.trusting("a.example.com")) }()
+	for w.files.count() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	w.files.put(e.Source.Key.Path(), good)
+	r := <-done
+	r.serialOf(t)
+
+	other := w.site("b.example.com")
+	w.serve(other)
+	w.files.put(other.Source.Key.Path(), keyPEM(t, newKey()))
+	handshake(l, w.trusting("b.example.com"))
+	before := w.files.count()
+	w.clock.advance(time.Second)
+	if r := handshake(l, w.trusting("b.example.com")); !strings.Contains(fmt.Sprint(r.note.Reason), "does not belong") {
+		t.Errorf("note %v", r.note.Reason)
+	}
+	if n := w.files.count() - before; n != 1 {
+		t.Errorf("a pair that has been wrong for long was loaded %d times", n)
+	}
+}
+
 func TestPairsThatAreGiven(t *testing.T) {
 	w := newWorld(t)
 	e := named("a.example.com")

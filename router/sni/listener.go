@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,7 @@ type Listener struct {
 	flavour      flavour
 	older        flavour // for clients that HTTP/2 is not for
 	config       *tls.Config
+	plain        *tls.Config
 	refuse       *tls.Config
 }
 
@@ -49,6 +51,7 @@ func (c *Certificates) Listener(o ListenerOptions) (*Listener, error) {
 		l.own = &own
 	}
 	l.config = &tls.Config{GetConfigForClient: l.configFor, MinVersion: tls.VersionTLS12, NextProtos: o.Protocols}
+	l.plain = &tls.Config{GetConfigForClient: l.plainConfigFor, MinVersion: tls.VersionTLS12}
 	// No certificate and no error is what crypto/tls answers with unrecognized_name.
 	// An error from GetConfigForClient would be internal_error, and our fault.
 	l.refuse = &tls.Config{
@@ -78,6 +81,29 @@ func OwnChoice(e Entry) (Choice, error) {
 // TLSConfig returns the configuration to give to [crypto/tls.Server]. It is always
 // the same; tables and pairs change behind it.
 func (l *Listener) TLSConfig() *tls.Config { return l.config }
+
+// PlainConfig is TLSConfig for connections whose decrypted bytes go on to somebody who
+// does not know of TLS. To such a client the protocol is promised that it offers first:
+// some insist on one ("postgresql", "dot"). But HTTP/2 is never promised, which nobody
+// expects without TLS, and http/1.1 comes before everything else.
+func (l *Listener) PlainConfig() *tls.Config { return l.plain }
+
+func (l *Listener) plainConfigFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	config, err := l.configFor(hello)
+	if err != nil || config == l.refuse || slices.Contains(hello.SupportedProtos, ChallengeProtocol) {
+		return config, err
+	}
+	config = config.Clone()
+	config.NextProtos = nil
+	offered := slices.DeleteFunc(slices.Clone(hello.SupportedProtos), func(p string) bool { return p == "h2" || p == "" })
+	if slices.Contains(offered, "http/1.1") {
+		offered = []string{"http/1.1"}
+	}
+	if len(offered) > 0 {
+		config.NextProtos = offered[:1]
+	}
+	return config, nil
+}
 
 // configFor answers a ClientHello.
 func (l *Listener) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {

@@ -27,6 +27,9 @@ type Pair struct {
 // mostCertificates bounds the certificates of one file; a chain has two to five.
 const mostCertificates = 100
 
+// errForeignKey: the halves of a pair do not fit, as while another pair takes its place.
+var errForeignKey = errors.New("the key does not belong to the certificate")
+
 // ParsePair reads a certificate chain and its key from PEM. Both may be in either
 // file. The leaf is the certificate whose key it is, wherever it stands; the others
 // follow in the order in which they vouch for each other. The error says what is
@@ -60,7 +63,7 @@ func ParsePair(certificate, key []byte) (*Pair, error) {
 	}
 	leaf := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return samePublic(c.PublicKey, keys[0].Public()) })
 	if leaf < 0 {
-		return nil, fmt.Errorf("the key does not belong to the certificate of %s (serial %x, %s): it is another %s key",
+		return nil, fmt.Errorf("%w of %s (serial %x, %s): it is another %s key", errForeignKey,
 			subject(chain[0]), chain[0].SerialNumber, keyKind(chain[0].PublicKey), keyKind(keys[0].Public()))
 	}
 	if err := usable(keys[0]); err != nil {

@@ -23,11 +23,13 @@ type Conn struct {
 	// and what begins to returns os.ErrDeadlineExceeded, until it is set or cleared.
 	Reading, Writing deadline.Deadline
 
-	socket  Socket
-	guard   guard
-	reads   sync.Mutex // held by the one that reads, and waits for it
-	writes  sync.Mutex // likewise
-	drained bool       // guarded by reads; the last read emptied the socket
+	socket   Socket
+	watching sync.Mutex // held while the poller is told what is wanted
+	guard    guard
+	reads    sync.Mutex // held by the one that reads, and waits for it
+	writes   sync.Mutex // likewise
+	drained  bool       // guarded by reads; the last read emptied the socket
+	sawEnd   bool       // guarded by reads; a read came to the end
 	// Stop: whatever the limits say, until Resume.
 	readStopped, writeStopped atomic.Bool
 	remote                    netip.AddrPort // invalid for a unix socket
@@ -35,18 +37,24 @@ type Conn struct {
 }
 
 // NewConn takes over an accepted, non-blocking descriptor. local is the listener's
-// address. On error the descriptor is closed.
-func (p *Poller) NewConn(fd int, remote netip.AddrPort, local net.Addr) (*Conn, error) {
+// address. The poller is not told before somebody waits: the first bytes are often
+// there already, and what is read at once need not be reported.
+func (p *Poller) NewConn(fd int, remote netip.AddrPort, local net.Addr) *Conn {
 	c := &Conn{remote: remote, local: local}
 	c.socket.Prepare(p)
 	c.socket.Open(fd)
-	if err := c.socket.Watch(ToRead); err != nil {
-		c.socket.HangUp()
-		return nil, err
+	p.sweeper.Add(&c.Reading, c)
+	p.sweeper.Add(&c.Writing, c)
+	return c
+}
+
+// Expired is for the sweeper: whoever waits is woken.
+func (c *Conn) Expired(d *deadline.Deadline) {
+	if d == &c.Reading {
+		c.socket.WakeReader()
+	} else {
+		c.socket.WakeWriter()
 	}
-	p.sweeper.Add(&c.Reading, c.socket.WakeReader)
-	p.sweeper.Add(&c.Writing, c.socket.WakeWriter)
-	return c, nil
 }
 
 // Remote is the peer's address, invalid for a unix socket.
@@ -74,8 +82,9 @@ func (c *Conn) StopWriting() {
 	c.socket.WakeWriter()
 }
 
-// ResumeReading takes StopReading back.
+// ResumeReading and ResumeWriting take these back.
 func (c *Conn) ResumeReading() { c.readStopped.Store(false) }
+func (c *Conn) ResumeWriting() { c.writeStopped.Store(false) }
 
 func (c *Conn) readOver() error {
 	switch {
@@ -108,11 +117,31 @@ func (c *Conn) awaitReadable() error {
 	if err := c.readOver(); err != nil || !c.drained || c.socket.Ended() {
 		return err
 	}
-	<-c.socket.readable
+	return c.sleep()
+}
+
+// sleep waits for the poller's word that there is something to read.
+func (c *Conn) sleep() error {
+	if err := c.watch(ToRead); err != nil {
+		return err
+	}
+	<-c.socket.Readable()
 	// There will be no second word of what this one was about: even if the wait was
 	// stopped just now, the next read has to look.
 	c.drained = false
 	return c.readOver()
+}
+
+// watch has the poller report what is wanted.
+func (c *Conn) watch(wanted Interest) error {
+	if !c.guard.enter() {
+		return net.ErrClosed
+	}
+	c.watching.Lock()
+	err := c.socket.Watch(wanted)
+	c.watching.Unlock()
+	c.leave()
+	return err
 }
 
 // TryRead reads what is there. unix.EAGAIN: nothing yet.
@@ -135,9 +164,18 @@ func (c *Conn) tryRead(b []byte) (int, error) {
 	case errno != 0:
 		return 0, os.NewSyscallError("read", errno)
 	case n == 0:
+		c.sawEnd = true
 		return 0, io.EOF
 	}
 	return n, nil
+}
+
+// SawEnd tells whether a read has come to the end: what is above TLS may have come to
+// its own before.
+func (c *Conn) SawEnd() bool {
+	c.reads.Lock()
+	defer c.reads.Unlock()
+	return c.sawEnd
 }
 
 // Read is part of net.Conn.
@@ -155,9 +193,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 		// Also where the peer is said to have ended: nothing is there.
 		if err = c.readOver(); err == nil {
-			<-c.socket.readable
-			c.drained = false
-			err = c.readOver()
+			err = c.sleep()
 		}
 	}
 	return 0, err
@@ -200,16 +236,12 @@ func (c *Conn) send(b []byte) (int, error) {
 
 // awaitRoom waits until the socket takes more.
 func (c *Conn) awaitRoom() error {
-	if !c.guard.enter() {
-		return net.ErrClosed
-	}
-	err := c.socket.Watch(ToRead | ToWrite)
-	c.leave()
+	err := c.watch(ToRead | ToWrite)
 	if err == nil {
 		err = c.writeOver()
 	}
 	if err == nil {
-		<-c.socket.writable
+		<-c.socket.Writable()
 		err = c.writeOver()
 	}
 	return err
@@ -249,6 +281,12 @@ func (c *Conn) Control(f func(fd int)) {
 		f(c.socket.fd)
 		c.leave()
 	}
+}
+
+// Confirm tells the client's kernel at once what has come so far: one that sends small
+// pieces may hold the next one back until then (RFC 1122 §4.2.3.4, Nagle).
+func (c *Conn) Confirm() {
+	c.Control(func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) })
 }
 
 // CloseWrite ends our direction (a half-close).

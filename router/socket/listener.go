@@ -24,6 +24,7 @@ type Listener struct {
 	left    int         // connections that are taken while leaving; the acceptor's own
 	from    unix.RawSockaddrAny
 	pending bool // the queue may hold more; the acceptor's own
+	inARow  int  // the acceptor's own
 }
 
 // longestQueue is the most that a socket's queue can hold (somaxconn is an
@@ -72,6 +73,26 @@ func inheritable(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveTries)
 }
 
+// ForSpokenTo is for protocols in which the client speaks first, and is answered. It has
+// the kernel keep a connection back until the client has said something, for up to a
+// second: to be woken for one on which nothing can be done yet is a good part of what a
+// short connection costs. And what the client says is confirmed by the answer, not by a
+// packet of its own before that (HAProxy's tcp-smart-accept): Confirm sends one where
+// there is no answer yet.
+func (l *Listener) ForSpokenTo(yes bool) {
+	if _, isTCP := l.address.(*net.TCPAddr); !isTCP || !l.guard.enter() {
+		return
+	}
+	seconds, atOnce := 0, 1
+	if yes {
+		seconds, atOnce = 1, 0
+	}
+	// Errors do not matter: connections and packets come a little earlier then.
+	_ = unix.SetsockoptInt(l.socket.fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, seconds)
+	_ = unix.SetsockoptInt(l.socket.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, atOnce) // accepted ones inherit it
+	l.leave()
+}
+
 func describe(address unix.Sockaddr) net.Addr {
 	switch a := address.(type) {
 	case *unix.SockaddrInet4:
@@ -99,7 +120,7 @@ func (l *Listener) Accept() (*Conn, error) {
 	for {
 		if !l.pending {
 			if !l.leaving.Load() && !l.guard.isClosed() {
-				<-l.socket.readable
+				<-l.socket.Readable()
 			}
 			l.pending = true
 		}
@@ -112,13 +133,14 @@ func (l *Listener) Accept() (*Conn, error) {
 		fd, errno := l.accept()
 		switch errno {
 		case 0:
-			return l.socket.poller.NewConn(fd, l.remote(), l.address)
+			l.inARow++
+			return l.socket.poller.NewConn(fd, l.remote(), l.address), nil
 		case unix.EINTR, unix.ECONNABORTED:
 		case unix.EAGAIN:
 			if leaving {
 				return nil, io.EOF
 			}
-			l.pending = false
+			l.pending, l.inARow = false, 0
 		case unix.EBADF:
 			return nil, net.ErrClosed
 		default:
@@ -126,6 +148,10 @@ func (l *Listener) Accept() (*Conn, error) {
 		}
 	}
 }
+
+// InARow is how many connections have been accepted since the queue was last empty. It
+// is for who calls Accept.
+func (l *Listener) InARow() int { return l.inARow }
 
 func (l *Listener) accept() (int, syscall.Errno) {
 	if !l.guard.enter() {

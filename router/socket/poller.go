@@ -16,7 +16,8 @@ import (
 )
 
 // Poller tells Sockets that they became ready. One goroutine serves all of them;
-// it holds no lock and sends on channels that never block.
+// it holds no lock and sends on channels that never block, or calls who has given it an
+// Attention.
 type Poller struct {
 	epoll   int
 	file    *os.File // the same descriptor, in Go's poller
@@ -77,7 +78,7 @@ func (p *Poller) run(raw syscall.RawConn) {
 	events := make([]unix.EpollEvent, 256)
 	_ = raw.Read(func(uintptr) bool {
 		for !p.closing.Load() {
-			n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+			n, errno := p.look(events)
 			switch {
 			case errno == unix.EINTR:
 				continue
@@ -86,15 +87,33 @@ func (p *Poller) run(raw syscall.RawConn) {
 			case n == 0:
 				return false
 			}
-			for i := range n {
-				p.dispatch(&events[i])
-			}
 			// Those who were woken have their turn, and what comes meanwhile is taken in
 			// one batch, without a stop in the runtime's poller.
 			runtime.Gosched()
 		}
 		return true
 	})
+}
+
+// look tells everybody of whom the kernel has something to report.
+func (p *Poller) look(events []unix.EpollEvent) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	for i := range n {
+		p.dispatch(&events[i])
+	}
+	return int(n), 0
+}
+
+// LookRound does the poller's work once, for a goroutine that keeps a processor busy
+// without waiting: the runtime asks its own poller only when nothing else is to be
+// done, or after ten milliseconds, and up to then nobody would hear of anything. s
+// must be open.
+func (s *Socket) LookRound() {
+	var events [64]unix.EpollEvent
+	_, _ = s.poller.look(events[:])
 }
 
 func (p *Poller) dispatch(event *unix.EpollEvent) {
@@ -110,12 +129,36 @@ func (p *Poller) dispatch(event *unix.EpollEvent) {
 	if event.Events&(unix.EPOLLRDHUP|over) != 0 {
 		s.ended.Store(true)
 	}
+	if a := s.attention.Load(); a != nil {
+		a.To.Ready(a.Socket, summary(event.Events))
+		return
+	}
 	if event.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|over) != 0 {
 		s.readable.set()
 	}
 	if event.Events&(unix.EPOLLOUT|over) != 0 {
 		s.writable.set()
 	}
+	// Whoever attends since a moment ago has looked at the latches before they were set,
+	// or is seen here.
+	if a := s.attention.Load(); a != nil {
+		a.To.Ready(a.Socket, summary(event.Events))
+	}
+}
+
+// summary is what Attention is told.
+func summary(events uint32) Event {
+	var e Event
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		e |= CanRead
+	}
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		e |= CanWrite
+	}
+	if events&unix.EPOLLERR != 0 {
+		e |= Broken
+	}
+	return e
 }
 
 func (p *Poller) slot(fd int) *atomic.Pointer[Socket] {
@@ -155,8 +198,8 @@ const (
 // register makes the poller report s.
 func (p *Poller) register(s *Socket, wanted Interest) error {
 	wanted |= ToRead
-	operation := unix.EPOLL_CTL_ADD
-	if s.registered != 0 {
+	operation, added := unix.EPOLL_CTL_ADD, !s.Registered()
+	if !added {
 		operation = unix.EPOLL_CTL_MOD
 	}
 	slot := p.slot(s.fd)
@@ -167,12 +210,12 @@ func (p *Poller) register(s *Socket, wanted Interest) error {
 	event := unix.EpollEvent{Events: uint32(wanted), Fd: int32(s.fd)}
 	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epoll), uintptr(operation), uintptr(s.fd), uintptr(unsafe.Pointer(&event)), 0, 0)
 	if errno != 0 {
-		if s.registered == 0 {
+		if added {
 			slot.Store(nil)
 		}
 		return os.NewSyscallError("epoll_ctl", errno)
 	}
-	s.registered = wanted
+	s.registered.Store(uint32(wanted))
 	return nil
 }
 

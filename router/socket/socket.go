@@ -10,29 +10,33 @@ import (
 )
 
 // Socket is a descriptor that a Poller reports. One goroutine may wait to read and
-// another to write; Open and HangUp belong to the owner, when nobody waits.
+// another to write; Open and HangUp belong to the owner, when nobody waits, and two
+// must not Watch at the same time.
 type Socket struct {
 	poller     *Poller
 	fd         int
-	registered Interest // what the poller reports; 0: not registered
+	registered atomic.Uint32 // Interest that the poller reports; 0: not registered
 	// ended: the peer's last byte is in the socket, or has been read. There may be no
 	// further edge, so it has to be read before anybody waits. It may be said of the
 	// one who had the number before: then a read says EAGAIN, and waiting is right.
 	ended    atomic.Bool
 	readable latch
 	writable latch
+	// attention is who is told instead of the latches.
+	attention atomic.Pointer[Attention]
 }
 
 // Prepare makes a zero Socket usable; it is closed.
 func (s *Socket) Prepare(p *Poller) {
 	s.poller, s.fd = p, -1
-	s.readable, s.writable = newLatch(), newLatch()
 }
 
 // Open takes a non-blocking descriptor over, which is not registered yet.
 func (s *Socket) Open(fd int) {
-	s.fd, s.registered = fd, 0
+	s.fd = fd
+	s.registered.Store(0)
 	s.ended.Store(false)
+	s.attention.Store(nil)
 	s.readable.clear()
 	s.writable.clear()
 }
@@ -45,17 +49,18 @@ func (s *Socket) FD() int { return s.fd }
 
 // HangUp closes the descriptor.
 func (s *Socket) HangUp() {
-	if s.registered != 0 {
+	if s.Registered() {
 		s.poller.unregister(s)
 	}
 	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(s.fd), 0, 0)
-	s.fd, s.registered = -1, 0
+	s.fd = -1
+	s.registered.Store(0)
 }
 
 // HangUpShared closes a descriptor of which others have copies: epoll knows a socket
 // until its last descriptor is closed, so it has to be told.
 func (s *Socket) HangUpShared() {
-	if s.registered != 0 {
+	if s.Registered() {
 		s.poller.forget(s.fd)
 	}
 	s.HangUp()
@@ -63,20 +68,21 @@ func (s *Socket) HangUpShared() {
 
 // Watch has the poller report what is wanted, from now on and what is already so.
 func (s *Socket) Watch(wanted Interest) error {
-	if s.registered&wanted == wanted {
+	already := Interest(s.registered.Load())
+	if already&wanted == wanted {
 		return nil
 	}
-	return s.poller.register(s, s.registered|wanted)
+	return s.poller.register(s, already|wanted)
 }
 
 // Registered tells that the poller reports s.
-func (s *Socket) Registered() bool { return s.registered != 0 }
+func (s *Socket) Registered() bool { return s.registered.Load() != 0 }
 
 // Readable and Writable receive once for all that was reported since the last time.
 // The report may be about the past: who finds nothing waits again. One goroutine may
 // receive from each.
-func (s *Socket) Readable() <-chan struct{} { return s.readable }
-func (s *Socket) Writable() <-chan struct{} { return s.writable }
+func (s *Socket) Readable() <-chan struct{} { return s.readable.wait() }
+func (s *Socket) Writable() <-chan struct{} { return s.writable.wait() }
 
 // Ended tells that the peer has probably sent all it will: a read should be tried
 // before waiting.
@@ -84,7 +90,10 @@ func (s *Socket) Ended() bool { return s.ended.Load() }
 
 // Quiet tells that nothing was reported since it was last waited for: nothing has
 // come that is not read, as far as the poller has looked.
-func (s *Socket) Quiet() bool { return s.registered != 0 && len(s.readable) == 0 && !s.ended.Load() }
+func (s *Socket) Quiet() bool { return s.Registered() && !s.Noted() }
+
+// Noted tells that something was reported since it was last waited for.
+func (s *Socket) Noted() bool { return s.readable.isSet() || s.ended.Load() }
 
 // WakeReader and WakeWriter make who waits look again. Any goroutine may call them.
 func (s *Socket) WakeReader() { s.readable.set() }
@@ -106,9 +115,17 @@ func (s *Socket) Read(b []byte) (int, syscall.Errno) {
 
 // Send writes what the socket takes at once. With MSG_NOSIGNAL: a peer that went
 // away is an error, not a signal. unix.EAGAIN: nothing at the moment.
-func (s *Socket) Send(b []byte) (int, syscall.Errno) {
+func (s *Socket) Send(b []byte) (int, syscall.Errno) { return s.send(b, unix.MSG_NOSIGNAL) }
+
+// SendLast is Send for bytes that CloseWrite, or closing, follows at once: TCP keeps
+// them until then, and sends the end along with them.
+func (s *Socket) SendLast(b []byte) (int, syscall.Errno) {
+	return s.send(b, unix.MSG_NOSIGNAL|unix.MSG_MORE)
+}
+
+func (s *Socket) send(b []byte, flags uintptr) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
@@ -124,5 +141,8 @@ func (s *Socket) ReadyToRead() bool {
 
 // CloseWrite ends our direction (a half-close).
 func (s *Socket) CloseWrite() error {
-	return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))
+	if _, _, errno := syscall.RawSyscall(unix.SYS_SHUTDOWN, uintptr(s.fd), unix.SHUT_WR, 0); errno != 0 {
+		return os.NewSyscallError("shutdown", errno)
+	}
+	return nil
 }

@@ -52,10 +52,7 @@ func pair(t *testing.T, p *Poller) (*Conn, *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := p.NewConn(fds[0], netip.AddrPort{}, &net.UnixAddr{Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := p.NewConn(fds[0], netip.AddrPort{}, &net.UnixAddr{Net: "unix"})
 	other := os.NewFile(uintptr(fds[1]), "peer")
 	t.Cleanup(func() { _, _ = c.Close(), other.Close() })
 	return c, other

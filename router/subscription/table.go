@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -490,27 +491,51 @@ func (t *Table[P]) Key(key string) *View[P] {
 
 // find looks for the key; t.mu is held.
 func (t *Table[P]) find(host, hostPort []byte) *View[P] {
-	if len(hostPort) > 0 {
-		if s := t.slots[string(hostPort)]; s != nil && s.view != nil {
+	for key := range keys(host, hostPort, t.options.DotSplit) {
+		if s := t.slots[string(key)]; s != nil && s.view != nil {
 			return s.view
 		}
-	}
-	// As in uWSGI: the name, then without its first labels, the dot kept.
-	const most = 5
-	for try := 0; try < most && len(host) > 0; try++ {
-		if s := t.slots[string(host)]; s != nil && s.view != nil {
-			return s.view
-		}
-		if !t.options.DotSplit {
-			break
-		}
-		next := slices.Index(host[1:], '.')
-		if next < 0 {
-			break
-		}
-		host = host[1+next:]
 	}
 	return nil
+}
+
+// Keys are those that may serve a request for the host, in the order in which they are
+// looked for.
+func (t *Table[P]) Keys(host, hostPort []byte) iter.Seq[[]byte] {
+	t.mu.RLock()
+	dotSplit, fallback := t.options.DotSplit, t.options.FallbackKey
+	t.mu.RUnlock()
+	return func(yield func([]byte) bool) {
+		for key := range keys(host, hostPort, dotSplit) {
+			if !yield(key) {
+				return
+			}
+		}
+		if fallback != "" {
+			yield([]byte(fallback))
+		}
+	}
+}
+
+// keys are the host with its port, the host, and as in uWSGI the host without its first
+// labels, the dot kept.
+func keys(host, hostPort []byte, dotSplit bool) iter.Seq[[]byte] {
+	const most = 5
+	return func(yield func([]byte) bool) {
+		if len(hostPort) > 0 && !yield(hostPort) {
+			return
+		}
+		for try := 0; try < most && len(host) > 0; try++ {
+			if !yield(host) || !dotSplit {
+				return
+			}
+			next := slices.Index(host[1:], '.')
+			if next < 0 {
+				return
+			}
+			host = host[1+next:]
+		}
+	}
 }
 
 // Empty tells whether the table knows a key but no node of it.

@@ -38,7 +38,7 @@ type Conn struct {
 func (d *Dialer) NewConn() *Conn {
 	c := &Conn{dialer: d}
 	c.socket.Prepare(d.poller)
-	d.poller.Sweeper().Add(&c.Deadline, c.wake)
+	d.poller.Sweeper().Add(&c.Deadline, c)
 	return c
 }
 
@@ -51,10 +51,17 @@ func (c *Conn) Release() {
 // Open tells whether c is connected (or was, and has not been closed).
 func (c *Conn) Open() bool { return c.socket.IsOpen() }
 
+// Expired is for the sweeper: whoever waits is woken.
+func (c *Conn) Expired(*deadline.Deadline) { c.wake() }
+
 func (c *Conn) wake() {
 	c.socket.WakeReader()
 	c.socket.WakeWriter()
 }
+
+// Control gives the descriptor to f, for socket options. Only the owner may call it,
+// while the Conn is open.
+func (c *Conn) Control(f func(fd int)) { f(c.socket.FD()) }
 
 // Abort makes every wait, now and until the next Dial or Resume, return
 // ErrAborted. Any goroutine may call it.
@@ -236,3 +243,12 @@ func (c *Conn) Stale(certain bool) bool {
 
 // Share prepares for two goroutines, one that reads and one that writes.
 func (c *Conn) Share() error { return c.socket.Watch(socket.ToRead | socket.ToWrite) }
+
+// Socket is what c reads from and writes to, for who does that by himself: without
+// the Deadline, and without Abort. nil behind TLS, where that can't be.
+func (c *Conn) Socket() *socket.Socket {
+	if c.tls != nil || !c.socket.IsOpen() {
+		return nil
+	}
+	return &c.socket
+}

@@ -14,8 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"emperor/internal/testport"
 	"emperor/router/resolve"
 )
 
@@ -211,7 +210,7 @@ func TestSilentAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	silent(t, n)
+	testport.SilentAt(t, [4]byte{127, 0, 0, 2}, n)
 	b := &book{known: map[string][]netip.Addr{"site.test": addresses("127.0.0.2", "127.0.0.1")}}
 	d.SetNames(b)
 	c := newConn(t, d)
@@ -228,30 +227,6 @@ func TestSilentAddress(t *testing.T) {
 	c.Deadline.Set(1500 * time.Millisecond)
 	if err := c.Dial(parse(t, "site.test:"+at)); !errors.Is(err, ErrTimeout) || errors.Is(err, errSlow) {
 		t.Errorf("alone: %v", err)
-	}
-}
-
-// silent makes 127.0.0.2 at that port let connections hang: a listener whose
-// queue is full.
-func silent(t *testing.T, port int) {
-	t.Helper()
-	socket := func() int {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = unix.Close(fd) })
-		return fd
-	}
-	at := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 2}}
-	l := socket()
-	if err := errors.Join(unix.Bind(l, at), unix.Listen(l, 0)); err != nil {
-		t.Fatal(err)
-	}
-	for range 4 {
-		if err := unix.Connect(socket(), at); err != nil && err != unix.EINPROGRESS {
-			t.Fatal(err)
-		}
 	}
 }
 

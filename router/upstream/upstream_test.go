@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"emperor/internal/testport"
+	"emperor/router/socket/sockettest"
+
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
-
-	"emperor/router/deadline"
-	"emperor/router/socket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,22 +28,7 @@ const patience = 30 * time.Second
 
 func newDialer(t *testing.T) *Dialer {
 	t.Helper()
-	sweeper := deadline.NewSweeper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { sweeper.Run(ctx) })
-	p, err := socket.NewPoller(sweeper)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		running.Wait()
-	})
-	return NewDialer(p)
+	return NewDialer(sockettest.NewPoller(t))
 }
 
 func newConn(t *testing.T, d *Dialer) *Conn {
@@ -185,11 +170,6 @@ func (r reader) Read(b []byte) (int, error) { return r.c.Read(b) }
 func TestDialErrors(t *testing.T) {
 	d := newDialer(t)
 	dir := t.TempDir()
-	refused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = refused.Close()
 	old, err := net.Listen("unix", dir+"/old")
 	if err != nil {
 		t.Fatal(err)
@@ -206,7 +186,7 @@ func TestDialErrors(t *testing.T) {
 		{dir + "/missing", syscall.ENOENT},
 		{dir + "/old", syscall.ECONNREFUSED},
 		{dir + "/file", syscall.ECONNREFUSED},
-		{refused.Addr().String(), syscall.ECONNREFUSED},
+		{"127.0.0.1:" + testport.Free(t), syscall.ECONNREFUSED},
 	} {
 		c := newConn(t, d)
 		if err := c.Dial(parse(t, test.address)); !errors.Is(err, test.want) || c.Open() {

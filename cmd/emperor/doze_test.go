@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestVisitorsOfAUWSGIThatFallsAsleep: who comes in the very moment in which a uWSGI says
+// that it is idle and is told to end is answered: by the old generation or by the next
+// one, through the front and without it. What is under way is finished.
+func TestVisitorsOfAUWSGIThatFallsAsleep(t *testing.T) {
+	t.Parallel()
+	const rounds = 8
+	m := newMachine(t)
+	m.write("app.py", `
+import time
+def application(environ, start_response):
+    time.sleep(0.03)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+`)
+	m.rules(byName)
+	sites := []string{"front1", "front2", "direct1", "direct2"}
+	for i, name := range sites {
+		m.vassal(name, fmt.Sprintf("http-socket = DIR/%%n.sock\nplugin = python3\nwsgi-file = DIR/app.py\nprocesses = %d\nidle = 1\ndie-on-idle = true\non-demand = true\n", 1+i%2))
+	}
+	m.start()
+	m.waitReady()
+	visit := func(name string) error {
+		if strings.HasPrefix(name, "direct") {
+			text, err := m.direct(name + ".sock")
+			if err == nil && text != "ok" {
+				err = fmt.Errorf("%q", text)
+			}
+			return err
+		}
+		status, body, err := m.get(name+".test", "/")
+		if err == nil && (status != 200 || body != "ok") {
+			err = fmt.Errorf("%d %q", status, body)
+		}
+		return err
+	}
+	var all sync.WaitGroup
+	for at, name := range sites {
+		all.Go(func() {
+			for round := range rounds {
+				mark := m.mark()
+				if err := visit(name); err != nil {
+					t.Errorf("%s, round %d, awake: %v", name, round, err)
+				}
+				// uWSGI's own words, just before its byte reaches the emperor, which then
+				// holds requests for some 30 ms. It says it once: if somebody came just then,
+				// the emperor counts, and uWSGI's next words are that it is told to end.
+				m.waitEither(mark, name+" | workers have been inactive for more than 1 seconds", name+" | ", "received message ")
+				var visitors sync.WaitGroup
+				for n := range 4 {
+					pause := time.Duration(round*8+n*2+at%2) * time.Millisecond
+					visitors.Go(func() {
+						time.Sleep(pause)
+						if err := visit(name); err != nil {
+							t.Errorf("%s, round %d, %s after it was idle: %v", name, round, pause, err)
+						}
+					})
+				}
+				visitors.Wait()
+			}
+		})
+	}
+	all.Wait()
+	for _, name := range sites {
+		slept := 0
+		m.mu.Lock()
+		for _, line := range m.lines {
+			switch {
+			case strings.Contains(line, name+": vassal asleep gen="):
+				slept++
+			case !strings.Contains(line, name+" | "):
+			case strings.Contains(line, "received message") && !strings.Contains(line, "received message 2 from emperor"):
+				t.Errorf("told to end at once, not gracefully: %s", line)
+			}
+		}
+		m.mu.Unlock()
+		t.Logf("%s fell asleep %d times", name, slept)
+		if slept == 0 {
+			t.Errorf("%s never slept", name)
+		}
+	}
+}
+
+// waitEither is waitLog for the first text, or a line with all the words.
+func (m *machine) waitEither(mark int, text string, words ...string) {
+	m.t.Helper()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for {
+		m.mu.Lock()
+		lines, more := m.lines, m.more
+		m.mu.Unlock()
+		for ; mark < len(lines); mark++ {
+			if strings.Contains(lines[mark], text) || holdsAll(lines[mark], words) {
+				return
+			}
+		}
+		select {
+		case <-more:
+		case <-timeout.C:
+			m.t.Errorf("the emperor logged neither %q nor %q", text, words)
+			return
+		}
+	}
+}

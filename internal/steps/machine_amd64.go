@@ -1,0 +1,3 @@
+package steps
+
+const machine = 62 // EM_X86_64

@@ -1,0 +1,3 @@
+package steps
+
+const machine = 183 // EM_AARCH64
