@@ -41,7 +41,8 @@ const (
 	reservedThreads = 32
 	// rereadAfter is when a file that changed under the reader is read again.
 	rereadAfter = 60 * time.Millisecond
-	// doorTime is how long the front waits, at the start, for vassals to be known.
+	// doorTime is how long the front waits, at the start, for vassals to be known by what
+	// they say of themselves; then by their names.
 	doorTime = 2 * time.Second
 	// leftoverMercy is how long what an earlier emperor left behind may take to end.
 	leftoverMercy = 3 * time.Second
@@ -333,6 +334,7 @@ func (e *Emperor) loop(ctx context.Context, signals <-chan os.Signal, beat *atom
 			if e.scanned.IsZero() {
 				e.scanned = time.Now()
 				time.AfterFunc(doorTime, e.wake)
+				time.AfterFunc(doorTime+answerTime, e.wake)
 			}
 			e.warnOfFiles()
 			retry = e.registry.reconcile(e.snapshot)
@@ -434,17 +436,29 @@ func (e *Emperor) wake() {
 // openDoors gives the router its sockets, once it has been told of every vassal
 // of the first scan: clients may be waiting since before we were started, and
 // shall wait for their site a little longer instead of being told that there is
-// none.
+// none. For a vassal that takes long to be known the others do not wait: it is
+// introduced by its name, and requests for it wait in the router.
 func (e *Emperor) openDoors() {
 	if e.open || e.snapshot.Number == 0 || time.Now().Before(e.doorAfter) {
 		return
 	}
-	if time.Since(e.scanned) < doorTime {
-		for entry := range e.registry.all() {
-			if entry.unread || entry.spec != nil && !e.front.knows(entry.name) {
-				return
-			}
+	waited := time.Since(e.scanned)
+	var unknown []string
+	for entry := range e.registry.all() {
+		if entry.unread && waited < doorTime {
+			return
 		}
+		if !entry.leaving && !e.front.knows(entry.name) {
+			unknown = append(unknown, entry.name)
+		}
+	}
+	switch {
+	case len(unknown) == 0 || waited >= doorTime+answerTime:
+	case waited >= doorTime:
+		e.front.introduce(unknown)
+		return
+	default:
+		return
 	}
 	if err := e.router.Configure(context.Background(), e.main.Front, e.listeners); err != nil {
 		// It had accepted the same options before, so it has crashed.

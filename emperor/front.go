@@ -87,16 +87,41 @@ func (f *front) Publish(ctx context.Context, row link.Vassal) error {
 	f.changed[row.Name] = true
 	answer := make(chan error, 1)
 	f.waiting = append(f.waiting, answer)
-	if !f.sending {
-		f.sending = true
-		f.sends.Go(f.send)
-	}
+	f.sendSoon()
 	f.mu.Unlock()
 	select {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// introduce has the routers told of vassals that have not published a row yet: as of
+// some that are being started, for whom requests wait. It returns at once.
+func (f *front) introduce(names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range names {
+		if _, ok := f.rows[name]; ok {
+			continue
+		}
+		f.rows[name] = link.Vassal{Name: name, State: link.Starting, Reason: "the emperor has not come to it yet"}
+		f.told[name] = len(f.routers) == 0
+		if len(f.routers) > 0 {
+			f.changed[name] = true
+		}
+	}
+	if len(f.changed) > 0 {
+		f.sendSoon()
+	}
+}
+
+// sendSoon has what has changed sent; mu is held.
+func (f *front) sendSoon() {
+	if !f.sending {
+		f.sending = true
+		f.sends.Go(f.send)
 	}
 }
 

@@ -175,6 +175,37 @@ func TestKnownIsWhatTheRouterHasAnsweredFor(t *testing.T) {
 	}
 }
 
+// Who has said nothing of itself is introduced as one that is being started; what it has
+// said, and will say, counts more.
+func TestIntroduceAddsOnlyWhatIsNotThere(t *testing.T) {
+	ctx := deadline(t)
+	f := newFront()
+	if err := f.Publish(ctx, link.Vassal{Name: "asleep", State: link.Asleep}); err != nil {
+		t.Fatal(err)
+	}
+	router := newFakeRouter()
+	if err := f.connect(ctx, router); err != nil {
+		t.Fatal(err)
+	}
+	<-router.sent // the whole table
+	f.introduce([]string{"asleep", "late"})
+	if got := (<-router.sent).Table.Vassals; len(got) != 1 || got[0].Name != "late" || got[0].State != link.Starting {
+		t.Errorf("introduced: %+v", got)
+	}
+	f.wait()
+	if !f.knows("late") {
+		t.Error("who was introduced is not known")
+	}
+	f.introduce([]string{"asleep", "late"})
+	f.wait()
+	if err := f.Publish(ctx, link.Vassal{Name: "late", State: link.Ready, Generation: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if got := (<-router.sent).Table.Vassals; len(got) != 1 || got[0].State != link.Ready {
+		t.Errorf("its own row: %+v", got)
+	}
+}
+
 func TestRouterThatGoesIsNoError(t *testing.T) {
 	ctx := deadline(t)
 	f := newFront()

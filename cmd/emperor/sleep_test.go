@@ -449,6 +449,40 @@ func TestOnDemandWaysOfUWSGI(t *testing.T) {
 	}
 }
 
+// TestSlowToBeKnown: the front opens although the program that knows a site's socket has
+// not answered, nobody waits for that but who wants this site, and who does is not told
+// that there is none.
+func TestSlowToBeKnown(t *testing.T) {
+	t.Parallel()
+	m := sitesMachine(t)
+	m.rules("emperor-on-demand-exec = DIR/od.sh\n" + byName)
+	m.write("od.sh", "#!/bin/sh\ncase $1 in *slow.ini) while [ ! -e DIR/go ]; do sleep 0.05; done; echo DIR/slow.sock;; *) echo DIR/quick.sock;; esac\n")
+	if err := os.Chmod(m.path("od.sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"quick", "slow"} {
+		m.vassal(name, "plugin = python3\nchdir = DIR\nprotocol = http\nwsgi-file = DIR/webapp.py\n")
+	}
+	m.start()
+	m.waitLog(0, "listening")
+	slow := make(chan string)
+	go func() {
+		status, body, err := m.get("slow.test", "/")
+		slow <- fmt.Sprint(status, " ", body, err)
+	}()
+	m.page("quick.test", "/") // which has to be started: the other request has come long before
+	select {
+	case got := <-slow:
+		t.Errorf("slow.test, before it is known: %s", got)
+		return
+	default:
+	}
+	m.put(m.path("go"), "")
+	if got := <-slow; !strings.HasPrefix(got, "200 release 0") {
+		t.Errorf("slow.test: %s", got)
+	}
+}
+
 // TestSleeperThatHasAnnouncedItself: who sleeps does not announce itself, and is not
 // forgotten for that.
 func TestSleeperThatHasAnnouncedItself(t *testing.T) {
