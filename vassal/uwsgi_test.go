@@ -131,7 +131,7 @@ func TestKindsOfUWSGI(t *testing.T) {
 				t.Errorf("log file %q", text)
 			}
 		}},
-		{"two sockets", "http-socket = DIR/s\nsocket = @vassal-test-second\nwsgi-file = DIR/app.py\n", true, nil},
+		{"two sockets", "http-socket = DIR/s\nsocket = @DIR/second\nwsgi-file = DIR/app.py\n", true, nil},
 		{"one bound by uWSGI", "http-socket = DIR/s\nsocket = localhost:0\nwsgi-file = DIR/app.py\n", false, nil},
 		{"stats on a port", "http-socket = DIR/s\nstats = 127.0.0.1:PORT\nwsgi-file = DIR/app.py\n", false, nil},
 		{"no overlap wanted", "http-socket = DIR/s\noverlap = false\nwsgi-file = DIR/app.py\n", false, nil},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ func TestStreamsThatBeginThroughChanges(t *testing.T) {
 https = 127.0.0.1:PORT,DIR/own.crt,DIR/own.key
 sni-timeout = 60
 http-gracetime = 1
+http-stats = DIR/stats.sock
 `
 	rules := "route-sni = pass.test pass:" + secret.address + "\nroute-sni = plain.test tcp:" + plain.address + "\n" +
 		"route-sni = slow.test pass:" + silent + ",connect-timeout=2\nroute-sni = slow.test pass:" + secret.address + ",backup\n" +
@@ -40,7 +42,10 @@ http-gracetime = 1
 		b := &begun{name: name, rest: make(chan struct{}), done: make(chan conversation, 1)}
 		sent := make(chan struct{})
 		raw := &hesitant{TCPConn: dialStream(t, m.address()), first: first, sent: sent, rest: b.rest}
-		go func() { b.done <- converseOn(raw, by(name), "words") }() // ends with the connection
+		go func() { // ends with the connection
+			b.done <- converseOn(raw, by(name), "words")
+			_ = raw.Close()
+		}()
 		<-sent
 		return b
 	}
@@ -66,12 +71,15 @@ http-gracetime = 1
 			m.waitLog(mark, "the router is back")
 		},
 	} {
+		m.eventually("nobody is left of the last round", func() bool { return m.sessions() == 0 })
 		var waiting []*begun
 		for _, first := range []int{0, 1, 200} {
 			waiting = append(waiting, begin("pass.test", first), begin("plain.test", first))
 		}
+		m.eventually("all of them are with the router", func() bool { return m.sessions() == len(waiting) }) // the kernel keeps those back for a while that say nothing
 		slow := begin("slow.test", 1<<20) // all of it: its connection is being made
 		close(slow.rest)
+		m.eventually("and that one, or it has ended", func() bool { return m.sessions() > len(waiting) || len(slow.done) > 0 })
 		change()
 		for _, b := range append(waiting, slow) {
 			want := conversation{2, "220 pass", "words221 pass\r\n", nil}
@@ -87,6 +95,23 @@ http-gracetime = 1
 		}
 	}
 	m.stop()
+}
+
+// sessions is how many clients the router has; -1 while another is about to take its
+// place.
+func (m *machine) sessions() int {
+	conn, err := net.Dial("unix", m.path("stats.sock"))
+	if err != nil {
+		return -1
+	}
+	defer conn.Close()
+	var figures struct {
+		Sessions int `json:"active_sessions"`
+	}
+	if json.NewDecoder(conn).Decode(&figures) != nil {
+		return -1
+	}
+	return figures.Sessions
 }
 
 // hesitant is a client's connection that sends the beginning of what it sends first, and

@@ -48,7 +48,7 @@ func boundName(t *testing.T, l *Listener) string {
 func TestBoundUnderExactlyTheText(t *testing.T) {
 	dir := shortDir(t)
 	before, _ := os.Getwd()
-	for _, text := range []string{"rel.sock", "./dot.sock", filepath.Join(dir, "abs.sock"), filepath.Join(dir, "..", filepath.Base(dir), "up.sock"), "@vassal-test-abstract"} {
+	for _, text := range []string{"rel.sock", "./dot.sock", filepath.Join(dir, "abs.sock"), filepath.Join(dir, "..", filepath.Base(dir), "up.sock"), "@" + filepath.Join(dir, "abstract")} {
 		rules := plainRules(dir)
 		if text == "rel.sock" {
 			rules.Umask = 0o077
