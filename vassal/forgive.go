@@ -14,5 +14,5 @@ func (v *Vassal) handleForgiven() {
 // Park keeps the vassal from starting until somebody orders it. It must be called
 // before Want.
 func (v *Vassal) Park() {
-	v.send(message{kind: ordered, order: OrderStop, reply: make(chan error, 1)})
+	v.send(message{kind: ordered, order: OrderStop, by: "it waits for an order to start (emperor-wait-for-command)", reply: make(chan error, 1)})
 }

@@ -177,7 +177,7 @@ func (v *Vassal) act(do action, e Event, m message) {
 	case rest:
 		v.rest(e, m)
 	case stop, hurry:
-		v.leave(do == hurry, e)
+		v.leave(do == hurry, e, m)
 	}
 }
 
@@ -302,8 +302,8 @@ func (v *Vassal) complain(what string, m message) {
 }
 
 // leave ends everything.
-func (v *Vassal) leave(hurry bool, e Event) {
-	v.reason = because[e]
+func (v *Vassal) leave(hurry bool, e Event, m message) {
+	v.reason = cmp.Or(m.by, because[e])
 	v.reply("", errors.New("the vassal was stopped meanwhile"))
 	v.dismiss(&v.candidate, 0)
 	if v.current != nil {

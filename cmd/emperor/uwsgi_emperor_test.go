@@ -274,6 +274,9 @@ func TestCommandSocket(t *testing.T) {
 	m.start()
 	m.untilRelease("eager.test", "0")
 	m.untilState("site", "stopped")
+	if text, _ := m.order("why", "site"); !strings.Contains(text, "waits for an order to start") {
+		t.Errorf("why site: %s", text)
+	}
 	send := func(network, address string, b []byte) {
 		t.Helper()
 		conn, err := net.Dial(network, address)
