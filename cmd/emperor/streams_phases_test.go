@@ -76,8 +76,9 @@ http-stats = DIR/stats.sock
 		for _, first := range []int{0, 1, 200} {
 			waiting = append(waiting, begin("pass.test", first), begin("plain.test", first))
 		}
-		m.eventually("all of them are with the router", func() bool { return m.sessions() == len(waiting) }) // the kernel keeps those back for a while that say nothing
-		slow := begin("slow.test", 1<<20)                                                                    // all of it: its connection is being made
+		// The kernel keeps those back for a while that say nothing.
+		m.eventually("all of them are with the router", func() bool { return m.sessions() == len(waiting) })
+		slow := begin("slow.test", 1<<20) // all of it: its connection is being made
 		close(slow.rest)
 		m.eventually("and that one, or it has ended", func() bool { return m.sessions() > len(waiting) || len(slow.done) > 0 })
 		change()
