@@ -10,28 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"emperor/internal/config"
+	"emperor/internal/testlines"
 	"emperor/vassal/spec"
 )
-
-// lines makes an app's lines of a text like a main file's; "- " before one says
-// that it stood on the command line, "+ " that it came from the environment.
-func lines(text string) []config.Value {
-	var out []config.Value
-	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		v := config.Value{Pos: config.Pos{File: "main.ini", Line: n + 1}}
-		if rest, ok := strings.CutPrefix(line, "- "); ok {
-			line, v.Pos = rest, config.Pos{}
-		}
-		if rest, ok := strings.CutPrefix(line, "+ "); ok {
-			line, v.Pos = rest, config.Pos{File: "environment UWSGI_X"}
-		}
-		v.Key, v.Value, v.HasValue = strings.Cut(line, " = ")
-		v.Value = strings.ReplaceAll(v.Value, `\n`, "\n")
-		out = append(out, v)
-	}
-	return out
-}
 
 // appSite is a vassal of an app's lines, with a socket for the front at DIR/s.
 func appSite(t *testing.T, text string, adjust func(*Deps)) (s *site, read func() *spec.Spec) {
@@ -39,7 +20,7 @@ func appSite(t *testing.T, text string, adjust func(*Deps)) (s *site, read func(
 	s = newSite(t, "", adjust)
 	return s, func() *spec.Spec {
 		t.Helper()
-		result := spec.ReadApp(spec.AppReading{Name: "site", File: s.file, Dir: s.dir, Lines: lines(strings.ReplaceAll(text, "DIR", s.dir)), Socket: filepath.Join(s.dir, "s")})
+		result := spec.ReadApp(spec.AppReading{Name: "site", File: s.file, Dir: s.dir, Lines: testlines.Lines(strings.ReplaceAll(text, "DIR", s.dir)), Socket: filepath.Join(s.dir, "s")})
 		if result.Spec == nil {
 			t.Fatal(result.Problems)
 		}
@@ -107,7 +88,7 @@ func TestCommandUsesEitherWay(t *testing.T) {
 	}
 
 	spec := func(words ...string) *spec.Spec {
-		result := spec.ReadApp(spec.AppReading{Name: "site", File: s.file, Dir: s.dir, Lines: lines(command(words...)), Socket: filepath.Join(s.dir, "s")})
+		result := spec.ReadApp(spec.AppReading{Name: "site", File: s.file, Dir: s.dir, Lines: testlines.Lines(command(words...)), Socket: filepath.Join(s.dir, "s")})
 		if result.Spec == nil {
 			t.Fatal(result.Problems)
 		}

@@ -1,29 +1,11 @@
 package spec
 
 import (
-	"emperor/internal/config"
 	"strings"
 	"testing"
-)
 
-// lines makes an app's lines of a text like a main file's; "- " before one says
-// that it stood on the command line, "+ " that it came from the environment.
-func lines(text string) []config.Value {
-	var out []config.Value
-	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		v := config.Value{Pos: config.Pos{File: "main.ini", Line: n + 1}}
-		if rest, ok := strings.CutPrefix(line, "- "); ok {
-			line, v.Pos = rest, config.Pos{}
-		}
-		if rest, ok := strings.CutPrefix(line, "+ "); ok {
-			line, v.Pos = rest, config.Pos{File: "environment UWSGI_X"}
-		}
-		v.Key, v.Value, v.HasValue = strings.Cut(line, " = ")
-		v.Value = strings.ReplaceAll(v.Value, `\n`, "\n")
-		out = append(out, v)
-	}
-	return out
-}
+	"emperor/internal/testlines"
+)
 
 func TestArgumentsOfAnApp(t *testing.T) {
 	for _, test := range []struct{ name, lines, arguments, text string }{
@@ -41,7 +23,7 @@ func TestArgumentsOfAnApp(t *testing.T) {
 		{"the environment has its own", "+ plugin = python3\n- module = x", "--set|module=x", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := &reader{spec: &Spec{}, app: &AppReading{Lines: lines(test.lines)}}
+			r := &reader{spec: &Spec{}, app: &AppReading{Lines: testlines.Lines(test.lines)}}
 			arguments, text := r.appArguments()
 			if got := strings.Join(arguments, "|"); got != test.arguments || text != test.text {
 				t.Errorf("arguments %q, text %q\nwant %q, %q", got, text, test.arguments, test.text)
@@ -80,7 +62,7 @@ func TestSpecOfAnApp(t *testing.T) {
 		{name: "wrong answer", lines: "command = x\noverlap = perhaps", front: true, kind: Command, says: `main.ini:2: overlap: want true or false, got "perhaps"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a := AppReading{Name: "app", File: "/etc/main.ini", Dir: "/srv", Lines: lines(test.lines), Apart: test.apart}
+			a := AppReading{Name: "app", File: "/etc/main.ini", Dir: "/srv", Lines: testlines.Lines(test.lines), Apart: test.apart}
 			if test.front {
 				a.Socket = "/run/app.sock"
 			}
