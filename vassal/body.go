@@ -2,6 +2,7 @@ package vassal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -151,27 +152,37 @@ func (s *surroundings) listeners(ctx context.Context, named bool) ([]*sockets.Li
 		}
 		out[i] = l
 	}
-	bind, do := s.sockets.Beside, func(_ context.Context, f func()) { f() }
-	if named {
-		bind = s.sockets.Twin
-		if len(missing) > 0 {
-			do = s.underHold
-		}
-	}
-	var err error
-	do(ctx, func() {
-		for _, i := range missing {
-			if out[i], err = bind(s.name, held[i], rules, s.generation); err != nil {
-				err = fmt.Errorf("%s: %w", held[i].Pos, err)
-				return
-			}
-		}
-	})
-	if err != nil {
+	if err := s.bindFresh(ctx, missing, out, named); err != nil {
 		releaseAll(out)
 		return nil, err
 	}
 	return out, nil
+}
+
+// bindFresh binds sockets for those of the spec's that are missing, and adds them to out.
+func (s *surroundings) bindFresh(ctx context.Context, missing []int, out []*sockets.Listener, named bool) error {
+	rules, held := s.rules(), s.spec.Held()
+	bind := func(how func(string, spec.Socket, spec.SocketRules, uint64) (*sockets.Listener, error)) error {
+		for _, i := range missing {
+			if out[i] != nil {
+				continue
+			}
+			l, err := how(s.name, held[i], rules, s.generation)
+			if err != nil {
+				return fmt.Errorf("%s: %w", held[i].Pos, err)
+			}
+			out[i] = l
+		}
+		return nil
+	}
+	if !named {
+		return bind(s.sockets.Beside)
+	}
+	err := bind(s.sockets.Twin)
+	if errors.Is(err, sockets.ErrOnlyInPlace) {
+		s.underHold(ctx, func() { err = bind(s.sockets.TwinInPlace) })
+	}
+	return err
 }
 
 // fresh says whether it has sockets that nobody connects to before promote.

@@ -3,11 +3,13 @@ package vassal
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"emperor/internal/link"
 	"emperor/vassal/clock"
+	"emperor/vassal/sockets"
 	"emperor/vassal/spec"
 )
 
@@ -241,9 +243,31 @@ func (v *Vassal) fallAsleep(g *generation, row link.Vassal) {
 			}
 		}
 		v.publisher.wait(ctx, v.publisher.publish(row))
-		g.retireShared(v.ctx)
+		if !v.takeSockets(g) {
+			g.retireShared(v.ctx)
+		}
 	})
 	v.send(message{kind: machineEvent, event: event, generation: g.number, by: why})
+}
+
+// takeSockets puts new sockets in the place of those a uWSGI listens at, for its next
+// generation: who comes without the router from now on cannot meet a worker that has just
+// been told to end. It can go on with what it has, and be told at leisure (depart). False:
+// it and the next generation share a socket.
+func (v *Vassal) takeSockets(g *generation) bool {
+	if g.spec.Kind != spec.UWSGI || !g.spec.Exchangeable() {
+		return false // a command was asked whether anybody is connected
+	}
+	rules := (&surroundings{spec: g.spec, defaults: v.defaults}).rules()
+	for _, socket := range g.spec.Held() {
+		if err := v.sockets.Renew(v.name, socket, rules, g.number); err != nil {
+			if !errors.Is(err, sockets.ErrOnlyInPlace) {
+				v.log.Warn("its socket cannot be renewed while it is put to sleep; who comes without the front just now may see the end of the connection", "socket", socket.Address, "err", err)
+			}
+			return false
+		}
+	}
+	return true
 }
 
 // awakeness says why a vassal that may sleep does not; empty for all others.

@@ -45,13 +45,8 @@ func (r SocketRules) OnBehalf(f func() error) error {
 			if err := unix.Unshare(unix.CLONE_FS); err != nil {
 				return fmt.Errorf("unshare: %w", err)
 			}
-			if r.Umask >= 0 {
-				unix.Umask(r.Umask)
-			}
-			if r.As != nil {
-				if err := r.As.user().Assume(); err != nil {
-					return err
-				}
+			if err := r.Assume(); err != nil {
+				return err
 			}
 			if r.Dir != "" {
 				if err := unix.Chdir(r.Dir); err != nil {
@@ -62,6 +57,18 @@ func (r SocketRules) OnBehalf(f func() error) error {
 		}()
 	})
 	return err
+}
+
+// Assume gives the calling thread the vassal's file mask and rights. The thread is one
+// of rights.Apart's, with a file mask of its own (unshare CLONE_FS).
+func (r SocketRules) Assume() error {
+	if r.Umask >= 0 {
+		unix.Umask(r.Umask)
+	}
+	if r.As == nil {
+		return nil
+	}
+	return r.As.user().Assume()
 }
 
 // Of gives the rules for one of a vassal's sockets: what the lines say of mode,
