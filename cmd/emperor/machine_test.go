@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -425,6 +426,27 @@ func (m *machine) tell() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	last := m.lines[max(0, len(m.lines)-300):]
-	m.t.Logf("the emperor's log, last %d of %d lines:\n%s", len(last), len(m.lines), strings.Join(last, "\n"))
+	// What the emperor says matters more than what a uWSGI says at each of its starts.
+	const own, others = 60, 30
+	var last []string
+	for i, ours, theirs := len(m.lines)-1, 0, 0; i >= 0; i-- {
+		count, most := &ours, own
+		if strings.Contains(m.lines[i], " | ") {
+			count, most = &theirs, others
+		}
+		if *count++; *count <= most {
+			last = append(last, m.lines[i])
+		}
+	}
+	slices.Reverse(last)
+	m.t.Logf("the emperor's log, %d of %d lines (all: %s=FOLDER):\n%s", len(last), len(m.lines), logFolder, strings.Join(last, "\n"))
+	if folder := os.Getenv(logFolder); folder != "" {
+		name := strings.ReplaceAll(m.t.Name(), "/", "-") + filepath.Base(m.dir) + ".log"
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(strings.Join(m.lines, "\n")+"\n"), 0o644); err != nil {
+			m.t.Log(err)
+		}
+	}
 }
+
+// logFolder is the variable that names a folder for the whole logs of tests that failed.
+const logFolder = "EMPEROR_TEST_LOGS"
