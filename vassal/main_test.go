@@ -170,13 +170,9 @@ func eventually(t testing.TB, what string, holds func() bool) {
 
 // get asks a unix socket that speaks HTTP.
 func get(socket, path string) (string, error) {
-	return getBy(func() (net.Conn, error) { return net.Dial("unix", socket) }, path)
-}
-
-func getBy(dial func() (net.Conn, error), path string) (string, error) {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(context.Context, string, string) (net.Conn, error) { return dial() },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) },
 	}, Timeout: deadline}
 	r, err := client.Get("http://site" + path)
 	if err != nil {

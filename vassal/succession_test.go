@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,21 +24,13 @@ import (
 func TestUWSGIProvesItselfFirst(t *testing.T) {
 	t.Parallel()
 	for _, socket := range []string{"DIR/s", "s\nchdir = DIR"} {
-		front := newFakeFront()
-		s := newSite(t, "", func(d *Deps) { d.Front = front })
-		s.app(pythonApp)
-		s.write("[uwsgi]\nplugin = python3\nprocesses = 1\nwsgi-file = DIR/app.py\nhttp-socket = " + socket + "\n")
+		s := uwsgiTest(t, "[uwsgi]\nplugin = python3\nprocesses = 1\nwsgi-file = DIR/app.py\nhttp-socket = "+socket+"\n")
 		s.want()
 		s.ready(1)
 		s.app("import time; time.sleep(1)\n" + pythonApp)
 		s.want()
 		for {
-			// As by the front, which is told to wait while the new generation's socket gets
-			// its name (sockets.Registry.Twin).
-			generation := front.begin()
 			answer := s.mustGet("/")
-			front.connected()
-			front.end(generation)
 			if s.Status().State != Reloading {
 				break
 			}
@@ -56,12 +47,8 @@ func TestUWSGIProvesItselfFirst(t *testing.T) {
 		queued := make(chan string, 3)
 		held := s.sockets.Describe().Held[0].Listener
 		for range cap(queued) {
-			conn, err := net.Dial("unix", path)
-			if err != nil {
-				t.Fatal(err)
-			}
 			go func() { // each answers once
-				text, err := getBy(func() (net.Conn, error) { return conn, nil }, "/sleep/1")
+				text, err := get(path, "/sleep/1")
 				queued <- fmt.Sprint(text, err)
 			}()
 		}
