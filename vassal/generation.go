@@ -263,11 +263,14 @@ func (g *generation) awaitDrained(ctx context.Context) {
 	}
 	// Who connected without the router may still wait to be accepted, or to be
 	// read from; a server that is told to end drops both.
+	pause := settle
 	for quiet := 0; quiet < 2 && ctx.Err() == nil; quiet++ {
-		if !g.body.quiet() {
-			quiet = -1
+		if g.body.quiet() {
+			pause = settle
+		} else {
+			quiet, pause = -1, min(2*pause, 20*settle)
 		}
-		clock.Sleep(ctx, g.v.clock, settle)
+		clock.Sleep(ctx, g.v.clock, pause)
 	}
 	cancel()
 	<-finished

@@ -54,6 +54,8 @@ type uwsgiBody struct {
 	deaf     bool           // which it had done before it was ready
 	endOnce  sync.Once
 	promoted atomic.Bool // connections to its addresses reach it
+
+	firstAsked time.Time // whether it is quiet
 }
 
 func newUWSGIBody(s surroundings) *uwsgiBody { return &uwsgiBody{surroundings: s} }
@@ -345,15 +347,29 @@ func (b *uwsgiBody) connections() int { return 0 }
 func (b *uwsgiBody) halt() {}
 
 // quiet: what waits in a socket that is still the one at the path is for the next
-// generation.
+// generation. A worker finishes what it has begun to read, but one that is told to end
+// between accept and that drops it. Nobody says which connections are that young, and on a
+// busy machine it is not a matter of microseconds; so for a time all of them count.
 func (b *uwsgiBody) quiet() bool {
+	if b.firstAsked.IsZero() {
+		b.firstAsked = b.clock.Now()
+	}
 	for _, l := range b.listeners {
-		if l.Pending() && !b.sockets.Has(l) {
+		if b.sockets.Has(l) {
+			continue
+		}
+		if l.Pending() {
+			return false
+		}
+		if n, known := l.Connected(); known && n > 0 && b.clock.Now().Sub(b.firstAsked) < acceptTime {
 			return false
 		}
 	}
 	return true
 }
+
+// acceptTime is far more than a worker needs to begin what it has accepted.
+const acceptTime = time.Second
 
 // retire: byte 2 lets the workers finish their requests. The master closes its
 // end of the control descriptor just before it tells them, so that is waited for:

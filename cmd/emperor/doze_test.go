@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +58,13 @@ def application(environ, start_response):
 				// the emperor counts, and uWSGI's next words are that it is told to end.
 				m.waitEither(mark, name+" | workers have been inactive for more than 1 seconds", name+" | ", "received message ")
 				var visitors sync.WaitGroup
+				if strings.HasPrefix(name, "direct") {
+					visitors.Go(func() {
+						if err := m.slowly(name + ".sock"); err != nil {
+							t.Errorf("%s, round %d, who connected first and asked later: %v", name, round, err)
+						}
+					})
+				}
 				for n := range 4 {
 					pause := time.Duration(round*8+n*2+at%2) * time.Millisecond
 					visitors.Go(func() {
@@ -88,6 +97,25 @@ def application(environ, start_response):
 			t.Errorf("%s never slept", name)
 		}
 	}
+}
+
+// slowly connects to a socket and says what it wants when all around it has changed.
+func (m *machine) slowly(socket string) error {
+	conn, err := net.Dial("unix", m.path(socket))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	time.Sleep(200 * time.Millisecond)
+	if _, err := fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && !strings.HasSuffix(string(answer), "ok") {
+		err = fmt.Errorf("%q", answer)
+	}
+	return err
 }
 
 // waitEither is waitLog for the first text, or a line with all the words.

@@ -21,9 +21,9 @@ func ConnectedUnix(name string) int {
 		wanted = "\x00" + name[1:]
 	}
 	count := 0
-	err := eachUnix(func(own string, shutdown byte) {
+	err := eachUnix(func(end unixEnd) {
 		// A path of the file system ends with a NUL, an abstract name does not.
-		if (own == wanted || own == wanted+"\x00") && shutdown != unix.SHUT_RDWR+1 {
+		if end.name == wanted || end.name == wanted+"\x00" {
 			count++
 		}
 	})
@@ -45,37 +45,59 @@ func ConnectedUnix(name string) int {
 	return count
 }
 
-// eachUnix goes through all connected ends of unix sockets that have a name.
-func eachUnix(each func(name string, shutdown byte)) error {
+// ConnectedUnixAt counts the connections to the unix socket whose file has that inode
+// number and that were accepted: where two sockets have one name it tells which. One that
+// the client has closed does not count. known is false where the kernel does not say.
+func ConnectedUnixAt(inode uint64) (count int, known bool) {
+	err := eachUnix(func(end unixEnd) {
+		if end.hasFile && end.inode == uint32(inode) { // of longer numbers it tells this much
+			count++
+		}
+	})
+	return count, err == nil
+}
+
+// unixEnd is the end of a connection that has the listener's name.
+type unixEnd struct {
+	name    string
+	hasFile bool
+	inode   uint32 // of the file of the socket that was connected to
+	closed  bool   // the other end has been closed
+}
+
+// eachUnix goes through all connected ends of unix sockets that have a name and another end.
+func eachUnix(each func(unixEnd)) error {
 	order, question := binary.NativeEndian, make([]byte, 24)
 	question[0] = unix.AF_UNIX
 	order.PutUint32(question[4:], 1<<stateEstablished)
-	order.PutUint32(question[12:], unixShowName)
+	order.PutUint32(question[12:], unixShowName|unixShowFile)
 	return dump(question, unixFixed, func(answer []byte) {
-		if name, shutdown := attributes(answer[unixFixed:], order); name != "" {
-			each(name, shutdown)
+		if end := attributes(answer[unixFixed:], order); end.name != "" && !end.closed {
+			each(end)
 		}
 	})
 }
 
-// attributes finds name and shutdown among what is told of one socket.
-func attributes(rest []byte, order binary.ByteOrder) (name string, shutdown byte) {
+// attributes reads what is told of one socket.
+func attributes(rest []byte, order binary.ByteOrder) (end unixEnd) {
 	for len(rest) >= 4 {
 		length := int(order.Uint16(rest))
 		if length < 4 || length > len(rest) {
-			return name, shutdown
+			return end
 		}
 		switch value := rest[4:length]; order.Uint16(rest[2:]) {
 		case unixName:
-			name = string(value)
-		case unixShutdown:
-			if len(value) > 0 {
-				shutdown = value[0]
+			end.name = string(value)
+		case unixFile:
+			if len(value) >= 4 {
+				end.hasFile, end.inode = true, order.Uint32(value)
 			}
+		case unixShutdown:
+			end.closed = len(value) > 0 && value[0] == unix.SHUT_RDWR+1
 		}
 		rest = rest[min((length+3)&^3, len(rest)):]
 	}
-	return name, shutdown
+	return end
 }
 
 // ConnectedTCP counts the connections that clients have to a port of this machine.

@@ -1,8 +1,11 @@
 package listening
 
 import (
+	"errors"
 	"net"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -54,5 +57,44 @@ func TestConnected(t *testing.T) {
 	}
 	if n := ConnectedUnix(""); n != 0 {
 		t.Error(n)
+	}
+}
+
+// TestConnectedUnixAt: of two sockets with one name each has its own; who waits does not count.
+func TestConnectedUnixAt(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var inodes []uint64
+	for _, moved := range []string{"first", "second"} {
+		l, err := net.Listen("unix", "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		defer l.Close()
+		var st syscall.Stat_t
+		if err := errors.Join(os.Rename("s", moved), syscall.Stat(moved, &st)); err != nil {
+			t.Fatal(err)
+		}
+		inodes = append(inodes, st.Ino)
+		if moved == "second" {
+			continue
+		}
+		for range 2 {
+			c, err := net.Dial("unix", moved)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+	}
+	for i, want := range []int{1, 0} {
+		if n, known := ConnectedUnixAt(inodes[i]); n != want || !known {
+			t.Errorf("socket %d: %d connections, known %t; want %d", i+1, n, known, want)
+		}
 	}
 }

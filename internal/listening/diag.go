@@ -28,8 +28,10 @@ const (
 
 	unixFixed    = 16
 	unixShowName = 1
+	unixShowFile = 2
 	unixShowPeer = 4
 	unixName     = 0
+	unixFile     = 1
 	unixPeer     = 2
 	unixShutdown = 6
 )

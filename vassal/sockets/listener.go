@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"emperor/internal/listening"
 	"emperor/internal/rights"
 	"emperor/vassal/spec"
 
@@ -110,6 +111,15 @@ func (l *Listener) Pending() bool {
 	fds := []unix.PollFd{{Fd: int32(l.FD), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 1 && fds[0].Revents&unix.POLLIN != 0
+}
+
+// Connected counts the connections to it that were accepted; known is false where that
+// cannot be told: for one without a file, and where the kernel does not say.
+func (l *Listener) Connected() (count int, known bool) {
+	if l.ino == 0 {
+		return 0, false
+	}
+	return listening.ConnectedUnixAt(l.ino)
 }
 
 // Refuse takes everybody out of the queue, and gives them an answer, unless it is
