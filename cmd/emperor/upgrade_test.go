@@ -252,8 +252,13 @@ func TestHangUpUpgrades(t *testing.T) {
 	m := sitesMachine(t)
 	m.vassal("site", "chdir = DIR\ncommand = node webapp.js\n")
 	own := m.path("emperor")
+	built := emperorBinary(t)
 	install := func() {
-		from, err := os.Open(emperorBinary(t))
+		// A process that is started just now would have the file open for writing, too,
+		// until it has become another program; nobody could execute it meanwhile.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		from, err := os.Open(built)
 		if err != nil {
 			t.Fatal(err)
 		}
