@@ -12,7 +12,7 @@ import (
 // says what he wants when the next generation has taken over: he is answered.
 func TestWhoHasNotAskedYet(t *testing.T) {
 	t.Parallel()
-	s := uwsgiTest(t, "[uwsgi]\nplugin = python3\nprocesses = 2\nwsgi-file = DIR/app.py\nhttp-socket = DIR/s\n")
+	s := uwsgiTest(t, "[uwsgi]\nplugin = python3\nprocesses = 2\nwsgi-file = DIR/app.py\nhttp-socket = DIR/s\nsocket-timeout = 60\n") // a slow machine is no slow client
 	s.want()
 	s.ready(1)
 	conn, err := net.Dial("unix", filepath.Join(s.dir, "s"))

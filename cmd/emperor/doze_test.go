@@ -27,7 +27,7 @@ def application(environ, start_response):
 	m.rules(byName)
 	sites := []string{"front1", "front2", "direct1", "direct2"}
 	for i, name := range sites {
-		m.vassal(name, fmt.Sprintf("http-socket = DIR/%%n.sock\nplugin = python3\nwsgi-file = DIR/app.py\nprocesses = %d\nidle = 1\ndie-on-idle = true\non-demand = true\n", 1+i%2))
+		m.vassal(name, fmt.Sprintf("http-socket = DIR/%%n.sock\nplugin = python3\nwsgi-file = DIR/app.py\nprocesses = %d\nidle = 1\ndie-on-idle = true\non-demand = true\nsocket-timeout = 60\n", 1+i%2))
 	}
 	m.start()
 	m.waitReady()
