@@ -33,7 +33,8 @@ func bindElsewhere(fd int, name, aside string, rules spec.SocketRules) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.remove()) }()
+	// What cannot be removed holds something that somebody else has put there.
+	defer func() { _ = place.remove() }()
 	rights.Apart(func() { err = place.bind(fd, name, rules) })
 	if err != nil {
 		return err
