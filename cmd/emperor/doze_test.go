@@ -56,7 +56,7 @@ def application(environ, start_response):
 				// uWSGI's own words, just before its byte reaches the emperor, which then
 				// holds requests for some 30 ms. It says it once: if somebody came just then,
 				// the emperor counts, and uWSGI's next words are that it is told to end.
-				m.waitEither(mark, name+" | workers have been inactive for more than 1 seconds", name+" | ", "received message ")
+				m.waitEither(mark, []string{name + " | workers have been inactive for more than 1 seconds"}, []string{name + " | ", "received message "})
 				var visitors sync.WaitGroup
 				if strings.HasPrefix(name, "direct") {
 					visitors.Go(func() {
@@ -118,8 +118,8 @@ func (m *machine) slowly(socket string) error {
 	return err
 }
 
-// waitEither is waitLog for the first text, or a line with all the words.
-func (m *machine) waitEither(mark int, text string, words ...string) {
+// waitEither is waitLog for a line with all words of the one or all of the other.
+func (m *machine) waitEither(mark int, one, other []string) {
 	m.t.Helper()
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -128,14 +128,14 @@ func (m *machine) waitEither(mark int, text string, words ...string) {
 		lines, more := m.lines, m.more
 		m.mu.Unlock()
 		for ; mark < len(lines); mark++ {
-			if strings.Contains(lines[mark], text) || holdsAll(lines[mark], words) {
+			if holdsAll(lines[mark], one) || holdsAll(lines[mark], other) {
 				return
 			}
 		}
 		select {
 		case <-more:
 		case <-timeout.C:
-			m.t.Errorf("the emperor logged neither %q nor %q", text, words)
+			m.t.Errorf("the emperor logged neither %q nor %q", one, other)
 			return
 		}
 	}
