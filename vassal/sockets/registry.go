@@ -7,9 +7,9 @@
 // which finds its sockets by name (Twin). rename(2) gives it the path when it is ready
 // (Exchange).
 //
-// listener.go binds and gives back, with the rights of the vassal; sentry.go watches the
-// sockets of all that sleep with one epoll; carried.go hands everything to the emperor's
-// next binary. Nothing here knows generations or states.
+// listener.go binds and gives back, with the rights of the vassal; elsewhere.go binds a name
+// while another socket has it; sentry.go watches the sockets of all that sleep with one
+// epoll; carried.go hands everything to the emperor's next binary. Nothing here knows generations or states.
 package sockets
 
 import (
