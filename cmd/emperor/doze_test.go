@@ -55,12 +55,13 @@ def application(environ, start_response):
 				}
 				// uWSGI's own words, just before its byte reaches the emperor, which then
 				// holds requests for some 30 ms. It says it once: if somebody came just then,
-				// the emperor counts, and uWSGI's next words are that it is told to end.
-				m.waitEither(mark, []string{name + " | workers have been inactive for more than 1 seconds"}, []string{name + " | ", "received message "})
+				// the emperor counts, and the next to hear is that it sleeps.
+				asleep := []string{name + ": vassal asleep gen="}
+				m.waitEither(mark, []string{name + " | workers have been inactive for more than 1 seconds"}, asleep)
 				var visitors sync.WaitGroup
 				if strings.HasPrefix(name, "direct") {
 					visitors.Go(func() {
-						if err := m.slowly(name + ".sock"); err != nil {
+						if err := m.slowly(mark, name); err != nil {
 							t.Errorf("%s, round %d, who connected first and asked later: %v", name, round, err)
 						}
 					})
@@ -75,39 +76,36 @@ def application(environ, start_response):
 					})
 				}
 				visitors.Wait()
+				// While it ends it says once more that it is idle.
+				m.eventually(name+" has ended as often as it fell asleep", func() bool {
+					return m.count(asleep...) == m.count(name+" | goodbye to uWSGI.")
+				})
 			}
 		})
 	}
 	all.Wait()
 	for _, name := range sites {
-		slept := 0
-		m.mu.Lock()
-		for _, line := range m.lines {
-			switch {
-			case strings.Contains(line, name+": vassal asleep gen="):
-				slept++
-			case !strings.Contains(line, name+" | "):
-			case strings.Contains(line, "received message") && !strings.Contains(line, "received message 2 from emperor"):
-				t.Errorf("told to end at once, not gracefully: %s", line)
-			}
-		}
-		m.mu.Unlock()
+		slept := m.count(name + ": vassal asleep gen=")
 		t.Logf("%s fell asleep %d times", name, slept)
 		if slept == 0 {
 			t.Errorf("%s never slept", name)
 		}
+		if told, gracefully := m.count(name+" | ", "received message "), m.count(name+" | ", "received message 2 from emperor"); told != gracefully {
+			t.Errorf("%s was told to end %d times, %d times gracefully", name, told, gracefully)
+		}
 	}
 }
 
-// slowly connects to a socket and says what it wants when all around it has changed.
-func (m *machine) slowly(socket string) error {
-	conn, err := net.Dial("unix", m.path(socket))
+// slowly connects to a vassal's socket, and says what it wants when that has gone to sleep.
+func (m *machine) slowly(mark int, name string) error {
+	conn, err := net.Dial("unix", m.path(name+".sock"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	time.Sleep(200 * time.Millisecond)
+	asleep := []string{name + ": vassal asleep gen="}
+	m.waitEither(mark, asleep, asleep)
 	if _, err := fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
 		return err
 	}
@@ -116,6 +114,19 @@ func (m *machine) slowly(socket string) error {
 		err = fmt.Errorf("%q", answer)
 	}
 	return err
+}
+
+// count is how many lines hold all the words.
+func (m *machine) count(words ...string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, line := range m.lines {
+		if holdsAll(line, words) {
+			n++
+		}
+	}
+	return n
 }
 
 // waitEither is waitLog for a line with all words of the one or all of the other.
