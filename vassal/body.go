@@ -38,7 +38,8 @@ type body interface {
 	promote() error
 	// retire asks it to take no new work, finish what it has and end.
 	retire()
-	// quiet says whether no connection waits to be accepted by it alone.
+	// quiet says whether it can be told to end: no connection waits to be accepted by it
+	// alone, and none was accepted so lately that it would be dropped.
 	quiet() bool
 	// halt makes it start no process again that dies. It may be called at any time,
 	// by any goroutine.

@@ -43,6 +43,7 @@ func (m *machine) announcer(name string, more ...string) *exec.Cmd {
 			return node
 		}
 		// Seen once, and its reason not: uWSGI goes on without a signature when it cannot sign.
+		// (The packet was whole: its length is that of its header.)
 		text, _ := os.ReadFile(m.path(name + ".log"))
 		m.t.Logf("uWSGI has announced itself without a signature:\n%s", text)
 		m.end(node)

@@ -1,7 +1,6 @@
 package testport
 
 import (
-	"errors"
 	"net"
 	"os/exec"
 	"sync"
@@ -40,12 +39,12 @@ func TestFree(t *testing.T) {
 		seen[port] = true
 		// At once, or nearly: while others start processes the kernel keeps a port, one
 		// time in some ten thousand, for a fraction of a millisecond after it was closed.
-		var listener net.Listener
-		err := errors.New("not tried")
-		for end := time.Now().Add(time.Second); err != nil; {
-			if listener, err = net.Listen("tcp", "127.0.1.1:"+port); err != nil && time.Now().After(end) {
-				t.Fatal(err)
-			}
+		listener, err := net.Listen("tcp", "127.0.1.1:"+port)
+		for end := time.Now().Add(time.Second); err != nil && time.Now().Before(end); {
+			listener, err = net.Listen("tcp", "127.0.1.1:"+port)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		_ = listener.Close()
 	}
