@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -313,8 +314,15 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Two numbers are free below it.
+	lowest := 0
+	for free := 0; free < 2; lowest++ {
+		if !slices.Contains(open, fmt.Sprintf("/proc/%d/fd/%d", m.command.Process.Pid, lowest)) {
+			free++
+		}
+	}
 	m.small("app.py", "")
-	limit(len(open) + 2)
+	limit(lowest)
 	m.vassal("site", "socket = DIR/%n.sock\ncommand = python3 DIR/app.py\n")
 	m.waitLog(0, "site: the vassal did not start", "RLIMIT_NOFILE", "LimitNOFILE=")
 	limit(20000)

@@ -15,7 +15,8 @@
 // internal/shim). The list is there for its speed alone: a child is the same either way.
 // Why not fork and do it all at once: a Go program shares its memory with a child that
 // executes nothing yet, and stands still with it, so one in the folder of a dead network
-// file system would stop all sites.
+// file system would stop all sites. All that is done before is to choose descriptors
+// (lowFiles), so that a start costs the same however many vassals there are.
 //
 // Ownership: the caller owns every descriptor named in Command.Files and keeps
 // it open until Start returns; the child has duplicates. A Process is watched by

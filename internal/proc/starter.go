@@ -28,6 +28,7 @@ type Starter struct {
 	stop  chan struct{} // closed by Close
 	ended chan struct{} // closed when the thread's goroutine is about to end
 	once  sync.Once
+	low   *lowFiles // the thread's
 }
 
 // NewStarter starts the thread. mark is this emperor's identity (see NewMark; it
@@ -36,7 +37,7 @@ type Starter struct {
 //
 // Where the program keeps its main thread (KeepMainThread) that is the one.
 func NewStarter(mark string) *Starter {
-	s := &Starter{mark: mark, work: make(chan func()), stop: make(chan struct{}), ended: make(chan struct{})}
+	s := &Starter{mark: mark, work: make(chan func()), stop: make(chan struct{}), ended: make(chan struct{}), low: newLowFiles()}
 	if kept := mainThread.Load(); kept != nil {
 		s.work = *kept
 		close(s.ended)
@@ -83,7 +84,10 @@ func (s *Starter) do(f func()) bool {
 // child that asked for ParentDeathSignal: call it last, when all children have ended. It
 // does not wait for children. Calls after the first do nothing.
 func (s *Starter) Close() {
-	s.once.Do(func() { close(s.stop) })
+	s.once.Do(func() {
+		s.do(s.low.close)
+		close(s.stop)
+	})
 	<-s.ended
 }
 
@@ -255,20 +259,16 @@ func (s *Starter) fork(c *Command, b *beginning) (*Process, *os.File, error) {
 	unix.SetNonblock(pipe[0], true) // so that the runtime waits in its poller, and a deadline works
 	status := os.NewFile(uintptr(pipe[0]), "status of "+c.label())
 
-	pidfd := -1
-	attr := &syscall.ProcAttr{Env: b.environment, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
-	if c.ParentDeathSignal {
-		attr.Sys.Pdeathsig = syscall.SIGKILL // until it becomes the program; see shim.Order
-	}
-	for _, fd := range b.files {
-		attr.Files = append(attr.Files, uintptr(fd))
-	}
-	attr.Files = append(attr.Files, uintptr(pipe[1]))
+	files := append(b.files, pipe[1])
 	var p *Process
 	var err error
 	alive := s.do(func() {
 		p, err = children.fork(func() (int, int, error) {
-			pid, err := syscall.ForkExec(b.path, shim.Arguments, attr)
+			// ParentDeathSignal: until it becomes the program; see shim.Order.
+			pid, pidfd, err := s.low.begin(b.path, shim.Arguments, b.environment, files, c.ParentDeathSignal)
+			if errors.Is(err, errTooHigh) {
+				return forkExec(b.path, b.environment, files, c.ParentDeathSignal)
+			}
 			return pid, pidfd, err
 		})
 	})
@@ -288,4 +288,18 @@ func (s *Starter) fork(c *Command, b *beginning) (*Process, *os.File, error) {
 	p.mark = c.mark(s.mark)
 	go p.watch()
 	return p, status, nil
+}
+
+// forkExec makes a process with a copy of all our descriptors, as Go does.
+func forkExec(path string, environment []string, files []int, dies bool) (pid, pidfd int, err error) {
+	pidfd = -1
+	attr := &syscall.ProcAttr{Env: environment, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}}
+	if dies {
+		attr.Sys.Pdeathsig = syscall.SIGKILL
+	}
+	for _, fd := range files {
+		attr.Files = append(attr.Files, uintptr(fd))
+	}
+	pid, err = syscall.ForkExec(path, shim.Arguments, attr)
+	return pid, pidfd, err
 }

@@ -12,9 +12,12 @@
 // A list decides nothing but where it goes on after a result that was not expected. What
 // needs more than that, such as putting an error into words, is for a program that can.
 //
+// A short list can also be done by a new process before it is a program (Spawn), in the
+// memory of this one.
+//
 // The file is an ELF executable at fixed addresses, so that addresses can be written down,
 // too. It loads no library, uses neither heap nor stack, and is for the
 // processors that there is a run_*.s for.
 //
-// What it does not do: know what the calls mean, or execute the file.
+// What it does not do: know what the calls mean, or execute the file (a Spawn may).
 package steps
