@@ -1,16 +1,13 @@
 package proc
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"slices"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"emperor/internal/shim"
 	"emperor/internal/steps"
 )
 
@@ -102,7 +99,7 @@ func (l *lowFiles) close() {
 // begin makes a process that has the files from 0 on and executes the path. It is in a
 // session of its own, and if dies is set it is killed when this thread ends.
 func (l *lowFiles) begin(path string, arguments, environment []string, files []int, dies bool) (pid, pidfd int, err error) {
-	if l.null < 0 || len(files) > leastLow || !shortWayFits() {
+	if l.null < 0 || len(files) > leastLow || !shortWayFits() || !l.wholeTables() {
 		return 0, -1, errTooHigh
 	}
 	limits := startedWith()
@@ -118,24 +115,38 @@ func (l *lowFiles) begin(path string, arguments, environment []string, files []i
 		return 0, -1, errTooHigh // there are too few, which the other way says
 	}
 	list := steps.Here()
-	highest := slices.Max(append(low, l.null))
-	list.Do(unix.SYS_CLOSE_RANGE, uint64(highest)+1, uint64(^uint32(0)), unix.CLOSE_RANGE_UNSHARE)
+	leave(list, slices.Max(append(low, l.null)))
 	list.Do(unix.SYS_SETSID)
 	if dies {
 		list.Do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
 		parent := list.Do(unix.SYS_GETPPID)
 		parent.Exactly, parent.Result = true, uint64(os.Getpid())
 	}
-	if limits.raised() {
+	place(list, low)
+	if limits.raised() { // last, because it may be lower than their numbers
 		list.Do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, list.Words(limits.soft, limits.hard))
 	}
-	place(list, low)
 	list.Do(unix.SYS_EXECVE, list.Text(path), texts(list, arguments), texts(list, environment))
 	pid, pidfd, err = list.Spawn()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		return 0, -1, errTooHigh // an emulator, say, that knows no such process
+	if refusesSpawn(err) {
+		return 0, -1, errTooHigh
 	}
 	return pid, pidfd, err
+}
+
+// tableStep is how many descriptors the kernel notes in a word. Some kernels of 2022 and
+// before have copied parts of words wrongly.
+const tableStep = 64
+
+// leave leaves our descriptors, with a copy of those up to the highest.
+func leave(list *steps.List, highest int) {
+	first := (highest/tableStep + 1) * tableStep
+	list.Do(unix.SYS_CLOSE_RANGE, uint64(first), uint64(^uint32(0)), unix.CLOSE_RANGE_UNSHARE)
+}
+
+// refusesSpawn tells that such a process cannot be made here: by an emulator, say.
+func refusesSpawn(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, steps.ErrUnsupported)
 }
 
 // place gives the files their numbers, from 0 on.
@@ -160,62 +171,3 @@ func texts(list *steps.List, texts []string) uint64 {
 	}
 	return list.Words(append(addresses, 0)...)
 }
-
-// fileLimits are how many files this process may have open. Go raises the soft limit for
-// itself, and gives what it was before to the processes that syscall.ForkExec makes, but
-// tells it to nobody.
-type fileLimits struct {
-	soft, hard uint64 // those it was started with
-	own        uint64 // the soft one that Go has set
-}
-
-// raised tells whether the limit is that of Go still; else somebody has set it for us and
-// our children (prlimit(1)).
-func (f *fileLimits) raised() bool {
-	var now unix.Rlimit
-	return unix.Getrlimit(unix.RLIMIT_NOFILE, &now) == nil && now.Cur == f.own && now.Max == f.hard
-}
-
-// startedWith asks a process that ForkExec has made for its limits; nil if that cannot be.
-// Only whoever keeps others from reaping may call it (registry.fork).
-var startedWith = sync.OnceValue(func() *fileLimits {
-	var own unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &own) != nil {
-		return nil
-	}
-	const size = 16 // of a struct rlimit
-	var list steps.List
-	room := list.Words(0, 0)
-	list.Do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, 0, room)
-	list.Do(unix.SYS_WRITE, 1, room, size)
-	list.Do(unix.SYS_EXIT_GROUP, 0)
-	image, err := list.Image()
-	if err != nil {
-		return nil
-	}
-	program, err := executableFile(image)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(program)
-	var pipe [2]int
-	if unix.Pipe2(pipe[:], unix.O_CLOEXEC) != nil {
-		return nil
-	}
-	defer unix.Close(pipe[0])
-	files := []uintptr{uintptr(program), uintptr(pipe[1])}
-	pid, err := syscall.ForkExec("/proc/self/fd/0", shim.Arguments, &syscall.ProcAttr{Files: files})
-	unix.Close(pipe[1])
-	if err != nil {
-		return nil
-	}
-	text := make([]byte, size)
-	n, err := unix.Read(pipe[0], text)
-	for errors.Is(err, unix.EINTR) {
-		n, err = unix.Read(pipe[0], text)
-	}
-	if _, waitErr := waitFor(pid); waitErr != nil || err != nil || n != size {
-		return nil
-	}
-	return &fileLimits{soft: binary.NativeEndian.Uint64(text), hard: binary.NativeEndian.Uint64(text[size/2:]), own: own.Cur}
-})

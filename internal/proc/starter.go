@@ -58,6 +58,7 @@ func (s *Starter) thread() {
 		case f := <-s.work:
 			f()
 		case <-s.stop:
+			s.low.close()
 			return
 		}
 	}
@@ -84,10 +85,7 @@ func (s *Starter) do(f func()) bool {
 // child that asked for ParentDeathSignal: call it last, when all children have ended. It
 // does not wait for children. Calls after the first do nothing.
 func (s *Starter) Close() {
-	s.once.Do(func() {
-		s.do(s.low.close)
-		close(s.stop)
-	})
+	s.once.Do(func() { close(s.stop) })
 	<-s.ended
 }
 

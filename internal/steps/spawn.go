@@ -10,7 +10,9 @@ import (
 
 // Spawn makes a process that does the list (of Here), and returns when that has become
 // another program. When the last step that was done has failed, the error is its, and no
-// process is left. A list that ends otherwise has exited with status 127.
+// process is left. A list that ends otherwise has exited with status 127. (A step that
+// may fail must not come right before another program: its error would be taken for
+// that.)
 //
 // The process has our memory, and until a step changes that (CLOSE_RANGE_UNSHARE, say)
 // also our descriptors, and the calling thread stands still meanwhile, and with it the
@@ -20,16 +22,19 @@ import (
 //
 // The caller reaps the process, and closes pidfd, which names it.
 func (l *List) Spawn() (pid, pidfd int, err error) {
+	for i, step := range l.Steps {
+		if step.Call == syscall.SYS_EXECVE && i > 0 && l.Steps[i-1].Otherwise != Fail {
+			panic("steps: what may fail is followed by another program")
+		}
+	}
 	// Room for the steps comes first: they know their addresses.
 	program := make([]uint64, len(l.program(0)))
-	first := uint64(uintptr(unsafe.Pointer(&program[0])))
-	copy(program, l.program(first))
 	s := &spawning{
-		first: first, all: ^uint64(0), pidfd: -1,
+		first: &program[0], all: ^uint64(0), pidfd: -1,
 		flags: syscall.CLONE_VM | syscall.CLONE_VFORK | syscall.CLONE_FILES | syscall.CLONE_PIDFD | uint64(syscall.SIGCHLD),
 	}
+	copy(program, l.program(uint64(uintptr(unsafe.Pointer(s.first)))))
 	spawn(s)
-	runtime.KeepAlive(program)
 	runtime.KeepAlive(l)
 	if errno := failure(s.pid); errno != 0 {
 		return 0, -1, errno
@@ -55,11 +60,11 @@ func failure(result uint64) syscall.Errno {
 
 // spawning is what spawn and the process work with; run_*.s has it, too.
 type spawning struct {
-	last  uint64 // what the last call of the list has given
-	first uint64 // the address of the first step
-	flags uint64 // of clone(2)
-	pid   uint64 // or an error
-	all   uint64 // a set of signals
+	last  uint64  // what the last call of the list has given
+	first *uint64 // step: a pointer, which keeps the steps where they are
+	flags uint64  // of clone(2)
+	pid   uint64  // or an error
+	all   uint64  // a set of signals
 	//lint:ignore U1000 run_*.s keeps them there
 	before uint64 // those that were blocked
 	pidfd  int32
