@@ -296,6 +296,21 @@ func (w *websocket) say(text string) error {
 	if _, err := w.conn.Write(frame); err != nil {
 		return err
 	}
+	// uWSGI asks with an empty ping whoever has said nothing for half a minute.
+	ping, pong := []byte{0x89, 0}, []byte{0x8a, 0x80, 0, 0, 0, 0}
+	for {
+		next, err := w.reader.Peek(len(ping))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(next, ping) {
+			break
+		}
+		_, _ = w.reader.Discard(len(ping))
+		if _, err := w.conn.Write(pong); err != nil {
+			return err
+		}
+	}
 	echo := make([]byte, 2+len(text))
 	if _, err := io.ReadFull(w.reader, echo); err != nil {
 		return err

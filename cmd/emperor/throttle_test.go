@@ -64,15 +64,7 @@ func (w *witness) end() {
 func (m *machine) said(words ...string) {
 	m.t.Helper()
 	m.waitLog(0, words...)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := 0
-	for _, line := range m.lines {
-		if holdsAll(line, words) {
-			n++
-		}
-	}
-	if n != 1 {
+	if n := m.count(words...); n != 1 {
 		m.t.Errorf("%q is said %d times", words, n)
 	}
 }

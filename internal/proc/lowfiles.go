@@ -118,15 +118,13 @@ func (l *lowFiles) begin(path string, arguments, environment []string, files []i
 	leave(list, slices.Max(append(low, l.null)))
 	list.Do(unix.SYS_SETSID)
 	if dies {
-		list.Do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
-		parent := list.Do(unix.SYS_GETPPID)
-		parent.Exactly, parent.Result = true, uint64(os.Getpid())
+		dieWith(list, os.Getpid(), unix.SIGKILL)
 	}
 	place(list, low)
 	if limits.raised() { // last, because it may be lower than their numbers
-		list.Do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, list.Words(limits.soft, limits.hard))
+		setLimit(list, unix.RLIMIT_NOFILE, limits.soft, limits.hard)
 	}
-	list.Do(unix.SYS_EXECVE, list.Text(path), texts(list, arguments), texts(list, environment))
+	list.Do(unix.SYS_EXECVE, list.Text(path), vector(list, addresses(list, arguments)), vector(list, addresses(list, environment)))
 	pid, pidfd, err = list.Spawn()
 	if refusesSpawn(err) {
 		return 0, -1, errTooHigh
@@ -161,13 +159,4 @@ func place(list *steps.List, low []int) {
 			list.Do(unix.SYS_DUP3, uint64(from), uint64(i), 0)
 		}
 	}
-}
-
-// texts gives the address of a vector of texts, as execve(2) has it.
-func texts(list *steps.List, texts []string) uint64 {
-	addresses := make([]uint64, 0, len(texts)+1)
-	for _, text := range texts {
-		addresses = append(addresses, list.Text(text))
-	}
-	return list.Words(append(addresses, 0)...)
 }

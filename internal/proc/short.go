@@ -92,9 +92,7 @@ func shortList(o *shim.Order, files []int) (*steps.List, bool) {
 		w.Do(unix.SYS_CHDIR, w.Text(o.Dir))
 	}
 	if o.Parent != 0 {
-		w.Do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(o.DeathSignal))
-		parent := w.Do(unix.SYS_GETPPID)
-		parent.Exactly, parent.Result = true, uint64(o.Parent)
+		dieWith(&w.List, o.Parent, o.DeathSignal)
 	}
 	environment := w.environment(o)
 	if r.NoNewPrivileges {
@@ -169,12 +167,8 @@ func (w *shortWriter) limitFiles(soft uint64) bool {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
 		return false
 	}
-	w.setLimit(unix.RLIMIT_NOFILE, min(soft, own.Max), own.Max)
+	setLimit(&w.List, unix.RLIMIT_NOFILE, min(soft, own.Max), own.Max)
 	return true
-}
-
-func (w *shortWriter) setLimit(resource int, soft, hard uint64) {
-	w.Do(unix.SYS_PRLIMIT64, 0, uint64(resource), w.Words(soft, hard))
 }
 
 // limit sets limits. Those above ours, that have to be raised as long as we may, are
@@ -191,7 +185,7 @@ func (w *shortWriter) limit(limits []shim.Limit) bool {
 			}
 			l.Hard = own.Max
 		}
-		w.setLimit(l.Resource, min(l.Soft, l.Hard), l.Hard)
+		setLimit(&w.List, l.Resource, min(l.Soft, l.Hard), l.Hard)
 	}
 	return true
 }
@@ -215,22 +209,15 @@ func (w *shortWriter) changeUser(c *shim.Credential) {
 // environment gives the address of the environment, with LISTEN_PID if that is asked
 // for: the number is written into it by the process.
 func (w *shortWriter) environment(o *shim.Order) uint64 {
-	addresses := w.texts(o.Env)
+	variables := addresses(&w.List, o.Env)
 	if o.Listen {
 		const name = "LISTEN_PID="
 		variable := w.Text(name + strings.Repeat("\x00", numberRoom))
 		here := int64(unix.AT_FDCWD)
 		w.Do(unix.SYS_READLINKAT, uint64(here), w.Text(ownNumber), variable+uint64(len(name)), numberRoom)
-		addresses = append(addresses, variable)
+		variables = append(variables, variable)
 	}
-	return w.Words(append(addresses, 0)...)
-}
-
-func (w *shortWriter) texts(texts []string) (addresses []uint64) {
-	for _, text := range texts {
-		addresses = append(addresses, w.Text(text))
-	}
-	return addresses
+	return vector(&w.List, variables)
 }
 
 // resetSignals gives every signal its default action, as far as it can have one, and
@@ -247,7 +234,7 @@ func (w *shortWriter) resetSignals() {
 // execute becomes the first candidate that may be executed. If that cannot be, none of
 // those behind it is tried, and the list fails.
 func (w *shortWriter) execute(o *shim.Order, environment uint64) {
-	arguments := w.Words(append(w.texts(o.Args), 0)...)
+	arguments := vector(&w.List, addresses(&w.List, o.Args))
 	candidates := shim.Candidates(o.Path, o.Env)
 	here := int64(unix.AT_FDCWD)
 	for _, candidate := range candidates {
